@@ -1,0 +1,258 @@
+"""From the keywords of an environment to its task, puzzles, spaces and dynamics.
+
+Shared by the single and the vector environment, so that both take the same keywords and mean the same.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from hrm_envs.dynamics import SegmentDynamics
+from hrm_envs.pool import SPLITS, Split, cached_pool, in_split, make_pool
+from hrm_envs.rewards import Reward, resolve_reward
+from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Tokens
+
+#: A task, its class, or ``"module:Class"``.
+TaskLike = Task | type[Task] | Callable[..., Task] | str
+#: Puzzles from outside: a batch, an array of puzzles, a pair (puzzles, solutions), a path, or text.
+PuzzlesLike = PuzzleBatch | NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | str | Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keywords that every environment takes, whatever its task."""
+
+    #: Which puzzles to play: "train", "test" (held out by symmetry class) or "all".
+    split: Split = "train"
+    #: How many distinct puzzles to hold; the task's own default if not given.
+    num_puzzles: int | None = None
+    #: Play these puzzles instead of generated ones: arrays, a path to .npz, .npy or text, or a PuzzleBatch.
+    puzzles: PuzzlesLike | None = None
+    #: Seed of the generated puzzles; the seed of ``reset`` only chooses among them.
+    pool_seed: int = 0
+    #: Show random symmetric copies; by default only in the train split.
+    augment: bool | None = None
+    #: Segments until every answer is graded.
+    max_segments: int = 16
+    #: "exact", "partial", or a function from a Verdict to float32 [B].
+    reward: str | Reward = "exact"
+    #: Price of thinking on for one more segment.
+    segment_cost: float = 0.0
+    #: Whether ``info`` carries a right answer (supervised training needs it; the observation never has it).
+    expose_solution: bool = False
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ValueError(f"split={self.split!r}: choose one of {', '.join(map(repr, SPLITS))}")
+        if self.max_segments < 1:
+            raise ValueError(f"max_segments={self.max_segments}: an episode needs at least one segment")
+        if self.num_puzzles is not None and self.num_puzzles < 1:
+            raise ValueError(f"num_puzzles={self.num_puzzles}: an environment needs at least one puzzle")
+        if not np.isfinite(self.segment_cost):
+            raise ValueError(f"segment_cost={self.segment_cost} is not a finite number")
+
+
+def resolve_task(task: TaskLike, kwargs: Mapping[str, Any]) -> Task:
+    """Build the task from a class, a factory or ``"module:Class"``; an instance is taken as it is.
+
+    Raises:
+        TypeError: a keyword is neither the environment's nor the task's.
+        ValueError: the task itself refuses its keywords.
+    """
+    if isinstance(task, str):
+        module, _, name = task.partition(":")
+        task = getattr(importlib.import_module(module), name)
+    if isinstance(task, Task):
+        known: list[str] = []
+    else:
+        known = list(inspect.signature(task).parameters)
+    unknown = sorted(set(kwargs) - set(known))
+    if unknown:
+        ours = [*Settings.__dataclass_fields__, "render_mode"]
+        raise TypeError(
+            f"unknown keyword {unknown[0]!r}; the environment takes {', '.join(ours)}"
+            + (f"; the task takes {', '.join(known)}" if known else "")
+        )
+    return task if isinstance(task, Task) else task(**kwargs)
+
+
+def read_puzzles(source: PuzzlesLike, task: Task) -> PuzzleBatch:
+    """Puzzles from outside, checked: each is well formed and each given solution passes the verifier.
+
+    Args:
+        source: a PuzzleBatch; puzzles uint8 ``[N, S]``, ``[N, rows, columns]`` or one puzzle ``[S]``; a pair
+            (puzzles, solutions); a path to ``.npz`` (``inputs`` and optionally ``labels``), ``.npy`` or text;
+            or the text itself, in the task's own notation.
+        task: the task whose notation, checks and solver are used.
+
+    Raises:
+        ValueError: the source cannot be read or a puzzle is bad; the text says which and why.
+    """
+    if isinstance(source, PuzzleBatch):
+        return _checked(task, source.puzzle, source.solution, source.task_id)
+    if isinstance(source, tuple):
+        return _checked(task, *source)
+    if isinstance(source, Path) or (isinstance(source, str) and _looks_like_path(source)):
+        return _read_file(Path(source), task)
+    if isinstance(source, str):
+        return task.complete(task.parse(source))
+    return _checked(task, np.asarray(source), None)
+
+
+def _looks_like_path(text: str) -> bool:
+    return "\n" not in text and text.lower().endswith((".npz", ".npy", ".txt"))
+
+
+def _read_file(path: Path, task: Task) -> PuzzleBatch:
+    if not path.is_file():
+        raise ValueError(f"puzzles={str(path)!r}: there is no such file")
+    suffix = path.suffix.lower()
+    if suffix not in (".npz", ".npy"):
+        return task.complete(task.parse(path.read_text()))
+    try:
+        data = np.load(path, allow_pickle=False)
+        arrays = {"inputs": data} if suffix == ".npy" else {name: data[name] for name in data.files}
+    except (OSError, EOFError, KeyError, ValueError) as error:
+        raise ValueError(f"puzzles={str(path)!r} cannot be read as a numpy file: {error}") from error
+    if "inputs" not in arrays:
+        raise ValueError(f"puzzles={str(path)!r} holds {sorted(arrays)}; expected 'inputs' and optionally 'labels'")
+    return _checked(task, arrays["inputs"], arrays.get("labels"))
+
+
+def _checked(
+    task: Task, puzzle: NDArray[Any], solution: NDArray[Any] | None, task_id: NDArray[Any] | None = None
+) -> PuzzleBatch:
+    puzzle = as_tokens(puzzle, task.spec, "puzzle")
+    if solution is None:
+        return task.complete(puzzle)
+    solution = as_tokens(solution, task.spec, "solution")
+    if len(puzzle) != len(solution):
+        raise ValueError(f"{len(puzzle)} puzzles but {len(solution)} solutions")
+    batch = PuzzleBatch(puzzle, solution, None if task_id is None else np.asarray(task_id, np.int32))  # type: ignore[arg-type]
+    wrong = np.flatnonzero(~task.verify(batch, solution).success)
+    if len(wrong):
+        raise ValueError(f"puzzle {wrong[0]}: its solution does not solve it ({len(wrong)} such in all)")
+    return batch
+
+
+def as_tokens(array: NDArray[Any], spec: TaskSpec, name: str) -> Tokens:
+    """An integer array of puzzles as uint8 ``[N, S]``.
+
+    Raises:
+        ValueError: its shape or a token does not fit the task; the text names the row and the cell.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "ui":
+        raise ValueError(f"{name}: expected integer tokens, found {array.dtype}")
+    rows, columns = spec.grid_shape
+    if array.shape[-2:] == (rows, columns):
+        array = array.reshape(*array.shape[:-2], rows * columns)
+    if array.ndim == 1:
+        array = array[None]
+    if array.ndim != 2 or array.shape[1] != rows * columns or len(array) == 0:
+        raise ValueError(
+            f"{name}: {spec.name} has {rows} x {columns} = {rows * columns} cells; found shape {array.shape}"
+        )
+    bad = np.argwhere((array < 0) | (array >= spec.vocab_size))
+    if len(bad):
+        row, cell = bad[0]
+        raise ValueError(
+            f"{name} {row}: cell (row {cell // columns + 1}, column {cell % columns + 1}) holds "
+            f"{array[row, cell]}; tokens are 0 to {spec.vocab_size - 1}"
+        )
+    return array.astype(np.uint8)
+
+
+def build_dynamics(task: TaskLike, num_rows: int, settings: Settings, task_kwargs: Mapping[str, Any]) -> SegmentDynamics:
+    """The dynamics of an environment with ``num_rows`` rows."""
+    made = resolve_task(task, task_kwargs)
+    if settings.puzzles is not None:
+        pool = read_puzzles(settings.puzzles, made)
+        kept = in_split(made, pool.puzzle, settings.split)
+        pool = pool.take(kept)
+        if len(pool) == 0:
+            raise ValueError(
+                f"none of the {len(kept)} puzzles falls into split {settings.split!r} (cut by symmetry class): "
+                "give more puzzles, or split='all' to play them all"
+            )
+        if settings.num_puzzles is not None:
+            pool = pool.take(slice(settings.num_puzzles))
+    else:
+        defaults = made.default_num_puzzles
+        num = settings.num_puzzles or (defaults["train"] if settings.split == "all" else defaults[settings.split])
+        if isinstance(task, Task):
+            pool = make_pool(made, settings.split, num, settings.pool_seed)
+        else:
+            identity = (task, sorted(task_kwargs.items()))
+            pool = cached_pool(made, identity, settings.split, num, settings.pool_seed)
+    return SegmentDynamics(
+        made,
+        pool,
+        num_rows,
+        max_segments=settings.max_segments,
+        reward=resolve_reward(settings.reward),
+        segment_cost=settings.segment_cost,
+        augment=settings.split == "train" if settings.augment is None else settings.augment,
+    )
+
+
+def observation_space(spec: TaskSpec, max_segments: int) -> spaces.Dict:
+    """A flat ``Dict`` of 1-D boxes; ``S`` cells, ``V`` tokens."""
+    return spaces.Dict(
+        {
+            "answer": spaces.Box(0, spec.vocab_size - 1, (spec.num_cells,), np.uint8),
+            "puzzle": spaces.Box(0, spec.vocab_size - 1, (spec.num_cells,), np.uint8),
+            "segment": spaces.Box(0, max_segments, (1,), np.int32),
+            "task_id": spaces.Box(0, max(1, spec.num_task_ids - 1), (1,), np.int32),
+        }
+    )
+
+
+def action_space(spec: TaskSpec) -> spaces.Dict:
+    """``answer``: a token for every cell. ``halt``: 1 to be graded on it, 0 to think on."""
+    return spaces.Dict(
+        {
+            "answer": spaces.MultiDiscrete(np.full(spec.num_cells, spec.vocab_size)),
+            "halt": spaces.Discrete(2),
+        }
+    )
+
+
+def as_action(action: Mapping[str, Any], spec: TaskSpec, num_rows: int) -> tuple[Tokens, NDArray[np.bool_]]:
+    """An action of ``num_rows`` rows as uint8 ``[B, S]`` and bool ``[B]``.
+
+    Raises:
+        ValueError: a part is missing, of another shape, or out of range.
+    """
+    try:
+        answer, halt = np.asarray(action["answer"]), np.asarray(action["halt"])
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError("an action is a dict with 'answer' and 'halt'") from error
+    if answer.size != num_rows * spec.num_cells or halt.size != num_rows:
+        raise ValueError(
+            f"action: expected 'answer' of {num_rows} x {spec.num_cells} tokens and 'halt' of {num_rows}; "
+            f"found shapes {answer.shape} and {halt.shape}"
+        )
+    answer = answer.reshape(num_rows, spec.num_cells)
+    if answer.dtype != np.uint8:
+        # Only after this check may the cast to uint8 wrap nothing around.
+        if answer.dtype.kind not in "ui" or answer.min() < 0 or answer.max() > 255:
+            raise ValueError(f"action: 'answer' must hold integers from 0 to {spec.vocab_size - 1}")
+        answer = answer.astype(np.uint8)
+    else:
+        answer = answer.copy()
+    if answer.max() >= spec.vocab_size:
+        row, cell = np.argwhere(answer >= spec.vocab_size)[0]
+        raise ValueError(
+            f"action: answer {row} holds {answer[row, cell]} at cell {cell}; tokens are 0 to {spec.vocab_size - 1}"
+        )
+    return answer, halt.reshape(num_rows).astype(np.bool_)

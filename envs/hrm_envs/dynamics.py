@@ -1,0 +1,175 @@
+"""The segment MDP on a batch of puzzles: the only place where an episode steps.
+
+One step is one segment of thought. The agent proposes a whole answer and says whether to halt:
+
+- halt: the verifier grades the answer, the reward is ``R(puzzle, answer)``, the episode terminates;
+- continue: the reward is ``-segment_cost``;
+- segment ``max_segments``: the answer is graded whatever ``halt`` says (a *forced halt*). The episode
+  terminates there too; were it truncated, generic algorithms would bootstrap past a graded end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_envs.rewards import Reward
+from hrm_envs.streams import Draws, Words
+from hrm_envs.task import PuzzleBatch, Task, Tokens, Verdict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one step did to each row. Shapes ``[B]``."""
+
+    #: float64, the reward of the step.
+    reward: NDArray[np.float64]
+    #: bool, the episode ended.
+    terminated: NDArray[np.bool_]
+    #: bool, it ended because the segments ran out, not because the agent halted.
+    forced_halt: NDArray[np.bool_]
+    #: float32, what halting on this answer pays, halted or not: the target of Q(halt).
+    halt_reward: NDArray[np.float32]
+    #: The verifier's word on the answers.
+    verdict: Verdict
+
+    def info(self) -> dict[str, NDArray[Any]]:
+        """The arrays that an environment reports in ``info``."""
+        return {
+            "is_success": self.verdict.success,
+            "score": self.verdict.score,
+            "halt_reward": self.halt_reward,
+            "forced_halt": self.forced_halt,
+        }
+
+
+class SegmentDynamics:
+    """``num_rows`` episodes side by side, each with a random stream of its own.
+
+    Args:
+        task: judges the answers and draws the symmetries.
+        pool: the puzzles to play.
+        num_rows: ``B``.
+        max_segments: ``M >= 1``, the segment at which every answer is graded.
+        reward: what halting pays.
+        segment_cost: price of thinking on for one more segment.
+        augment: whether each episode shows a random symmetric copy of its puzzle.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        pool: PuzzleBatch,
+        num_rows: int,
+        *,
+        max_segments: int,
+        reward: Reward,
+        segment_cost: float = 0.0,
+        augment: bool = False,
+    ) -> None:
+        cells = task.spec.num_cells
+        self.task, self.pool = task, pool
+        self.max_segments, self.segment_cost = max_segments, segment_cost
+        self._reward, self._augment = reward, augment
+        self.batch = PuzzleBatch(np.zeros((num_rows, cells), np.uint8), np.zeros((num_rows, cells), np.uint8))
+        self.answer: Tokens = np.zeros((num_rows, cells), np.uint8)
+        self.segment = np.zeros(num_rows, np.int32)
+        self._keys: Words = np.zeros(num_rows, np.uint64)
+        self._episodes = np.zeros(num_rows, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.segment)
+
+    def seed(self, keys: Words, rows: NDArray[Any]) -> None:
+        """Start new random streams for the given rows (integer indices or a mask)."""
+        self._keys[rows] = keys
+        self._episodes[rows] = 0
+
+    def reset(
+        self,
+        rows: NDArray[Any],
+        *,
+        index: NDArray[Any] | None = None,
+        puzzles: PuzzleBatch | None = None,
+    ) -> None:
+        """Begin a new episode in the rows of an integer array.
+
+        Args:
+            rows: integers ``[K]``.
+            index: integers ``[K]``, play these puzzles of the pool as they are; random ones if absent.
+            puzzles: ``K`` puzzles to play instead.
+        """
+        draws = Draws(self._keys[rows], self._episodes[rows])
+        if puzzles is not None:
+            batch = puzzles
+        elif index is not None:
+            batch = self.pool.take(index)
+        else:
+            batch = self.pool.take(draws.integers(len(self.pool)))
+            if self._augment:
+                batch = self.task.augment(batch, draws)
+        self._episodes[rows] += 1
+        self.batch.puzzle[rows] = batch.puzzle
+        self.batch.solution[rows] = batch.solution
+        self.batch.task_id[rows] = batch.task_id
+        self.answer[rows] = 0
+        self.segment[rows] = 0
+
+    def step(self, answer: Tokens, halt: NDArray[np.bool_]) -> Outcome:
+        """Take one segment in every row.
+
+        Args:
+            answer: uint8 ``[B, S]``, the proposed answers.
+            halt: bool ``[B]``.
+        """
+        self.answer = answer
+        self.segment += 1
+        verdict = self.task.verify(self.batch, answer)
+        halt_reward = self._reward(verdict)
+        last = self.segment >= self.max_segments
+        terminated = halt | last
+        reward = np.where(terminated, halt_reward, -self.segment_cost).astype(np.float64)
+        return Outcome(reward, terminated, last & ~halt, halt_reward, verdict)
+
+    def observe(self) -> dict[str, NDArray[Any]]:
+        """The observation of every row, as fresh copies."""
+        return {
+            "answer": self.answer.copy(),
+            "puzzle": self.batch.puzzle.copy(),
+            "segment": self.segment[:, None].copy(),
+            "task_id": self.batch.task_id[:, None].copy(),
+        }
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """All that the future depends on besides the settings, as copies."""
+        return {
+            "keys": self._keys.copy(),
+            "episodes": self._episodes.copy(),
+            "puzzle": self.batch.puzzle.copy(),
+            "solution": self.batch.solution.copy(),
+            "task_id": self.batch.task_id.copy(),
+            "answer": self.answer.copy(),
+            "segment": self.segment.copy(),
+        }
+
+    def set_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Continue from :meth:`get_state`.
+
+        Raises:
+            ValueError: the state is of another number of rows or another grid.
+        """
+        mine = self.get_state()
+        for name, array in mine.items():
+            if name not in state or state[name].shape != array.shape:
+                found = state[name].shape if name in state else "nothing"
+                raise ValueError(f"environment state {name!r}: expected shape {array.shape}, found {found}")
+        self._keys = state["keys"].astype(np.uint64)
+        self._episodes = state["episodes"].astype(np.int64)
+        self.batch = PuzzleBatch(
+            state["puzzle"].astype(np.uint8), state["solution"].astype(np.uint8), state["task_id"].astype(np.int32)
+        )
+        self.answer = state["answer"].astype(np.uint8)
+        self.segment = state["segment"].astype(np.int32)

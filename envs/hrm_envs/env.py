@@ -1,0 +1,206 @@
+"""The single reasoning environment: the segment dynamics with a batch of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_envs.construction import (
+    Settings,
+    TaskLike,
+    action_space,
+    as_action,
+    build_dynamics,
+    observation_space,
+    read_puzzles,
+    resolve_task,
+)
+from hrm_envs.episode_view import EpisodeView
+from hrm_envs.rendering import Thoughts, Window, ansi, paint
+from hrm_envs.streams import stream_key
+from hrm_envs.task import PuzzleBatch, TaskSpec
+
+RENDER_MODES = ("human", "rgb_array", "ansi")
+
+_FIRST = np.array([0])
+
+
+class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
+    """A puzzle that an agent solves by thinking in segments.
+
+    ## Description
+    Each step is one segment of thought: the agent proposes a whole answer and decides to halt or to think on.
+    The environment keeps the puzzle, the last answer and the segment number; what the agent carries in mind
+    from segment to segment is the agent's own business.
+
+    ## Action space
+    ``Dict(answer=MultiDiscrete([V] * S), halt=Discrete(2))`` for a grid of ``S`` cells and ``V`` tokens.
+
+    ## Observation space
+    ``Dict`` of 1-D boxes: ``puzzle`` uint8 ``[S]``; ``answer`` uint8 ``[S]``, the last proposal, zeros before
+    the first; ``segment`` int32 ``[1]``, segments taken; ``task_id`` int32 ``[1]``, 0 where tasks have none.
+
+    ## Rewards
+    Halting pays ``reward(verdict)``: 1 for a right answer and else 0 (``"exact"``), the verifier's partial
+    credit (``"partial"``), or a function of yours. Thinking on costs ``segment_cost``.
+
+    ## Starting state
+    A random puzzle of the split, in the train split as a random symmetric copy. ``reset(options=...)`` takes
+    ``{"puzzle": p}`` (an array or text in the task's notation) to play a given one, or ``{"index": i}`` for
+    puzzle ``i`` of the environment's own.
+
+    ## Episode end
+    The episode terminates when the agent halts, or at segment ``max_segments``, where the answer is graded
+    whatever the agent decides. It is never truncated.
+
+    ## Info
+    After a step: ``is_success``, ``score``, ``halt_reward`` (what halting on this answer pays, halted or not)
+    and ``forced_halt``. With ``expose_solution=True`` also ``solution`` uint8 ``[S]``, after a reset too.
+
+    ## Arguments
+    ``task``: a Task, its class, or ``"module:Class"``; ids have it built in. Then the fields of
+    :class:`~hrm_envs.construction.Settings`, and the keywords of the task itself.
+
+    ## Version history
+    * v0: initial version.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 4}
+
+    def __init__(self, task: TaskLike, *, render_mode: str | None = None, **kwargs: Any) -> None:
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise ValueError(f"render_mode={render_mode!r}: choose one of {', '.join(RENDER_MODES)}")
+        settings, task_kwargs = split_settings(kwargs)
+        self.render_mode = render_mode
+        self._dynamics = build_dynamics(task, 1, settings, task_kwargs)
+        self._task = self._dynamics.task
+        self._expose_solution = settings.expose_solution
+        self._view = EpisodeView(self._task, settings.max_segments)
+        self._window: Window | None = None
+        self.observation_space = observation_space(self.task_spec, settings.max_segments)
+        self.action_space = action_space(self.task_spec)
+
+    @property
+    def task_spec(self) -> TaskSpec:
+        """Grid, alphabet and name of the task."""
+        return self._task.spec
+
+    @property
+    def num_puzzles(self) -> int:
+        """How many puzzles the environment holds; ``reset(options={"index": i})`` plays the i-th."""
+        return len(self._dynamics.pool)
+
+    @property
+    def max_segments(self) -> int:
+        """``M``, the segment at which every answer is graded."""
+        return self._dynamics.max_segments
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Begin a new episode.
+
+        Args:
+            seed: start the random stream anew; without it the stream goes on.
+            options: ``{"puzzle": ...}`` or ``{"index": i}``, see the class.
+
+        Raises:
+            ValueError: the given puzzle is malformed, has no (unique) solution, or the index is out of range.
+        """
+        unseeded = self._np_random is None
+        super().reset(seed=seed)
+        if seed is not None or unseeded:
+            self._dynamics.seed(np.array([stream_key(self.np_random)]), _FIRST)
+        self._dynamics.reset(_FIRST, **reset_choice(options, self._task, 1, self.num_puzzles))
+        self._view.begin(self._dynamics.batch, 0)
+        self._show()
+        return self._observe(), self._info({})
+
+    def step(
+        self, action: Mapping[str, Any]
+    ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
+        """Take one segment with the action ``{"answer": [S], "halt": 0 or 1}``.
+
+        Raises:
+            ValueError: the action does not fit the action space.
+        """
+        answer, halt = as_action(action, self.task_spec, 1)
+        outcome = self._dynamics.step(answer, halt)
+        terminated = bool(outcome.terminated[0])
+        self._view.advance(answer[0], outcome, 0)
+        self._show()
+        info = {name: values[0].item() for name, values in outcome.info().items()}
+        return self._observe(), float(outcome.reward[0]), terminated, False, self._info(info)
+
+    def post_thoughts(self, thoughts: Thoughts) -> None:
+        """Say what the agent thinks of the step it is about to take; the next frame shows it."""
+        self._view.thoughts = thoughts
+
+    def render(self) -> Any:
+        """The current frame: uint8 ``[H, W, 3]`` for ``"rgb_array"``, a string for ``"ansi"``."""
+        if self.render_mode == "rgb_array":
+            return paint(self._task, self._view.frame())
+        if self.render_mode == "ansi":
+            return ansi(self._task, self._view.frame())
+        if self.render_mode is None:
+            gym.logger.warn('render() needs a mode: make the environment with render_mode="rgb_array"')
+        return None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+    def _show(self) -> None:
+        if self.render_mode != "human":
+            return
+        if self._window is None:
+            self._window = Window(self.task_spec.name, fps=self.metadata["render_fps"])
+        self._window.show(paint(self._task, self._view.frame()))
+
+    def _observe(self) -> dict[str, NDArray[Any]]:
+        return {name: array[0] for name, array in self._dynamics.observe().items()}
+
+    def _info(self, info: dict[str, Any]) -> dict[str, Any]:
+        if self._expose_solution:
+            info["solution"] = self._dynamics.batch.solution[0].copy()
+        return info
+
+
+def split_settings(kwargs: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
+    """The keywords that every environment takes, and the rest, which is for the task."""
+    ours = {name: value for name, value in kwargs.items() if name in Settings.__dataclass_fields__}
+    return Settings(**ours), {name: value for name, value in kwargs.items() if name not in ours}
+
+
+def reset_choice(
+    options: Mapping[str, Any] | None, task: Any, num_rows: int, num_puzzles: int
+) -> dict[str, PuzzleBatch | NDArray[Any]]:
+    """What ``reset(options=...)`` asks to be played, as keywords of ``SegmentDynamics.reset``.
+
+    Raises:
+        ValueError: an unknown option, a bad puzzle, or an index out of range.
+    """
+    options = options or {}
+    unknown = sorted(set(options) - {"puzzle", "solution", "index", "reset_mask"})
+    if unknown:
+        raise ValueError(f"unknown reset option {unknown[0]!r}: use 'puzzle' (with or without 'solution') or 'index'")
+    if "puzzle" in options:
+        source = options["puzzle"]
+        batch = read_puzzles((source, options["solution"]) if "solution" in options else source, task)
+        if len(batch) != num_rows:
+            raise ValueError(f"reset options: {num_rows} puzzle(s) expected, {len(batch)} found")
+        return {"puzzles": batch}
+    if "index" in options:
+        index = np.atleast_1d(np.asarray(options["index"]))
+        if index.shape != (num_rows,) or index.dtype.kind not in "ui":
+            raise ValueError(f"reset options: 'index' must be {num_rows} integer(s), found {options['index']!r}")
+        if index.min() < 0 or index.max() >= num_puzzles:
+            raise ValueError(f"reset options: 'index' must be in [0, {num_puzzles}), found {options['index']!r}")
+        return {"index": index}
+    return {}

@@ -1,0 +1,60 @@
+"""What an episode looks like so far: gathers, step by step, all that one picture of it shows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hrm_envs.dynamics import Outcome
+from hrm_envs.rendering import Frame, Thoughts
+from hrm_envs.task import PuzzleBatch, Task, Tokens
+
+
+class EpisodeView:
+    """The recent past of one row of the dynamics, kept for drawing. Cheap when nobody looks."""
+
+    def __init__(self, task: Task, max_segments: int) -> None:
+        self._task, self._max_segments = task, max_segments
+        #: What the agent says of the step it is about to take.
+        self.thoughts: Thoughts | None = None
+        cells = np.zeros((1, task.spec.num_cells), np.uint8)
+        self.begin(PuzzleBatch(cells, cells), 0)
+
+    def begin(self, batch: PuzzleBatch, row: int) -> None:
+        """Start an episode with the puzzle in row ``row`` of ``batch``."""
+        self._batch = PuzzleBatch(
+            batch.puzzle[row : row + 1].copy(), batch.solution[row : row + 1].copy(), batch.task_id[row : row + 1]
+        )
+        self._answer = self._previous = np.zeros_like(self._batch.puzzle[0])
+        self._segment = 0
+        self._success = self._halted = self._forced = False
+        self._score = 0.0
+        self._history: list[tuple[float | None, float | None]] = []
+        self.thoughts = None
+
+    def advance(self, answer: Tokens, outcome: Outcome, row: int) -> None:
+        """Take in one step: the answer (uint8 ``[S]``) and row ``row`` of its outcome."""
+        self._previous, self._answer = self._answer, answer.copy()
+        self._segment += 1
+        self._success = bool(outcome.verdict.success[row])
+        self._score = float(outcome.verdict.score[row])
+        self._halted = bool(outcome.terminated[row])
+        self._forced = bool(outcome.forced_halt[row])
+        thoughts = self.thoughts
+        self._history.append((thoughts.q_halt, thoughts.q_continue) if thoughts else (None, None))
+
+    def frame(self) -> Frame:
+        """The picture of now."""
+        return Frame(
+            puzzle=self._batch.puzzle[0],
+            answer=self._answer,
+            previous_answer=self._previous,
+            marks=self._task.mark(self._batch, self._answer[None])[0],
+            segment=self._segment,
+            max_segments=self._max_segments,
+            success=self._success,
+            score=self._score,
+            halted=self._halted,
+            forced=self._forced,
+            history=tuple(self._history),
+            thoughts=self.thoughts,
+        )

@@ -1,0 +1,64 @@
+"""Mazes as text: one line per grid row, one character per cell."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hrm_envs.maze.tokens import FREE, SYMBOLS
+from hrm_envs.task import Tokens
+
+_TOKEN_OF = {symbol: token for token, symbol in enumerate(SYMBOLS)} | {".": FREE}
+
+
+def parse_maze(text: str) -> Tokens:
+    """Read a maze, such as ``"#####\\n#S.G#\\n#####"``.
+
+    ``#`` is a wall, a blank or ``.`` a free cell, ``S`` the start, ``G`` the goal, ``o`` a path cell and ``?``
+    an empty answer cell. Empty lines before and after the maze are skipped.
+
+    Returns:
+        uint8 ``[R, C]``.
+
+    Raises:
+        ValueError: no line, lines of different lengths, or an unknown character; the text names line and
+            column, both counted from 1 in ``text``.
+    """
+    lines = text.splitlines()
+    first, last = 0, len(lines)
+    while first < last and not lines[first]:
+        first += 1
+    while first < last and not lines[last - 1]:
+        last -= 1
+    if first == last:
+        raise ValueError("the maze text is empty")
+    width = len(lines[first])
+    rows = []
+    for number, line in enumerate(lines[first:last], start=first + 1):
+        for column, character in enumerate(line, start=1):
+            if character not in _TOKEN_OF:
+                raise ValueError(
+                    f"line {number}, column {column}: {character!r} is not a maze character "
+                    "('#' wall, ' ' or '.' free, 'S', 'G', 'o' path)"
+                )
+        if len(line) != width:
+            raise ValueError(
+                f"line {number}, column {min(len(line), width) + 1}: the line has {len(line)} characters, "
+                f"line {first + 1} has {width} (write free cells as '.' if an editor strips blanks)"
+            )
+        rows.append([_TOKEN_OF[character] for character in line])
+    return np.array(rows, np.uint8)
+
+
+def format_maze(grid: Tokens) -> str:
+    """The text of one maze (uint8 ``[R, C]``), lines joined by newlines; :func:`parse_maze` reads it back.
+
+    Raises:
+        ValueError: ``grid`` is not two-dimensional or holds something that is no token.
+    """
+    if grid.ndim != 2:
+        raise ValueError(f"expected a grid of shape [R, C], got shape {grid.shape}")
+    unknown = np.argwhere((grid < 0) | (grid >= len(SYMBOLS)))
+    if len(unknown):
+        row, column = unknown[0]
+        raise ValueError(f"line {row + 1}, column {column + 1}: {grid[row, column]} is not a maze token")
+    return "\n".join("".join(SYMBOLS[token] for token in row) for row in grid)

@@ -1,0 +1,149 @@
+"""Random mazes in batches.
+
+Two kinds: *perfect* mazes, where exactly one path joins any two free cells, and *random* ones, where walls are
+thrown at random and many shortest paths compete, as in the Maze-Hard data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_envs.maze.search import UNREACHED, Mask, distances, shortest_path
+from hrm_envs.maze.tokens import FREE, GOAL, PATH, START, WALL
+from hrm_envs.task import PuzzleBatch
+
+Carver = Callable[[np.random.Generator, int], Mask]
+
+# Rounds of candidates before giving up, and before being content with fewer puzzles than wanted.
+_MAX_ROUNDS, _ENOUGH_ROUNDS = 64, 8
+# Candidates per round: at least, so that rare mazes are found; at most, to bound memory.
+_MIN_CANDIDATES, _MAX_CANDIDATE_CELLS = 64, 8_000_000
+
+
+def perfect_grids(rng: np.random.Generator, num: int, size: int) -> Mask:
+    """Free cells of perfect mazes: bool ``[num, size, size]``, for odd ``size >= 3``.
+
+    Rooms lie on odd coordinates, walls between them are one cell thick, and the border is wall. The open walls
+    form a spanning tree of the rooms, each tree being equally likely: the Aldous-Broder algorithm (Broder 1989,
+    Aldous 1990) walks at random and opens the wall to each room that it enters for the first time. All mazes
+    walk in lockstep.
+    """
+    side = size // 2
+    room_cell, neighbours, degree = _rooms(side, size)
+    grids = np.zeros((num, size * size), np.bool_)
+    flat = grids.reshape(-1)
+    room = rng.integers(side * side, size=num)
+    base = np.arange(num) * (size * size)
+    flat[base + room_cell[room]] = True
+    left = np.full(num, side * side - 1)
+    step = 0
+    while len(room):
+        towards = neighbours[room, (rng.random(len(room)) * degree[room]).astype(np.int64)]
+        cell = base + room_cell[towards]
+        # A room is free from its first visit on, so the grid itself remembers the visits.
+        fresh = ~flat[cell]
+        # Rooms lie two cells apart: the wall between them is the middle.
+        flat[(base + (room_cell[room] + room_cell[towards]) // 2)[fresh]] = True
+        flat[cell] = True
+        left -= fresh
+        room = towards
+        step += 1
+        # Dropping finished mazes costs as much as a step: do it now and then.
+        if step % 8 == 0:
+            keep = left > 0
+            room, base, left = room[keep], base[keep], left[keep]
+    return grids.reshape(num, size, size)
+
+
+def _rooms(side: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Of ``side * side`` rooms: their cells ``[N]``, neighbouring rooms ``[N, 4]`` (0-filled), degrees ``[N]``."""
+    row, column = np.divmod(np.arange(side * side), side)
+    neighbours = np.zeros((side * side, 4), np.int64)
+    degree = np.zeros(side * side, np.int64)
+    for down, right in ((-1, 0), (0, -1), (0, 1), (1, 0)):
+        inside = np.flatnonzero(
+            (row + down >= 0) & (row + down < side) & (column + right >= 0) & (column + right < side)
+        )
+        neighbours[inside, degree[inside]] = inside + down * side + right
+        degree[inside] += 1
+    return (2 * row + 1) * size + 2 * column + 1, neighbours, degree
+
+
+def random_grids(rng: np.random.Generator, num: int, size: int, wall_share: tuple[float, float]) -> Mask:
+    """Free cells of random mazes: bool ``[num, size, size]``.
+
+    Each maze draws its share of walls uniformly from ``wall_share`` and each of its cells is a wall with that
+    probability.
+    """
+    share = rng.uniform(*wall_share, size=(num, 1, 1)).astype(np.float32)
+    return rng.random((num, size, size), dtype=np.float32) >= share
+
+
+def place_ends(rng: np.random.Generator, free: Mask, min_path: int) -> PuzzleBatch:
+    """Put S and G on mazes, and solve them.
+
+    S is a uniform free cell and G a uniform one among those at least ``min_path`` steps from S; mazes without
+    such a cell are left out. The solution breaks ties as :func:`shortest_path` does without randomness: where
+    many shortest paths exist, a fixed rule makes the label a function of the maze, which can be learned.
+
+    Args:
+        rng: source of randomness.
+        free: bool ``[B, R, C]``.
+        min_path: least number of steps from S to G, at least 1.
+
+    Returns:
+        At most ``B`` puzzles, in the order of their mazes.
+    """
+    free = free[free.any(axis=(1, 2))]
+    start = _random_cell(rng, free)
+    distance = distances(free, start)
+    far = (distance >= min_path) & (distance != UNREACHED)
+    found = far.any(axis=(1, 2))
+    free, start, distance, far = free[found], start[found], distance[found], far[found]
+    goal = _random_cell(rng, far)
+    index = np.arange(len(free))
+    puzzle = np.where(free, FREE, WALL).astype(np.uint8).reshape(len(free), -1)
+    puzzle[index, start], puzzle[index, goal] = START, GOAL
+    solution = puzzle.copy()
+    solution[shortest_path(distance, goal).reshape(puzzle.shape)] = PATH
+    return PuzzleBatch(puzzle, solution)
+
+
+def _random_cell(rng: np.random.Generator, mask: Mask) -> NDArray[np.int64]:
+    """A uniform set cell ``[B]`` of each row of a mask ``[B, R, C]``; rows have at least one."""
+    flat = mask.reshape(len(mask), -1)
+    rank = (rng.random(len(flat)) * flat.sum(axis=1)).astype(np.int64)
+    # The first cell by which more than `rank` cells are set.
+    return (flat.cumsum(axis=1, dtype=np.int32) > rank[:, None]).argmax(axis=1)
+
+
+def sample_mazes(rng: np.random.Generator, num: int, size: int, carve: Carver, min_path: int) -> PuzzleBatch:
+    """About ``num`` puzzles, at least one: at most ``num``, fewer where long paths are rare.
+
+    Args:
+        rng: source of randomness.
+        num: how many puzzles are wanted.
+        size: side of the grids.
+        carve: makes free cells, bool ``[n, size, size]``, from ``(rng, n)``.
+        min_path: least number of steps from S to G.
+
+    Raises:
+        ValueError: none was found in many tries.
+    """
+    candidates = min(max(num, _MIN_CANDIDATES), max(1, _MAX_CANDIDATE_CELLS // size**2))
+    found: list[PuzzleBatch] = []
+    count = 0
+    for done in range(_MAX_ROUNDS):
+        if count >= num or (count and done >= _ENOUGH_ROUNDS):
+            break
+        found.append(place_ends(rng, carve(rng, candidates), min_path))
+        count += len(found[-1])
+    if not count:
+        raise ValueError(
+            f"no {size}x{size} maze with a shortest path of at least {min_path} steps among "
+            f"{_MAX_ROUNDS * candidates} tries: the minimum path is too long for this size"
+        )
+    return PuzzleBatch.concatenate(found).take(slice(num))

@@ -1,0 +1,180 @@
+"""The maze task."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_envs.maze.generator import perfect_grids, random_grids, sample_mazes
+from hrm_envs.maze.search import UNREACHED, distances, shortest_path
+from hrm_envs.maze.small import all_perfect_puzzles
+from hrm_envs.maze.tokens import FREE, GOAL, PAD, PATH, START, SYMBOLS, WALL
+from hrm_envs.maze.verifier import verify_paths
+from hrm_envs.pool import in_split
+from hrm_envs.streams import Draws, hash_rows
+from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PuzzleBatch, Task, TaskSpec, Tokens, Verdict
+
+Kind = Literal["perfect", "random"]
+
+#: Largest grid: cells are counted in 16 bits.
+MAX_SIZE = 255
+
+
+class MazeTask(Task):
+    """Find a shortest path from S to G.
+
+    The answer repeats the grid and writes ``o`` on the cells between S and G. Every shortest path is right,
+    not only the one in ``solution``. Symmetries: the 8 rotations and reflections of the square.
+
+    Args:
+        size: rows and columns of the grid, 5 to 255; odd for perfect mazes.
+        kind: ``"perfect"`` for mazes with exactly one path between any two free cells (a uniform spanning tree
+            of rooms on odd coordinates), ``"random"`` for walls thrown at random.
+        min_path: least number of steps from S to G. By default ``size // 2`` for perfect mazes and ``size``
+            for random ones.
+        wall_share: for random mazes, the range from which each maze draws its share of walls.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        size: int = 9,
+        kind: Kind = "perfect",
+        min_path: int | None = None,
+        wall_share: tuple[float, float] = (0.3, 0.5),
+    ) -> None:
+        if kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {get_args(Kind)}, not {kind!r}")
+        if not 5 <= size <= MAX_SIZE:
+            raise ValueError(f"size must be between 5 and {MAX_SIZE}, not {size}")
+        if kind == "perfect" and size % 2 == 0:
+            raise ValueError(f"perfect mazes have an odd size (rooms between walls), not {size}")
+        if len(wall_share) != 2 or not 0 <= wall_share[0] <= wall_share[1] < 1:
+            raise ValueError(f"wall_share must be (low, high) with 0 <= low <= high < 1, not {wall_share}")
+        if min_path is None:
+            min_path = size // 2 if kind == "perfect" else size
+        # At best the path visits every free cell: the rooms and one wall fewer, or the whole grid.
+        longest = 2 * (size // 2) ** 2 - 2 if kind == "perfect" else size**2 - 1
+        if not 1 <= min_path <= longest:
+            raise ValueError(f"min_path must be between 1 and {longest} for {kind} {size}x{size}, not {min_path}")
+        self.size = size
+        self.kind = kind
+        self.min_path = min_path
+        self.wall_share = wall_share
+        name = f"{'Maze' if kind == 'perfect' else 'Random maze'} {size}x{size}"
+        self.spec = TaskSpec(name=name, grid_shape=(size, size), symbols=SYMBOLS)
+        self._images = _dihedral_images(size)
+        self.default_num_puzzles = self._default_num_puzzles()  # type: ignore[misc]
+
+    def _default_num_puzzles(self) -> dict[str, int]:
+        """Perfect mazes are cheap, so many; but not more than half of those that exist."""
+        wished = {"train": 20_000 if self.kind == "perfect" else 1000, "test": 1000}
+        if self.kind == "random" or self.size > 7:
+            return wished
+        puzzles = all_perfect_puzzles(self.size, self.min_path)
+        test = int(in_split(self, puzzles, "test").sum())
+        return {
+            "train": min(wished["train"], max(1, (len(puzzles) - test) // 2)),
+            "test": min(wished["test"], max(1, test // 2)),
+        }
+
+    def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
+        """Draw at most ``num`` puzzles; see :func:`hrm_envs.maze.generator.sample_mazes`.
+
+        Raises:
+            ValueError: mazes with paths of ``min_path`` steps are too rare.
+        """
+        return sample_mazes(rng, num, self.size, self._carve, self.min_path)
+
+    def _carve(self, rng: np.random.Generator, num: int) -> NDArray[np.bool_]:
+        """Free cells of new mazes, bool ``[num, size, size]``."""
+        if self.kind == "perfect":
+            return perfect_grids(rng, num, self.size)
+        return random_grids(rng, num, self.size, self.wall_share)
+
+    def verify(self, batch: PuzzleBatch, answer: Tokens) -> Verdict:
+        """Accept exactly the shortest paths; see :func:`hrm_envs.maze.verifier.verify_paths` for the proof."""
+        return verify_paths(batch, answer, self.size)
+
+    def augment(self, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
+        """Turn and reflect each row: one of the 8 images of the square, the identity among them."""
+        cells = self._images[draws.integers(len(self._images))]
+        return PuzzleBatch(
+            np.take_along_axis(batch.puzzle, cells, axis=1),
+            np.take_along_axis(batch.solution, cells, axis=1),
+            batch.task_id,
+        )
+
+    def symmetry_key(self, puzzle: Tokens) -> NDArray[np.uint64]:
+        """The smallest hash among the 8 images, uint64 ``[B]``."""
+        return np.min([hash_rows(puzzle[:, cells]) for cells in self._images], axis=0)
+
+    def complete(self, puzzle: Tokens) -> PuzzleBatch:
+        """Check mazes from outside and solve them; ``min_path`` and ``kind`` do not matter for these.
+
+        Args:
+            puzzle: integers ``[B, S]``.
+
+        Raises:
+            ValueError: wrong shape, a token that no puzzle has, not exactly one S and one G, or no path.
+        """
+        puzzle = np.asarray(puzzle)
+        if puzzle.ndim != 2 or puzzle.shape[1] != self.spec.num_cells:
+            raise ValueError(
+                f"{self.spec.name} takes puzzles of shape [B, {self.spec.num_cells}], got {list(puzzle.shape)}"
+            )
+        if puzzle.dtype.kind not in "iu":
+            raise ValueError(f"{self.spec.name} takes puzzles of integers, got {puzzle.dtype}")
+        for row, cell in np.argwhere((puzzle < WALL) | (puzzle > GOAL)):
+            token = int(puzzle[row, cell])
+            kind = "the path token" if token == PATH else "padding" if token == PAD else "no token"
+            raise ValueError(
+                f"row {row}, cell {cell} (grid row {cell // self.size}, column {cell % self.size}): {token} is "
+                f"{kind}; a puzzle holds {WALL} wall, {FREE} free, {START} S and {GOAL} G"
+            )
+        for token in (START, GOAL):
+            counts = (puzzle == token).sum(axis=1)
+            for row in np.flatnonzero(counts != 1):
+                cells = np.flatnonzero(puzzle[row] == token).tolist()
+                where = f" at cells {cells}" if cells else ""
+                raise ValueError(f"row {row}: {len(cells)} cells hold {SYMBOLS[token]}{where}, not exactly one")
+        puzzle = puzzle.astype(np.uint8)
+        goal = (puzzle == GOAL).argmax(axis=1)
+        distance = self._distances(puzzle, START)
+        reached = distance.reshape(puzzle.shape)[np.arange(len(puzzle)), goal] != UNREACHED
+        for row in np.flatnonzero(~reached):
+            raise ValueError(f"row {row}: no path leads from S to G (cell {goal[row]})")
+        solution = puzzle.copy()
+        solution[shortest_path(distance, goal).reshape(puzzle.shape)] = PATH
+        return PuzzleBatch(puzzle, solution)
+
+    def mark(self, batch: PuzzleBatch, answer: Tokens) -> NDArray[np.uint8]:
+        """Judge each cell for display, uint8 ``[B, S]``.
+
+        A path cell is right if it lies on some shortest path from S to G, so a right answer is right
+        throughout; any other path cell and any other change of the grid is wrong. Padding and cells as the
+        puzzle has them get no mark.
+        """
+        from_start = self._distances(batch.puzzle, START).reshape(answer.shape).astype(np.int32)
+        from_goal = self._distances(batch.puzzle, GOAL).reshape(answer.shape)
+        steps = (batch.solution == PATH).sum(axis=1, keepdims=True) + 1
+        # Walls have no distance, so a path across one is wrong without a further test.
+        right = (answer == PATH) & (batch.puzzle == FREE) & (from_start + from_goal == steps)
+        marks = np.where(right, MARK_RIGHT, MARK_WRONG)
+        return np.where((answer != batch.puzzle) & (answer != PAD), marks, MARK_NONE).astype(np.uint8)
+
+    def _distances(self, puzzle: Tokens, token: int) -> NDArray[np.uint16]:
+        """Steps from the cell that holds ``token``, uint16 ``[B, size, size]``."""
+        open_cells = (puzzle != WALL).reshape(-1, self.size, self.size)
+        return distances(open_cells, (puzzle == token).argmax(axis=1))
+
+
+def _dihedral_images(size: int) -> NDArray[np.int64]:
+    """``[8, S]``: image ``k`` of a grid ``g`` (flat) is ``g[images[k]]``; image 0 is ``g`` itself."""
+    cells = np.arange(size * size).reshape(size, size)
+    turns = [np.rot90(grid, k) for grid in (cells, cells.T) for k in range(4)]
+    return np.stack([turn.reshape(-1) for turn in turns])

@@ -1,0 +1,71 @@
+"""The puzzles that an environment holds: made once, distinct, and split by symmetry class."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Literal
+
+import numpy as np
+
+from hrm_envs.streams import mix
+from hrm_envs.task import PuzzleBatch, Task, Tokens
+
+Split = Literal["train", "test", "all"]
+SPLITS: tuple[Split, ...] = ("train", "test", "all")
+
+#: One symmetry class in this many is held out for the test split.
+TEST_SHARE = 8
+#: Sampling stops when this many rounds in a row bring nothing new.
+_MAX_BARREN_ROUNDS = 8
+
+_cache: OrderedDict[tuple[object, ...], PuzzleBatch] = OrderedDict()
+_CACHE_SIZE = 16
+
+
+def in_split(task: Task, puzzle: Tokens, split: Split) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which puzzles (uint8 ``[B, S]``) belong to ``split``: bool ``[B]``."""
+    if split == "all":
+        return np.ones(len(puzzle), np.bool_)
+    held_out = mix(task.symmetry_key(puzzle)) % np.uint64(TEST_SHARE) == 0
+    return held_out if split == "test" else ~held_out
+
+
+def make_pool(task: Task, split: Split, num_puzzles: int, seed: int = 0) -> PuzzleBatch:
+    """Sample ``num_puzzles`` distinct puzzles of a split. The same arguments give the same puzzles.
+
+    Raises:
+        ValueError: the task runs out of distinct puzzles.
+    """
+    found: list[PuzzleBatch] = []
+    seen: set[bytes] = set()
+    barren = round_ = 0
+    while len(seen) < num_puzzles:
+        if barren == _MAX_BARREN_ROUNDS:
+            raise ValueError(
+                f"{task.spec.name} has only {len(seen)} distinct puzzles in split {split!r} with these "
+                f"settings, not {num_puzzles}: ask for fewer with num_puzzles={len(seen)}"
+            )
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), round_)))
+        wanted = num_puzzles - len(seen)
+        batch = task.sample(rng, max(64, wanted * (TEST_SHARE if split == "test" else 1)))
+        batch = batch.take(in_split(task, batch.puzzle, split))
+        fresh = []
+        for i, row in enumerate(batch.puzzle):
+            name = row.tobytes() + batch.task_id[i].tobytes()
+            if name not in seen and len(seen) < num_puzzles:
+                seen.add(name)
+                fresh.append(i)
+        found.append(batch.take(np.array(fresh, np.int64)))
+        barren = 0 if fresh else barren + 1
+        round_ += 1
+    return PuzzleBatch.concatenate(found)
+
+
+def cached_pool(task: Task, identity: object, split: Split, num_puzzles: int, seed: int) -> PuzzleBatch:
+    """:func:`make_pool`, remembered for the process; ``identity`` tells tasks with other settings apart."""
+    key = (repr(identity), split, num_puzzles, seed)
+    if key not in _cache:
+        _cache[key] = make_pool(task, split, num_puzzles, seed)
+        if len(_cache) > _CACHE_SIZE:
+            _cache.popitem(last=False)
+    return _cache[key]

@@ -1,0 +1,70 @@
+"""Counter-based random numbers: one independent stream per environment row, drawn for all rows at once.
+
+A stream is a 64-bit key. Draw ``k`` of episode ``e`` is a hash of (key, e, k), so a row's numbers depend on
+nothing but its own seed and history: a batch of rows draws what each row would have drawn alone, and the state
+of a stream is two integers. The hash is the SplitMix64 finaliser (Steele, Lea and Flood 2014).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Words = NDArray[np.uint64]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_S27, _S30, _S31, _S32 = (np.uint64(s) for s in (27, 30, 31, 32))
+
+
+def mix(words: Words) -> Words:
+    """The SplitMix64 finaliser, element by element: a bijection of 64-bit words that scrambles them well."""
+    words = (words ^ (words >> _S30)) * _MIX_1
+    words = (words ^ (words >> _S27)) * _MIX_2
+    return words ^ (words >> _S31)
+
+
+def hash_rows(array: NDArray[Any]) -> Words:
+    """A 64-bit hash ``[B]`` of every row of an integer array ``[B, N]``; equal rows hash equal."""
+    words = array.astype(np.uint64)
+    places = mix(_GOLDEN * np.arange(1, words.shape[1] + 1, dtype=np.uint64))
+    return mix(mix(words + places).sum(axis=1, dtype=np.uint64))
+
+
+def stream_key(rng: np.random.Generator) -> np.uint64:
+    """A key for a new stream, drawn from a seeded generator."""
+    return np.uint64(rng.integers(0, 2**64, dtype=np.uint64))
+
+
+class Draws:
+    """Random numbers for one episode of each row; every call moves on, in step for all rows.
+
+    Args:
+        keys: uint64 ``[B]``, the streams.
+        episodes: integer ``[B]``, how many episodes each stream has begun.
+    """
+
+    def __init__(self, keys: Words, episodes: NDArray[Any]) -> None:
+        self._base = mix(keys ^ mix(episodes.astype(np.uint64) * _GOLDEN + _GOLDEN))
+        self._used = 0
+
+    def __len__(self) -> int:
+        return len(self._base)
+
+    def bits(self, width: int) -> Words:
+        """Uniform 64-bit words ``[B, width]``."""
+        steps = np.arange(self._used + 1, self._used + 1 + width, dtype=np.uint64) * _GOLDEN
+        self._used += width
+        return mix(self._base[:, None] + steps)
+
+    def integers(self, high: int) -> NDArray[np.int64]:
+        """Uniform integers ``[B]`` in ``[0, high)``, for ``0 < high <= 2**32``."""
+        return (((self.bits(1)[:, 0] >> _S32) * np.uint64(high)) >> _S32).astype(np.int64)
+
+    def permutations(self, size: int, groups: int = 1) -> NDArray[np.int64]:
+        """Uniform permutations of ``range(size)``: ``[B, groups, size]``, or ``[B, size]`` for one group."""
+        order = self.bits(groups * size).reshape(len(self), groups, size).argsort(axis=2)
+        return order[:, 0] if groups == 1 else order

@@ -1,0 +1,140 @@
+"""Random Sudoku puzzles with one solution, made in batches and rated by the solver.
+
+A puzzle starts as a random complete grid; then cells are emptied in random order, skipping those whose removal
+would admit a second solution or make the puzzle harder than asked for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_envs.sudoku.board import BLANK, SudokuGeometry
+from hrm_envs.sudoku.solver import CHUNK, candidate_masks, is_single, mask_tokens, propagate, solve
+from hrm_envs.task import PuzzleBatch, Tokens
+
+#: An inclusive range of integers.
+Range = tuple[int, int]
+
+
+def random_grids(board: SudokuGeometry, rng: np.random.Generator, num: int) -> Tokens:
+    """Random complete grids uint8 ``[num, S]``.
+
+    Each grid grows from an empty board: fix a random candidate of a random cell among those with the fewest
+    candidates, infer singles, repeat; grids that run into a contradiction are thrown away. Every grid can come
+    up and all relabellings of a grid are equally likely; beyond that the distribution is near uniform, not exact.
+    """
+    grids: list[Tokens] = []
+    missing = num
+    while missing > 0:
+        # A third more than needed, for the dead ends.
+        grown = _grow_grids(board, rng, min(CHUNK, missing + missing // 3 + 4))
+        grids.append(grown[:missing])
+        missing -= len(grids[-1])
+    return np.concatenate(grids) if grids else np.zeros((0, board.num_cells), np.uint8)
+
+
+def _grow_grids(board: SudokuGeometry, rng: np.random.Generator, num: int) -> Tokens:
+    """Grow ``num`` grids and return those that got complete, in the order they did."""
+    masks = candidate_masks(board, np.full((num, board.num_cells), BLANK, np.uint8))
+    bits = np.uint16(1) << np.arange(board.size, dtype=np.uint16)
+    complete = []
+    while masks.shape[1]:
+        alive = masks.shape[1]
+        options = (masks[:, :, None] & bits) != 0
+        counts = options.sum(axis=2)
+        # A random number in [0, 1) breaks ties among cells with equally many candidates.
+        rank = np.where(counts > 1, counts + rng.random(counts.shape), np.inf)
+        cell = rank.argmin(axis=0)
+        column = np.arange(alive)
+        digit = np.where(options[cell, column], rng.random((alive, board.size)), -1).argmax(axis=1)
+        masks[cell, column] = bits[digit]
+        masks, refuted = propagate(board, masks)
+        done = is_single(masks).all(axis=0)
+        complete.append(mask_tokens(masks[:, done & ~refuted]))
+        masks = masks[:, ~done & ~refuted]
+    return np.concatenate(complete)
+
+
+def dig(
+    board: SudokuGeometry,
+    rng: np.random.Generator,
+    solution: Tokens,
+    empty_cells: NDArray[np.int64],
+    max_guesses: int | None = None,
+) -> tuple[Tokens, NDArray[np.int32]]:
+    """Empty cells of complete grids as long as each puzzle keeps one solution.
+
+    Every grid has its own random order of cells, tried one after the other until ``empty_cells`` (``[B]``) are
+    empty or the order is at its end; a cell that cannot go stays. Since a puzzle that has lost uniqueness does
+    not get it back by losing more givens, a whole run of cells can be tried at once: the run doubles when it
+    succeeds and halves when it fails, all grids in step.
+
+    Args:
+        board: the geometry.
+        rng: the source of all randomness.
+        solution: complete grids uint8 ``[B, S]``.
+        empty_cells: how many cells to empty at most.
+        max_guesses: puzzles must not need more guesses than this.
+
+    Returns:
+        The puzzles uint8 ``[B, S]`` and their guess counts int32 ``[B]``.
+    """
+    num, cells = solution.shape
+    order = rng.random(solution.shape).argsort(axis=1)
+    puzzle = solution.copy()
+    guesses = np.zeros(num, np.int32)
+    tried = np.zeros(num, np.int64)
+    emptied = np.zeros(num, np.int64)
+    # Half of the target goes nearly always.
+    run = np.maximum(empty_cells // 2, 1)
+    places = np.arange(cells)
+    active = np.flatnonzero(empty_cells > 0)
+    while active.size:
+        run[active] = np.minimum(run[active], np.minimum(empty_cells - emptied, cells - tried)[active])
+        begin = tried[active, None]
+        in_run = (places >= begin) & (places < begin + run[active, None])
+        candidate = puzzle[active]
+        row, place = np.nonzero(in_run)
+        candidate[row, order[active[row], place]] = BLANK
+        result = solve(board, candidate)
+        good = result.is_unique if max_guesses is None else result.is_unique & (result.guesses <= max_guesses)
+
+        kept, failed = active[good], active[~good]
+        puzzle[kept] = candidate[good]
+        guesses[kept] = result.guesses[good]
+        emptied[kept] += run[kept]
+        tried[kept] += run[kept]
+        # A run of one that fails is a cell that has to stay.
+        tried[failed] += run[failed] == 1
+        run[kept] *= 2
+        run[failed] = np.maximum(run[failed] // 2, 1)
+        active = active[(emptied[active] < empty_cells[active]) & (tried[active] < cells)]
+    return puzzle, guesses
+
+
+def generate(
+    board: SudokuGeometry,
+    rng: np.random.Generator,
+    num: int,
+    empty_cells: Range,
+    difficulty: Range | None = None,
+) -> PuzzleBatch:
+    """Try to make ``num`` puzzles; those that miss a range are dropped, so fewer (even none) may come back.
+
+    Args:
+        board: the geometry.
+        rng: the source of all randomness.
+        num: puzzles to try.
+        empty_cells: inclusive range; each puzzle draws its own target from it, uniformly, and may stay below the
+            target but not below the range.
+        difficulty: inclusive range of the solver's guess count, or None for any.
+    """
+    solution = random_grids(board, rng, num)
+    low, high = empty_cells
+    target = rng.integers(low, high + 1, size=num)
+    puzzle, guesses = dig(board, rng, solution, target, None if difficulty is None else difficulty[1])
+    good = (puzzle == BLANK).sum(axis=1) >= low
+    if difficulty is not None:
+        good &= guesses >= difficulty[0]
+    return PuzzleBatch(puzzle[good], solution[good])

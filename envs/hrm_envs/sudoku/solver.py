@@ -1,0 +1,166 @@
+"""A Sudoku solver for many puzzles at once, which also rates them.
+
+A search node is a column of candidate masks: ``masks`` is uint16 ``[S, N]``, cell by node, where bit
+``digit - 1`` says that the digit is still possible. Nodes come last so that every step of the inference is a
+bitwise operation on long contiguous vectors, for all nodes at once.
+
+The inference is naked singles (a cell with one candidate takes it from its peers) and hidden singles (a digit
+with one place left in a unit goes there). Where both are at rest the solver branches on the cell with the fewest
+candidates, the first such cell in row-major order, with one child per candidate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_envs.sudoku.board import SudokuGeometry
+from hrm_envs.task import Tokens
+
+Masks = NDArray[np.uint16]
+
+#: Nodes worked on together: enough to hide numpy's overhead per call, few enough to stay in the L2 cache.
+CHUNK = 1024
+
+_ONE = np.uint16(1)
+_POPCOUNT = np.array([bin(mask).count("1") for mask in range(1 << 9)], np.uint8)
+
+
+@dataclass(frozen=True)
+class SolverResult:
+    """What the solver found, row by row."""
+
+    #: uint8 ``[B]``, solutions found; the search for a puzzle ends when it has ``limit`` of them.
+    count: NDArray[np.uint8]
+    #: uint8 ``[B, S]``, tokens of a solution; 0 where there is none.
+    solution: Tokens
+    #: int32 ``[B]``, the guess count: how many nodes the search branched at. For a puzzle with at most one
+    #: solution this is the number of inner nodes of its whole search tree, the cost of *proving* the solution
+    #: unique, whatever the order of search and the rest of the batch. 0 means solved (or refuted) by singles
+    #: alone. Where the search ended early, at ``limit`` solutions, it is the branchings done so far.
+    guesses: NDArray[np.int32]
+
+    @property
+    def is_unique(self) -> NDArray[np.bool_]:
+        """bool ``[B]``, exactly one solution (for ``limit >= 2``)."""
+        return self.count == 1
+
+
+def candidate_masks(board: SudokuGeometry, puzzle: Tokens) -> Masks:
+    """The masks uint16 ``[S, B]`` of puzzles uint8 ``[B, S]``: givens have one candidate, other cells all."""
+    table = np.full(256, board.full_mask, np.uint16)
+    table[2 : board.vocab_size] = _ONE << np.arange(board.size, dtype=np.uint16)
+    return table[np.ascontiguousarray(puzzle.T)]
+
+
+def mask_tokens(masks: Masks) -> Tokens:
+    """The tokens uint8 ``[N, S]`` of solved nodes uint16 ``[S, N]``."""
+    # The digit of a mask with one bit is the number of bits up to and including it.
+    return np.ascontiguousarray((_POPCOUNT[masks - _ONE] + 2).T)
+
+
+def is_single(masks: Masks) -> NDArray[np.bool_]:
+    """Which masks hold at most one candidate (bool, same shape)."""
+    return (masks & (masks - _ONE)) == 0
+
+
+def _infer(board: SudokuGeometry, masks: Masks) -> tuple[Masks, NDArray[np.bool_]]:
+    """One round of naked and hidden singles: the new masks ``[S, N]`` and which nodes are refuted ``[N]``."""
+    num = masks.shape[1]
+    cells = masks.reshape(*board.axes, num)
+    decided = np.where(is_single(masks), masks, np.uint16(0)).reshape(cells.shape)
+    taken, hidden = np.zeros_like(cells), np.zeros_like(cells)
+    # Bits that show a contradiction, gathered over the whole board.
+    wrong = np.zeros(num, np.uint16)
+    for family in board.families:
+        once, fixed = cells[family[0]].copy(), decided[family[0]].copy()
+        twice, clash = np.zeros_like(once), np.zeros_like(once)
+        for members in family[1:]:
+            cell, digit = cells[members], decided[members]
+            twice |= once & cell
+            once |= cell
+            clash |= fixed & digit
+            fixed |= digit
+        taken |= fixed
+        hidden |= once & ~twice
+        # A digit fixed at two cells of a unit, or without a place in it.
+        clash |= once ^ np.uint16(board.full_mask)
+        wrong |= np.bitwise_or.reduce(clash.reshape(-1, num), axis=0)
+    new = np.where(decided != 0, cells, cells & ~taken)
+    places = new & hidden
+    # Two digits that both have this cell as their only place.
+    crowded = places & (places - _ONE)
+    wrong |= np.bitwise_or.reduce(crowded.reshape(-1, num), axis=0)
+    new = np.where(places != 0, places, new).reshape(masks.shape)
+    return new, (wrong != 0) | ~new.all(axis=0)
+
+
+def propagate(board: SudokuGeometry, masks: Masks) -> tuple[Masks, NDArray[np.bool_]]:
+    """Apply singles until nothing changes.
+
+    Returns:
+        The masks ``[S, N]`` at rest and bool ``[N]``, the nodes found contradictory (their masks mean nothing).
+        A node that is not contradictory and has one candidate in each cell is a solution.
+    """
+    result = np.empty_like(masks)
+    refuted = np.zeros(masks.shape[1], np.bool_)
+    running = np.arange(masks.shape[1])
+    while running.size:
+        new, wrong = _infer(board, masks)
+        going = (new != masks).any(axis=0) & ~wrong
+        done = running[~going]
+        result[:, done] = new[:, ~going]
+        refuted[done] = wrong[~going]
+        running, masks = running[going], new[:, going]
+    return result, refuted
+
+
+def _children(masks: Masks) -> tuple[Masks, NDArray[np.intp]]:
+    """One child per candidate of each node's branching cell: masks ``[S, C]`` and parent indices ``[C]``."""
+    counts = _POPCOUNT[masks]
+    counts[counts < 2] = 255
+    cell = counts.argmin(axis=0)
+    options = masks[cell, np.arange(masks.shape[1])]
+    bits = np.arange(options.max(initial=1).item().bit_length(), dtype=np.uint16)
+    parent, bit = np.nonzero((options[:, None] >> bits) & _ONE)
+    children = masks[:, parent]
+    children[cell[parent], np.arange(len(parent))] = _ONE << bit.astype(np.uint16)
+    return children, parent
+
+
+def solve(board: SudokuGeometry, puzzle: Tokens, limit: int = 2) -> SolverResult:
+    """Search puzzles (uint8 ``[B, S]``) for up to ``limit`` solutions each.
+
+    Depth first over a stack of nodes of all puzzles, ``CHUNK`` nodes at a time, so memory stays bounded.
+    """
+    num = len(puzzle)
+    count = np.zeros(num, np.int64)
+    guesses = np.zeros(num, np.int64)
+    solution = np.zeros((num, board.num_cells), np.uint8)
+    masks = candidate_masks(board, puzzle)
+    owners = np.arange(num)
+    stack = [(masks[:, i : i + CHUNK], owners[i : i + CHUNK]) for i in range(0, num, CHUNK)]
+    while stack:
+        blocks = [stack.pop()]
+        # Small blocks, left over where puzzles are nearly done, are worked on together.
+        while stack and sum(len(owner) for _, owner in blocks) + len(stack[-1][1]) <= CHUNK:
+            blocks.append(stack.pop())
+        masks = np.concatenate([block for block, _ in blocks], axis=1)
+        owner = np.concatenate([owner for _, owner in blocks])
+        wanted = count[owner] < limit
+        masks, refuted = propagate(board, masks[:, wanted])
+        masks, owner = masks[:, ~refuted], owner[wanted][~refuted]
+
+        solved = is_single(masks).all(axis=0)
+        solution[owner[solved]] = mask_tokens(masks[:, solved])
+        count += np.bincount(owner[solved], minlength=num)
+        open_masks, open_owner = masks[:, ~solved], owner[~solved]
+        wanted = count[open_owner] < limit
+        open_masks, open_owner = open_masks[:, wanted], open_owner[wanted]
+        guesses += np.bincount(open_owner, minlength=num)
+        children, parent = _children(open_masks)
+        for i in range(0, len(parent), CHUNK):
+            stack.append((children[:, i : i + CHUNK], open_owner[parent[i : i + CHUNK]]))
+    return SolverResult(np.minimum(count, limit).astype(np.uint8), solution, guesses.astype(np.int32))

@@ -1,0 +1,179 @@
+"""The contract of a reasoning task: what a user writes to get a new environment.
+
+A :class:`Task` makes puzzles and judges answers, both in batches of numpy arrays. Everything else (episodes,
+splits, rewards, vectorisation, rendering, seeding) is done for it by the rest of the package.
+
+Shapes: ``B`` is a batch of puzzles and ``S = rows * columns`` the cells of the grid in row-major order. A cell
+holds a token, an integer in ``[0, V)`` stored as uint8; token 0 is padding and means "nothing here".
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_envs.streams import Draws, hash_rows
+
+if TYPE_CHECKING:
+    from hrm_envs.rendering import Board
+
+Tokens = NDArray[np.uint8]
+
+PAD = 0
+
+#: Cell marks, the values of :meth:`Task.mark`.
+MARK_NONE, MARK_RIGHT, MARK_WRONG = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """The sizes and the alphabet of a task, from which agents take theirs."""
+
+    #: Short name for tables and window titles, such as ``"Sudoku 4x4"``.
+    name: str
+    #: Rows and columns of the grid.
+    grid_shape: tuple[int, int]
+    #: The text of every token, one character each; ``symbols[0]`` is padding. ``V = len(symbols)``.
+    symbols: tuple[str, ...]
+    #: Number of task identities; identity 0 means "none", so 1 is a task without identities.
+    num_task_ids: int = 1
+
+    @property
+    def num_cells(self) -> int:
+        """``S``, the cells of the grid."""
+        return self.grid_shape[0] * self.grid_shape[1]
+
+    @property
+    def vocab_size(self) -> int:
+        """``V``, the number of tokens, padding included."""
+        return len(self.symbols)
+
+
+@dataclass(frozen=True)
+class PuzzleBatch:
+    """Puzzles with one right answer each. Rows are independent."""
+
+    #: uint8 ``[B, S]``, what the agent sees.
+    puzzle: Tokens
+    #: uint8 ``[B, S]``, one right answer. Others may exist: the verifier decides, not this array.
+    solution: Tokens
+    #: int32 ``[B]``, identity of the task instance (ARC); 0 where the task has none.
+    task_id: NDArray[np.int32] = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.task_id is None:
+            object.__setattr__(self, "task_id", np.zeros(len(self.puzzle), np.int32))
+
+    def __len__(self) -> int:
+        return len(self.puzzle)
+
+    def take(self, index: NDArray[Any] | slice) -> PuzzleBatch:
+        """The rows that ``index`` (integers, a mask or a slice) selects."""
+        return PuzzleBatch(self.puzzle[index], self.solution[index], self.task_id[index])
+
+    @staticmethod
+    def concatenate(batches: Sequence[PuzzleBatch]) -> PuzzleBatch:
+        """One batch of all rows, in order."""
+        return PuzzleBatch(
+            np.concatenate([b.puzzle for b in batches]),
+            np.concatenate([b.solution for b in batches]),
+            np.concatenate([b.task_id for b in batches]),
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the verifier says of a batch of answers."""
+
+    #: bool ``[B]``, the answer is right.
+    success: NDArray[np.bool_]
+    #: float32 ``[B]`` in [0, 1], partial credit; 1 exactly where ``success``.
+    score: NDArray[np.float32]
+
+
+class Task(ABC):
+    """A family of puzzles. Subclass it, write :meth:`sample` and :meth:`verify`, and register it.
+
+    A subclass sets :attr:`spec` in its constructor; the constructor's keywords become keywords of the
+    environment. Override :meth:`augment` and :meth:`symmetry_key` together where the puzzle has symmetries,
+    :meth:`complete` to let users play puzzles of their own, and :meth:`draw` to paint more than symbols.
+    """
+
+    spec: TaskSpec
+    #: How many puzzles an environment holds unless told otherwise, for each split.
+    default_num_puzzles: ClassVar[dict[str, int]] = {"train": 1000, "test": 1000}
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
+        """Draw about ``num`` puzzles (at least one), with all randomness from ``rng``.
+
+        Called when an environment is made, not at every reset. Duplicates and both splits may be among them:
+        the caller removes what it does not want and asks again.
+        """
+
+    @abstractmethod
+    def verify(self, batch: PuzzleBatch, answer: Tokens) -> Verdict:
+        """Judge ``answer`` (uint8 ``[B, S]``) on each row of ``batch``; must accept every right answer."""
+
+    def augment(self, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
+        """Apply a random symmetry to each row, drawn from that row's stream. The default changes nothing."""
+        return batch
+
+    def symmetry_key(self, puzzle: Tokens) -> NDArray[np.uint64]:
+        """A number ``[B]`` that is equal for puzzles (uint8 ``[B, S]``) which :meth:`augment` can exchange.
+
+        Splits are cut by this number, so no puzzle of one split is a symmetric copy of one in the other.
+        """
+        return hash_rows(puzzle)
+
+    def complete(self, puzzle: Tokens) -> PuzzleBatch:
+        """Check puzzles (uint8 ``[B, S]``) that came from outside and solve them.
+
+        Raises:
+            ValueError: a puzzle is malformed or has no (unique) solution; the text names row, cell and reason.
+        """
+        raise ValueError(f"{self.spec.name} cannot solve puzzles from outside: give the solutions too")
+
+    def parse(self, text: str) -> Tokens:
+        """Read puzzles from text: uint8 ``[N, S]``. The default takes the symbols of :attr:`spec`, a line a row
+        or a whole puzzle a line.
+
+        Raises:
+            ValueError: a character is not a symbol or a puzzle is not full; the text names line and column.
+        """
+        codes = {symbol: token for token, symbol in enumerate(self.spec.symbols)}
+        cells: list[int] = []
+        for number, line in enumerate(text.splitlines(), 1):
+            for column, character in enumerate(line, 1):
+                if character not in codes:
+                    known = "".join(self.spec.symbols)
+                    raise ValueError(f"line {number}, column {column}: {character!r} is none of {known!r}")
+                cells.append(codes[character])
+        size = self.spec.num_cells
+        if not cells or len(cells) % size:
+            raise ValueError(f"{len(cells)} cells are not a whole number of {self.spec.name} puzzles of {size}")
+        return np.array(cells, np.uint8).reshape(-1, size)
+
+    def format(self, tokens: Tokens) -> str:
+        """One grid (uint8 ``[S]``) as text, a line a row."""
+        columns = self.spec.grid_shape[1]
+        text = "".join(self.spec.symbols[token] for token in tokens)
+        return "\n".join(text[i : i + columns] for i in range(0, len(text), columns))
+
+    def mark(self, batch: PuzzleBatch, answer: Tokens) -> NDArray[np.uint8]:
+        """Judge each cell for display: ``MARK_NONE`` (given or empty), ``MARK_RIGHT`` or ``MARK_WRONG``.
+
+        uint8 ``[B, S]``. The default compares the cells that the solution changes with the solution.
+        """
+        asked = (batch.puzzle != batch.solution) | (answer != batch.puzzle)
+        marks = np.where(answer == batch.solution, MARK_RIGHT, MARK_WRONG)
+        return np.where(asked & (answer != PAD), marks, MARK_NONE).astype(np.uint8)
+
+    def draw(self, board: Board) -> None:
+        """Paint one puzzle and the current answer. The default writes each cell's symbol."""
+        board.draw_symbols()

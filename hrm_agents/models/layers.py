@@ -1,0 +1,119 @@
+"""Building blocks of the H and L modules: norm, attention, gated MLP, block.
+
+All layers keep float32 parameters and compute in the dtype of their input, so one set of weights
+serves float32 and bfloat16 forwards.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Standard deviation of a unit normal after cutting it at +-2: dividing by it makes the *truncated*
+# distribution have the requested deviation (the convention of JAX's initialisers).
+_TRUNCATED_STD = 0.87962566103423978
+
+Rotary = tuple[Tensor, Tensor]
+"""Tables (cos, sin), each float32 [T, 1, head_dim]; sin carries the sign of rotate-half."""
+
+
+def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
+    """Fill ``tensor`` in place from a normal cut at two sigma whose deviation after the cut is ``std``."""
+    if std == 0.0:
+        return nn.init.zeros_(tensor)
+    sigma = std / _TRUNCATED_STD
+    return nn.init.trunc_normal_(tensor, std=sigma, a=-2.0 * sigma, b=2.0 * sigma)
+
+
+def rms_norm(x: Tensor, eps: float) -> Tensor:
+    """Scale the last axis of ``x`` [..., d] to unit mean square: no parameters, statistics in float32."""
+    return F.rms_norm(x.float(), (x.shape[-1],), eps=eps).to(x.dtype)
+
+
+def rotate(x: Tensor, rotary: Rotary) -> Tensor:
+    """Rotate pairs (i, i + head_dim/2) of ``x`` [B, T, heads, head_dim] by the angles in ``rotary``."""
+    cos, sin = rotary
+    # Rolling by half the width swaps the halves; the minus of rotate-half already sits in ``sin``.
+    swapped = torch.roll(x, x.shape[-1] // 2, dims=-1)
+    return torch.addcmul(x * cos, swapped, sin).to(x.dtype)
+
+
+class Linear(nn.Module):
+    """Linear map without bias, weight [out, in], truncated-normal with std 1/sqrt(in)."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))
+        truncated_normal_(self.weight, 1.0 / math.sqrt(in_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [..., in] to [..., out] in the dtype of ``x``."""
+        return F.linear(x, self.weight.to(x.dtype))
+
+
+class Attention(nn.Module):
+    """Non-causal multi-head attention with one fused projection for queries, keys and values."""
+
+    def __init__(self, hidden_size: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = Linear(hidden_size, 3 * hidden_size)
+        self.out = Linear(hidden_size, hidden_size)
+
+    def forward(self, x: Tensor, rotary: Rotary | None) -> Tensor:
+        """Mix ``x`` [B, T, d] over its positions, rotating queries and keys when tables are given."""
+        batch, length, hidden = x.shape
+        qkv = self.qkv(x).view(batch, length, 3 * self.num_heads, hidden // self.num_heads)
+        if rotary is None:
+            query, key, value = qkv.chunk(3, dim=2)
+        else:
+            # Queries and keys turn by the same angles: one call for both halves the kernel launches.
+            query_key, value = qkv.split((2 * self.num_heads, self.num_heads), dim=2)
+            query, key = rotate(query_key, rotary).chunk(2, dim=2)
+        mixed = F.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
+        return self.out(mixed.transpose(1, 2).reshape(batch, length, hidden))
+
+
+class SwiGLU(nn.Module):
+    """Gated MLP ``down(silu(gate(x)) * up(x))`` with gate and up in one projection."""
+
+    def __init__(self, hidden_size: int, width: int) -> None:
+        super().__init__()
+        self.gate_up = Linear(hidden_size, 2 * width)
+        self.down = Linear(width, hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [..., d] to [..., d]."""
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
+
+
+class Block(nn.Module):
+    """Transformer block with the norm after each residual sum: ``x = rms_norm(x + f(x))``."""
+
+    def __init__(self, hidden_size: int, num_heads: int, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.attention = Attention(hidden_size, num_heads)
+        self.mlp = SwiGLU(hidden_size, width)
+
+    def forward(self, x: Tensor, rotary: Rotary | None) -> Tensor:
+        """Map [B, T, d] to [B, T, d]."""
+        x = rms_norm(x + self.attention(x, rotary), self.eps)
+        return rms_norm(x + self.mlp(x), self.eps)
+
+
+class ReasoningModule(nn.Module):
+    """One recurrent module (H or L): adds its injection to its state, then runs its blocks."""
+
+    def __init__(self, num_layers: int, hidden_size: int, num_heads: int, width: int, eps: float) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(hidden_size, num_heads, width, eps) for _ in range(num_layers))
+
+    def forward(self, state: Tensor, injection: Tensor, rotary: Rotary | None) -> Tensor:
+        """Advance ``state`` [B, T, d] once, given ``injection`` [B, T, d]."""
+        state = state + injection
+        for block in self.blocks:
+            state = block(state, rotary)
+        return state

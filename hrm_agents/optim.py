@@ -1,0 +1,186 @@
+"""Optimisers, learning-rate schedule and weight averaging, in plain torch."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+def _check(lr: float, weight_decay: float) -> None:
+    if lr < 0.0 or weight_decay < 0.0:
+        raise ValueError(f"lr and weight_decay must not be negative, got {lr} and {weight_decay}")
+
+
+class AdamATan2(Optimizer):
+    """Adam whose step is atan2(m, sqrt(v)): bounded, scale-free, no epsilon (Everett et al. 2024).
+
+    With bias corrections c1 = 1 - beta1^t and c2 = 1 - beta2^t, and decay decoupled from the gradient:
+    ``p *= 1 - lr * weight_decay``, then ``p -= lr / c1 * atan2(m, sqrt(v / c2))``. The correction of
+    m stands outside the arctangent and there is no factor in front: as in the code that trained HRM,
+    which differs from arXiv 2407.05872, section 4.4.
+
+    Steps are counted per parameter group and the count is saved with it.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.95),
+        weight_decay: float = 0.1,
+    ) -> None:
+        _check(lr, weight_decay)
+        if not all(0.0 <= beta < 1.0 for beta in betas):
+            raise ValueError(f"betas must lie in [0, 1), got {betas}")
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "step": 0})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            for p in params:
+                if not self.state[p]:
+                    self.state[p].update(m=torch.zeros_like(p), v=torch.zeros_like(p))
+            group["step"] += 1
+            beta1, beta2 = group["betas"]
+            grads = [p.grad for p in params]
+            m = [self.state[p]["m"] for p in params]
+            v = [self.state[p]["v"] for p in params]
+
+            torch._foreach_lerp_(m, grads, 1.0 - beta1)
+            torch._foreach_mul_(v, beta2)
+            torch._foreach_addcmul_(v, grads, grads, 1.0 - beta2)
+            root = torch._foreach_sqrt(v)
+            torch._foreach_div_(root, math.sqrt(1.0 - beta2 ** group["step"]))
+            for m_i, root_i in zip(m, root, strict=True):  # there is no foreach form of atan2
+                torch.atan2(m_i, root_i, out=root_i)
+            torch._foreach_mul_(params, 1.0 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(params, root, alpha=-group["lr"] / (1.0 - beta1 ** group["step"]))
+        return loss
+
+
+class SignSGD(Optimizer):
+    """Sign descent for an embedding table with sparse gradients.
+
+    Gradients of ids that occur several times in a batch are summed before the sign. Only rows the
+    batch visited change: ``row = row * (1 - lr * weight_decay) - lr * sign(grad)``. No state.
+    """
+
+    def __init__(self, params: Params, lr: float, weight_decay: float = 0.1) -> None:
+        _check(lr, weight_decay)
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Update the visited rows of every table.
+
+        Raises:
+            TypeError: a gradient is dense, so the visited rows are unknown.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            lr = group["lr"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                if not p.grad.is_sparse:
+                    raise TypeError("SignSGD needs sparse gradients, as F.embedding(..., sparse=True) gives")
+                grad = p.grad.coalesce()
+                ids = grad.indices()[0]
+                p[ids] = p[ids] * (1.0 - lr * group["weight_decay"]) - lr * grad.values().sign()
+        return loss
+
+
+def lr_at(
+    step: int,
+    *,
+    base: float,
+    warmup: int = 0,
+    total: int = 0,
+    schedule: Literal["constant", "cosine"] = "constant",
+    min_ratio: float = 0.0,
+) -> float:
+    """Learning rate of update ``step``, counted from 0.
+
+    Rises linearly to ``base`` over ``warmup`` updates (update 0 already moves: base / warmup), then
+    stays there or falls along half a cosine to ``min_ratio * base`` at update ``total``.
+    """
+    if step < warmup:
+        return base * (step + 1) / warmup
+    if schedule == "constant":
+        return base
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return base * (min_ratio + (1.0 - min_ratio) * 0.5 * (1.0 + math.cos(math.pi * progress)))
+
+
+class EMA:
+    """Exponential moving average of named parameters.
+
+    The decay of update t is min(decay, (1 + t) / (10 + t)), so that early averages are not
+    dominated by the initial weights.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor], decay: float = 0.999) -> None:
+        if not 0.0 <= decay < 1.0:
+            raise ValueError(f"decay must lie in [0, 1), got {decay}")
+        self.decay = decay
+        self.updates = 0
+        self._parameters = dict(parameters)
+        self._average = {name: p.detach().clone() for name, p in parameters.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the average towards the parameters; call it after each optimiser step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        torch._foreach_lerp_(list(self._average.values()), list(self._parameters.values()), 1.0 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, parameters: Mapping[str, Tensor]) -> None:
+        """Write the average into ``parameters`` of the same names."""
+        for name, average in self._average.items():
+            parameters[name].copy_(average)
+
+    @contextmanager
+    def swap(self) -> Iterator[None]:
+        """Let the model hold the average inside a ``with`` block, and its own weights again after it."""
+        own = {name: p.detach().clone() for name, p in self._parameters.items()}
+        self.copy_to(self._parameters)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, p in self._parameters.items():
+                    p.copy_(own[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Averages by name and the number of updates; the tensors are the live ones."""
+        return {"updates": self.updates, "average": dict(self._average)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned.
+
+        Raises:
+            KeyError: the names differ.
+        """
+        if state["average"].keys() != self._average.keys():
+            raise KeyError("the saved average belongs to parameters of other names")
+        self.updates = int(state["updates"])
+        for name, average in self._average.items():
+            average.copy_(state["average"][name])

@@ -1,0 +1,88 @@
+"""The HRM as a policy: one segment of thought from an observation and a carry to an action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hrm_agents.halting import should_halt
+from hrm_agents.models.hrm import HRM, Carry, SegmentOutput
+
+Observations = Mapping[str, NDArray[Any]]
+Forward = Callable[[Carry, Tensor, Tensor | None], tuple[Carry, SegmentOutput]]
+
+
+class Decision(NamedTuple):
+    """What the policy thought and decided in one segment, for ``B`` rows."""
+
+    #: uint8 ``[B, S]``, the likeliest token of every cell.
+    answer: Tensor
+    #: bool ``[B]``, whether to be graded on it.
+    halt: Tensor
+    #: The agent's memory after the segment, detached.
+    carry: Carry
+    #: Logits and Q-values; they carry gradients unless the caller turned them off.
+    output: SegmentOutput
+
+    def action(self) -> dict[str, NDArray[Any]]:
+        """The action as the vector environment takes it."""
+        return {"answer": self.answer.cpu().numpy(), "halt": self.halt.cpu().numpy()}
+
+
+class HRMPolicy:
+    """Acts with a model, for any number of rows.
+
+    Args:
+        model: the network.
+        forward: the model's forward, compiled or otherwise wrapped; the model itself if not given.
+    """
+
+    def __init__(self, model: HRM, forward: Forward | None = None) -> None:
+        self.model = model
+        self.forward: Forward = forward or model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return next(self.model.parameters()).device
+
+    def initial_carry(self, num_rows: int) -> Carry:
+        """The memory of ``num_rows`` agents that have not thought yet."""
+        return self.model.initial_carry(num_rows)
+
+    def observe(self, obs: Observations) -> tuple[Tensor, Tensor]:
+        """Puzzle uint8 ``[B, S]`` and task identity int64 ``[B]`` of an observation, on the model's device."""
+        puzzle = torch.from_numpy(np.ascontiguousarray(obs["puzzle"])).to(self.device)
+        task_id = torch.from_numpy(np.asarray(obs["task_id"], np.int64)).reshape(-1).to(self.device)
+        return puzzle, task_id
+
+    def act(
+        self,
+        obs: Observations,
+        carry: Carry,
+        reset: NDArray[np.bool_],
+        min_segments: NDArray[Any] | None = None,
+    ) -> Decision:
+        """Think one segment.
+
+        Args:
+            obs: a batched observation of the environment.
+            carry: the memory after the last segment.
+            reset: bool ``[B]``, rows whose episode is new: they start from the initial memory.
+            min_segments: integers ``[B]``, do not halt before this segment (exploration in training).
+        """
+        if reset.any():
+            carry = self.model.reset_carry(carry, torch.from_numpy(reset).to(self.device))
+        puzzle, task_id = self.observe(obs)
+        carry, output = self.forward(carry, puzzle, task_id)
+        halt = should_halt(output.q_halt.detach(), output.q_continue.detach())
+        if min_segments is not None:
+            ripe = obs["segment"].reshape(-1) + 1 >= min_segments
+            halt = halt & torch.from_numpy(ripe).to(self.device)
+        answer = output.logits.detach().argmax(-1).to(torch.uint8)
+        return Decision(answer, halt, carry, output)

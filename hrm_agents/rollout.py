@@ -1,0 +1,121 @@
+"""Plays episodes in a vector environment and hands out one batch of segments per step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hrm_agents.halting import Exploration
+from hrm_agents.models.hrm import Carry
+from hrm_agents.policy import Decision, HRMPolicy
+
+
+@dataclass(frozen=True)
+class SegmentBatch:
+    """One segment of every row: what was seen, thought and paid. ``B`` rows, ``S`` cells."""
+
+    #: uint8 ``[B, S]`` and int64 ``[B]``, the observation acted on.
+    puzzle: Tensor
+    task_id: Tensor
+    #: uint8 ``[B, S]``, a right answer to *that* puzzle, not to the one that replaced it if the row ended.
+    solution: Tensor
+    #: int64 ``[B]``, number of this segment in its episode, from 1.
+    segment: Tensor
+    #: Answer, halt decision, new carry, logits and Q-values.
+    decision: Decision
+    #: float32 ``[B]``, what halting on the answer pays.
+    halt_reward: Tensor
+    #: float64 ``[B]``, the reward of the step.
+    reward: NDArray[np.float64]
+    #: bool ``[B]``, the episode ended with this segment; and whether by force.
+    terminated: NDArray[np.bool_]
+    forced_halt: NDArray[np.bool_]
+    #: bool and float32 ``[B]``, the verifier on the answer.
+    success: NDArray[np.bool_]
+    score: NDArray[np.float32]
+
+
+def step_info(info: dict[str, Any], name: str) -> NDArray[Any]:
+    """The value of ``info[name]`` that belongs to the step just taken, in every row.
+
+    Under SAME_STEP autoreset the rows that ended keep theirs in ``final_info``.
+    """
+    if "final_info" not in info:
+        return info[name]
+    return np.where(info["_final_info"], info["final_info"][name], info[name])
+
+
+class Rollout:
+    """An endless iterator over segments; the policy's weights may change between two steps.
+
+    Args:
+        env: a ``ReasoningVectorEnv`` in SAME_STEP mode with ``expose_solution=True``.
+        policy: acts, and keeps gradients for the caller's loss.
+        exploration: draws how long an episode must think before it may halt.
+        seed: of the environment and of the exploration.
+    """
+
+    def __init__(self, env: Any, policy: HRMPolicy, exploration: Exploration, seed: int) -> None:
+        self.env, self.policy, self._exploration = env, policy, exploration
+        self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+        self._obs, info = env.reset(seed=seed)
+        self._solution: NDArray[np.uint8] = info["solution"]
+        self._carry = policy.initial_carry(env.num_envs)
+        self._reset = np.ones(env.num_envs, np.bool_)
+        self._min_segments = np.ones(env.num_envs, np.int64)
+
+    def __iter__(self) -> Iterator[SegmentBatch]:
+        while True:
+            yield self.step()
+
+    def step(self) -> SegmentBatch:
+        """Think and act once in every row."""
+        obs, solution = self._obs, self._solution
+        self._min_segments = self._exploration.minimum(self._rng, self._min_segments, self._reset)
+        decision = self.policy.act(obs, self._carry, self._reset, self._min_segments)
+        self._obs, reward, terminated, _, info = self.env.step(decision.action())
+        self._solution, self._carry, self._reset = info["solution"], decision.carry, terminated
+        puzzle, task_id = self.policy.observe(obs)
+        device = self.policy.device
+        return SegmentBatch(
+            puzzle=puzzle,
+            task_id=task_id,
+            solution=torch.from_numpy(solution).to(device),
+            segment=torch.from_numpy(obs["segment"].reshape(-1).astype(np.int64) + 1).to(device),
+            decision=decision,
+            halt_reward=torch.from_numpy(step_info(info, "halt_reward")).to(device),
+            reward=reward,
+            terminated=terminated,
+            forced_halt=step_info(info, "forced_halt"),
+            success=step_info(info, "is_success"),
+            score=step_info(info, "score"),
+        )
+
+    def get_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that the future depends on besides the weights: arrays as tensors, and the generator's state."""
+        tensors = {f"env/{name}": torch.from_numpy(array) for name, array in self.env.get_state().items()}
+        tensors["carry/z_H"], tensors["carry/z_L"] = self._carry
+        tensors["reset"] = torch.from_numpy(self._reset)
+        tensors["min_segments"] = torch.from_numpy(self._min_segments)
+        return tensors, dict(self._rng.bit_generator.state)
+
+    def set_state(self, tensors: dict[str, Tensor], rng: dict[str, Any]) -> None:
+        """Continue from :meth:`get_state`.
+
+        Raises:
+            ValueError: the state is of another number of rows or another grid.
+        """
+        env_state = {name[4:]: tensor.cpu().numpy() for name, tensor in tensors.items() if name.startswith("env/")}
+        self._obs = self.env.set_state(env_state)
+        self._solution = self.env.solutions()
+        device = self.policy.device
+        self._carry = Carry(tensors["carry/z_H"].to(device), tensors["carry/z_L"].to(device))
+        self._reset = tensors["reset"].cpu().numpy()
+        self._min_segments = tensors["min_segments"].cpu().numpy()
+        self._rng.bit_generator.state = rng
