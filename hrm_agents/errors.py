@@ -1,5 +1,30 @@
-"""The one exception for mistakes that a user can mend."""
+"""The one exception for mistakes that a user can mend, and the place where others' become it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gymnasium as gym
 
 
 class UserError(Exception):
     """Says in one line what was wrong, where, and what to do; the command line prints it without a traceback."""
+
+
+@contextmanager
+def user_errors(about: str) -> Iterator[None]:
+    """Turn what environments raise for bad ids, keywords and puzzles into :class:`UserError`.
+
+    Args:
+        about: what was being made or read; it begins the message.
+    """
+    try:
+        yield
+    except gym.error.DependencyNotInstalled as error:
+        raise UserError(str(error)) from error
+    except gym.error.UnregisteredEnv as error:
+        raise UserError(f"{about}: {error}; `hrm-agents envs` lists the ids") from error
+    except (gym.error.Error, ValueError, TypeError) as error:
+        # gym.make appends the creator's whole argument list to a TypeError: more noise than news.
+        raise UserError(f"{about}: {str(error).split(' was raised from the environment creator')[0]}") from error

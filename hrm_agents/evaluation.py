@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from hrm_agents.environments import make_vector
 from hrm_agents.models.hrm import HRM
 from hrm_agents.policy import HRMPolicy
 
@@ -86,13 +86,6 @@ class Trace:
         )
 
 
-def make_vector(env_id: str, num_envs: int, kwargs: Mapping[str, Any]) -> Any:
-    """``gym.make_vec`` of an id in namespace ``HRM/`` or of the user's own."""
-    import hrm_envs  # noqa: F401  (registers the built-in ids)
-
-    return gym.make_vec(env_id, num_envs=num_envs, **kwargs)
-
-
 def trace(
     model: HRM,
     env_id: str,
@@ -112,7 +105,12 @@ def trace(
         batch_size: puzzles at a time.
         progress: called with the share done.
     """
-    kwargs = {"split": "test", **(env_kwargs or {}), "autoreset_mode": AutoresetMode.DISABLED, "expose_solution": False}
+    kwargs = {
+        "split": "test",
+        **(env_kwargs or {}),
+        "autoreset_mode": AutoresetMode.DISABLED,
+        "expose_solution": False,
+    }
     if num_puzzles is not None:
         kwargs["num_puzzles"] = num_puzzles
     total = make_vector(env_id, 1, kwargs).num_puzzles
@@ -143,9 +141,7 @@ def _trace_batch(policy: HRMPolicy, env: Any, index: NDArray[np.int64]) -> tuple
     return tuple(np.stack(column, axis=1) for column in zip(*columns, strict=True))
 
 
-def evaluate(
-    model: HRM, env_id: str, env_kwargs: Mapping[str, Any] | None = None, **options: Any
-) -> Evaluation:
+def evaluate(model: HRM, env_id: str, env_kwargs: Mapping[str, Any] | None = None, **options: Any) -> Evaluation:
     """:func:`trace` and its summary. Takes the options of :func:`trace`."""
     was_training = model.training
     model.eval()

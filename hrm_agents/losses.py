@@ -18,7 +18,8 @@ def log_stablemax(logits: Tensor) -> Tensor:
     gradient of the branch that was not taken.
     """
     logits = logits.float()
-    positive = logits.clamp(min=0.0)
+    # At exactly 0, relu passes no gradient and clamp passes all of it: once in sum, not twice.
+    positive = logits.relu()
     negative = logits.clamp(max=0.0)
     # At most one of the two terms differs from 1, so the product is s(x).
     scores = (1.0 + positive) / (1.0 - negative)

@@ -44,7 +44,7 @@ class HRMPolicy:
 
     def __init__(self, model: HRM, forward: Forward | None = None) -> None:
         self.model = model
-        self.forward: Forward = forward or model
+        self.forward: Forward = model if forward is None else forward
 
     @property
     def device(self) -> torch.device:

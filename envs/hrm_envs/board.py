@@ -8,7 +8,22 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.canvas import AMBER, BACKGROUND, BLUE, INK, PANEL, RED, STRONG, TILE, Canvas, Rect, center, inset
+from hrm_envs.canvas import (
+    AMBER,
+    BACKGROUND,
+    BLUE,
+    INK,
+    PANEL,
+    RED,
+    STRONG,
+    TILE,
+    Canvas,
+    Point,
+    Rect,
+    blend,
+    center,
+    inset,
+)
 from hrm_envs.task import MARK_RIGHT, MARK_WRONG, PAD, TaskSpec, Tokens
 
 
@@ -69,8 +84,8 @@ class Frame:
 class Board:
     """The square on which a task paints its puzzle: :meth:`hrm_envs.task.Task.draw` gets one.
 
-    The helpers take the rectangle of a cell, so a task is free to lay cells out differently. Shapes beyond the
-    helpers are painted on :attr:`canvas`.
+    The helpers take the rectangle of a cell, so a task is free to lay cells out differently. Shapes beyond
+    the helpers are painted on :attr:`canvas`.
 
     Attributes:
         spec: the task's sizes and symbols.
@@ -92,10 +107,13 @@ class Board:
             ("given", "given"), ("right", "right"), ("wrong", "wrong"), ("changed", "changed"),
         )  # fmt: skip
 
-    @property
+    @cached_property
     def confidence(self) -> NDArray[np.float32] | None:
         """float32 ``[S]`` in [0, 1], or None when the agent posted none for the answer on show."""
-        return self.frame.thoughts.confidence if self.frame.thoughts is not None else None
+        thoughts = self.frame.thoughts
+        if thoughts is None or thoughts.confidence is None:
+            return None
+        return np.clip(np.nan_to_num(thoughts.confidence), 0, 1)  # a diverged agent is still worth a picture
 
     def rect(self, index: int) -> Rect:
         """The rectangle of cell ``index`` (row-major)."""
@@ -110,17 +128,14 @@ class Board:
 
     def cross(self, rect: Rect) -> None:
         """Wrong: a cross in a badge in the upper right corner."""
-        x, y, r = rect[0] + rect[2] * 0.82, rect[1] + rect[3] * 0.18, max(rect[2] * 0.135, 3.2)
-        self.canvas.circle((x, y), r, RED)
-        arm = r * 0.42
-        for sign in (-1, 1):
-            self.canvas.line([(x - arm, y - sign * arm), (x + arm, y + sign * arm)], BACKGROUND, max(r * 0.3, 1.1))
+        at = (rect[0] + rect[2] * 0.81, rect[1] + rect[3] * 0.19)
+        self.strike(at, max(rect[2] * 0.145, 3.2))
 
     def tick(self, rect: Rect) -> None:
         """Right: a small tick in the upper right corner."""
-        x, y, r = rect[0] + rect[2] * 0.83, rect[1] + rect[3] * 0.18, max(rect[2] * 0.085, 2.4)
+        x, y, r = rect[0] + rect[2] * 0.82, rect[1] + rect[3] * 0.19, max(rect[2] * 0.08, 2.4)
         points = [(x - r, y), (x - r * 0.3, y + r * 0.65), (x + r, y - r * 0.75)]
-        self.canvas.line(points, BLUE, max(r * 0.34, 1.1))
+        self.canvas.line(points, blend(TILE, BLUE, 0.75), max(r * 0.34, 1.1))
 
     def ring(self, rect: Rect) -> None:
         """Changed in this segment: an outline and a corner flag in the upper left."""
@@ -132,7 +147,7 @@ class Board:
     def hatch(self, rect: Rect) -> None:
         """Wrong, seen from afar: faint diagonal stripes."""
         x, y, w, h = inset(rect, rect[2] * 0.08)
-        color = (86, 47, 55)
+        color = (74, 44, 54)
         for step in (0.35, 0.7, 1.05, 1.4, 1.75):
             low, high = max(0.0, step - 1), min(1.0, step)
             ends = [(x + low * w, y + (step - low) * h), (x + high * w, y + (step - high) * h)]
@@ -153,7 +168,7 @@ class Board:
         Args:
             rect: where it goes.
             text: a character, or nothing.
-            given: part of the puzzle (heavy letters on a lighter tile) rather than of the answer (light letters).
+            given: part of the puzzle (heavy letters, lighter tile) rather than of the answer (light letters).
             mark: a ``MARK_*``.
             changed: revised in this segment.
             confidence: in [0, 1], or None for no gauge.
@@ -194,33 +209,32 @@ class Board:
         x, y, w, h = rect
         if name in ("given", "right", "wrong", "changed"):
             mark = {"right": MARK_RIGHT, "wrong": MARK_WRONG}.get(name, 0)
-            self.tile(rect, "5" if name in ("given", "right") else "", name == "given", mark, name == "changed", None)
+            self.tile(rect, "5", name == "given", mark, name == "changed", None)
         elif name in ("path", "new", "bad"):
             ends = [(x + w * 0.1, y + h / 2), (x + w * 0.9, y + h / 2)]
             self.canvas.line(ends, RED if name == "bad" else BLUE, h * 0.36)
-            self.canvas.circle(center(rect), 0, BLUE)
             if name == "new":
                 self.bead(center(rect), h * 0.8)
             elif name == "bad":
-                self.strike(center(rect), h * 0.9)
+                self.strike(center(rect), h * 0.36)
         elif name == "dropped":
             self.ghost(center(rect), h)
 
-    # -- marks for cells too small for tiles -------------------------------------------------------------------
+    # -- marks for cells too small for tiles --------------------------------------------------------------
 
-    def bead(self, at: tuple[float, float], cell: float) -> None:
+    def bead(self, at: Point, cell: float) -> None:
         """Newly part of the path: an amber bead on the line."""
         self.canvas.circle(at, cell * 0.24, BACKGROUND)
         self.canvas.circle(at, cell * 0.165, AMBER)
 
-    def ghost(self, at: tuple[float, float], cell: float) -> None:
+    def ghost(self, at: Point, cell: float) -> None:
         """No longer part of the path: a hollow dot."""
         self.canvas.circle(at, cell * 0.2, STRONG, max(cell * 0.06, 1.0))
 
-    def strike(self, at: tuple[float, float], cell: float) -> None:
-        """Wrong, on a line: a cross with a dark rim."""
-        x, y = at
-        arm = cell * 0.2
-        for color, width in ((BACKGROUND, cell * 0.24), (INK, cell * 0.1)):
-            for sign in (-1, 1):
-                self.canvas.line([(x - arm, y - sign * arm), (x + arm, y + sign * arm)], color, max(width, 1.3))
+    def strike(self, at: Point, radius: float, hollow: bool = False) -> None:
+        """Wrong: a cross in a badge, or (``hollow``) in a ring, which says that something is missing here."""
+        (x, y), arm = at, radius * 0.42
+        self.canvas.circle(at, radius, RED, max(radius * 0.16, 1.0) if hollow else 0)
+        for sign in (-1, 1):
+            ends = [(x - arm, y - sign * arm), (x + arm, y + sign * arm)]
+            self.canvas.line(ends, RED if hollow else BACKGROUND, max(radius * 0.3, 1.1))

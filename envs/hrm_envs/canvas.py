@@ -1,8 +1,8 @@
 """Anti-aliased shapes and text on a numpy-readable picture: the only module that draws with pygame.
 
-Everything is painted at :data:`SCALE` times the wanted size and averaged down once at the end, which smooths every
-edge. Coordinates are floats in pixels of the finished picture; a rectangle is ``(left, top, width, height)``.
-No call here needs a display.
+Everything is painted at :data:`SCALE` times the wanted size and averaged down once at the end, which smooths
+every edge. Coordinates are floats in pixels of the finished picture; a rectangle is ``(left, top, width,
+height)``. No call here needs a display.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -88,24 +89,42 @@ def _text_picture(text: str, size: int, color: Color, bold: bool) -> pygame.Surf
     """``text`` on transparent ground, ``size`` painted pixels high (em)."""
     pygame = import_pygame()
     pygame.font.init()
-    name = pygame.font.get_default_font()
-    if bold:
-        return pygame.font.Font(name, size).render(text, True, color)
-    # Only a bold face comes with pygame, and system fonts differ from machine to machine. A lighter weight is
-    # cut from it: enlarge the letters, wear their edges away on all sides, and shrink them.
+    # Enlarged, then shrunk: letters keep the shapes and places that small ones lose to the pixel grid.
     zoom = 4 if size * len(text) < 800 else 2
-    large = pygame.font.Font(name, size * zoom).render(text, True, color)
-    alpha = pygame.surfarray.pixels_alpha(large)
-    worn = np.pad(alpha, 8 * zoom)
-    thin = alpha.copy()
-    radius = 0.021 * size * zoom
+    font = pygame.font.Font(pygame.font.get_default_font(), size * zoom)
+    large = _tight_line(font, text, color, (0.012 if bold else 0.04) * size * zoom)
+    if not bold:
+        _wear(large, 0.019 * size * zoom)
+    return pygame.transform.smoothscale(large, (large.get_width() // zoom, large.get_height() // zoom))
+
+
+def _wear(letters: pygame.Surface, radius: float) -> None:
+    """Take ``radius`` pixels off all edges, in place.
+
+    Only a bold face comes with pygame, and system fonts differ between machines: this makes a light one.
+    """
+    pygame = import_pygame()
+    alpha = pygame.surfarray.pixels_alpha(letters)
+    border = int(radius) + 1
+    padded, thin = np.pad(alpha, border), alpha.copy()
     for angle in np.arange(16) * (np.pi / 8):
         dx, dy = round(radius * np.cos(angle)), round(radius * np.sin(angle))
-        window = worn[8 * zoom + dx :, 8 * zoom + dy :][: alpha.shape[0], : alpha.shape[1]]
-        np.minimum(thin, window, out=thin)
+        moved = padded[border + dx :, border + dy :][: alpha.shape[0], : alpha.shape[1]]
+        np.minimum(thin, moved, out=thin)
     alpha[:] = thin
-    del alpha  # unlocks the surface
-    return pygame.transform.smoothscale(large, (large.get_width() // zoom, large.get_height() // zoom))
+
+
+def _tight_line(font: pygame.font.Font, text: str, color: Color, less: float) -> pygame.Surface:
+    """``text`` with letters ``less`` pixels closer than usual: worn letters stand too far apart else."""
+    pygame = import_pygame()
+    advances = [font.size(letter)[0] - less for letter in text]
+    line = pygame.Surface((int(sum(advances) + less) + 1, font.get_height()), pygame.SRCALPHA)
+    line.fill((*color, 0))
+    x = 0.0
+    for letter, advance in zip(text, advances, strict=True):
+        line.blit(font.render(letter, True, color), (round(x), 0))
+        x += advance
+    return line
 
 
 class Canvas:
@@ -159,9 +178,7 @@ class Canvas:
     def circle(self, at: Point, radius: float, color: Color, width: float = 0) -> None:
         """A disc, or (``width`` > 0) a ring inside its edge."""
         stroke = max(1, round(width * SCALE)) if width > 0 else 0
-        self._draw.aacircle(
-            self._surface, color, (at[0] * SCALE, at[1] * SCALE), max(1.0, radius * SCALE), stroke
-        )
+        self._draw.aacircle(self._surface, color, (at[0] * SCALE, at[1] * SCALE), max(1.0, radius * SCALE), stroke)
 
     def polygon(self, points: Sequence[Point], color: Color) -> None:
         """A filled polygon."""
@@ -171,12 +188,13 @@ class Canvas:
     def line(self, points: Sequence[Point], color: Color, width: float, caps: bool = True) -> None:
         """A line through ``points`` with round joints and (``caps``) round ends."""
         half = width / 2
-        for (x0, y0), (x1, y1) in zip(points[:-1], points[1:], strict=True):
+        for (x0, y0), (x1, y1) in pairwise(points):
             length = float(np.hypot(x1 - x0, y1 - y0))
             if length == 0:
                 continue
             nx, ny = (y0 - y1) / length * half, (x1 - x0) / length * half
-            self.polygon([(x0 + nx, y0 + ny), (x1 + nx, y1 + ny), (x1 - nx, y1 - ny), (x0 - nx, y0 - ny)], color)
+            left, right = [(x0 + nx, y0 + ny), (x1 + nx, y1 + ny)], [(x1 - nx, y1 - ny), (x0 - nx, y0 - ny)]
+            self.polygon(left + right, color)
         for point in points if caps else points[1:-1]:
             self.circle(point, half, color)
 

@@ -68,13 +68,13 @@ def resolve_task(task: TaskLike, kwargs: Mapping[str, Any]) -> Task:
         TypeError: a keyword is neither the environment's nor the task's.
         ValueError: the task itself refuses its keywords.
     """
+    factory: Task | Callable[..., Task]
     if isinstance(task, str):
         module, _, name = task.partition(":")
-        task = getattr(importlib.import_module(module), name)
-    if isinstance(task, Task):
-        known: list[str] = []
+        factory = getattr(importlib.import_module(module), name)
     else:
-        known = list(inspect.signature(task).parameters)
+        factory = task
+    known = [] if isinstance(factory, Task) else list(inspect.signature(factory).parameters)
     unknown = sorted(set(kwargs) - set(known))
     if unknown:
         ours = [*Settings.__dataclass_fields__, "render_mode"]
@@ -82,7 +82,7 @@ def resolve_task(task: TaskLike, kwargs: Mapping[str, Any]) -> Task:
             f"unknown keyword {unknown[0]!r}; the environment takes {', '.join(ours)}"
             + (f"; the task takes {', '.join(known)}" if known else "")
         )
-    return task if isinstance(task, Task) else task(**kwargs)
+    return factory if isinstance(factory, Task) else factory(**kwargs)
 
 
 def read_puzzles(source: PuzzlesLike, task: Task) -> PuzzleBatch:
@@ -172,7 +172,9 @@ def as_tokens(array: NDArray[Any], spec: TaskSpec, name: str) -> Tokens:
     return array.astype(np.uint8)
 
 
-def build_dynamics(task: TaskLike, num_rows: int, settings: Settings, task_kwargs: Mapping[str, Any]) -> SegmentDynamics:
+def build_dynamics(
+    task: TaskLike, num_rows: int, settings: Settings, task_kwargs: Mapping[str, Any]
+) -> SegmentDynamics:
     """The dynamics of an environment with ``num_rows`` rows."""
     made = resolve_task(task, task_kwargs)
     if settings.puzzles is not None:

@@ -169,7 +169,9 @@ class SegmentDynamics:
         self._keys = state["keys"].astype(np.uint64)
         self._episodes = state["episodes"].astype(np.int64)
         self.batch = PuzzleBatch(
-            state["puzzle"].astype(np.uint8), state["solution"].astype(np.uint8), state["task_id"].astype(np.int32)
+            state["puzzle"].astype(np.uint8),
+            state["solution"].astype(np.uint8),
+            state["task_id"].astype(np.int32),
         )
         self.answer = state["answer"].astype(np.uint8)
         self.segment = state["segment"].astype(np.int32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -17,12 +17,11 @@ from hrm_envs.construction import (
     build_dynamics,
     observation_space,
     read_puzzles,
-    resolve_task,
 )
 from hrm_envs.episode_view import EpisodeView
 from hrm_envs.rendering import Thoughts, Window, ansi, paint
 from hrm_envs.streams import stream_key
-from hrm_envs.task import PuzzleBatch, TaskSpec
+from hrm_envs.task import TaskSpec
 
 RENDER_MODES = ("human", "rgb_array", "ansi")
 
@@ -69,7 +68,7 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
     * v0: initial version.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 4}
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 4}  # noqa: RUF012
 
     def __init__(self, task: TaskLike, *, render_mode: str | None = None, **kwargs: Any) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
@@ -77,22 +76,29 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         settings, task_kwargs = split_settings(kwargs)
         self.render_mode = render_mode
         self._dynamics = build_dynamics(task, 1, settings, task_kwargs)
-        self._task = self._dynamics.task
+        self.task = self._dynamics.task
         self._expose_solution = settings.expose_solution
-        self._view = EpisodeView(self._task, settings.max_segments)
+        self._view = EpisodeView(self.task, settings.max_segments)
         self._window: Window | None = None
-        self.observation_space = observation_space(self.task_spec, settings.max_segments)
+        self.observation_space = observation_space(  # type: ignore[assignment]
+            self.task_spec, settings.max_segments
+        )
         self.action_space = action_space(self.task_spec)
 
     @property
     def task_spec(self) -> TaskSpec:
         """Grid, alphabet and name of the task."""
-        return self._task.spec
+        return self.task.spec
 
     @property
     def num_puzzles(self) -> int:
         """How many puzzles the environment holds; ``reset(options={"index": i})`` plays the i-th."""
         return len(self._dynamics.pool)
+
+    @property
+    def data_hash(self) -> str:
+        """SHA-256 of the puzzles that the environment holds."""
+        return self._dynamics.pool.digest()
 
     @property
     def max_segments(self) -> int:
@@ -115,14 +121,12 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         super().reset(seed=seed)
         if seed is not None or unseeded:
             self._dynamics.seed(np.array([stream_key(self.np_random)]), _FIRST)
-        self._dynamics.reset(_FIRST, **reset_choice(options, self._task, 1, self.num_puzzles))
+        self._dynamics.reset(_FIRST, **reset_choice(options, self.task, 1, self.num_puzzles))
         self._view.begin(self._dynamics.batch, 0)
         self._show()
         return self._observe(), self._info({})
 
-    def step(
-        self, action: Mapping[str, Any]
-    ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
         """Take one segment with the action ``{"answer": [S], "halt": 0 or 1}``.
 
         Raises:
@@ -136,19 +140,38 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         info = {name: values[0].item() for name, values in outcome.info().items()}
         return self._observe(), float(outcome.reward[0]), terminated, False, self._info(info)
 
-    def post_thoughts(self, thoughts: Thoughts) -> None:
-        """Say what the agent thinks of the step it is about to take; the next frame shows it."""
-        self._view.thoughts = thoughts
+    def post_thoughts(
+        self,
+        *,
+        q_halt: float | None = None,
+        q_continue: float | None = None,
+        confidence: NDArray[np.float32] | None = None,
+        decision: str | None = None,
+    ) -> None:
+        """Say what the agent thinks of the step it is about to take; the next frame shows it.
+
+        Args:
+            q_halt: value of halting now.
+            q_continue: value of thinking on.
+            confidence: float32 ``[S]`` in [0, 1], how sure it is of each cell.
+            decision: a word or two, such as ``"halt"``.
+        """
+        self._view.thoughts = Thoughts(q_halt, q_continue, confidence, decision)
 
     def render(self) -> Any:
         """The current frame: uint8 ``[H, W, 3]`` for ``"rgb_array"``, a string for ``"ansi"``."""
         if self.render_mode == "rgb_array":
-            return paint(self._task, self._view.frame())
+            return paint(self.task, self._view.frame())
         if self.render_mode == "ansi":
-            return ansi(self._task, self._view.frame())
+            return ansi(self.task, self._view.frame())
         if self.render_mode is None:
             gym.logger.warn('render() needs a mode: make the environment with render_mode="rgb_array"')
         return None
+
+    @property
+    def window_closed(self) -> bool:
+        """Whether somebody closed the window of render mode ``"human"``."""
+        return self._window is not None and not self._window.is_open
 
     def close(self) -> None:
         """Close the window, if there is one."""
@@ -161,7 +184,7 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
             return
         if self._window is None:
             self._window = Window(self.task_spec.name, fps=self.metadata["render_fps"])
-        self._window.show(paint(self._task, self._view.frame()))
+        self._window.show(paint(self.task, self._view.frame()))
 
     def _observe(self) -> dict[str, NDArray[Any]]:
         return {name: array[0] for name, array in self._dynamics.observe().items()}
@@ -178,9 +201,7 @@ def split_settings(kwargs: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]
     return Settings(**ours), {name: value for name, value in kwargs.items() if name not in ours}
 
 
-def reset_choice(
-    options: Mapping[str, Any] | None, task: Any, num_rows: int, num_puzzles: int
-) -> dict[str, PuzzleBatch | NDArray[Any]]:
+def reset_choice(options: Mapping[str, Any] | None, task: Any, num_rows: int, num_puzzles: int) -> dict[str, Any]:
     """What ``reset(options=...)`` asks to be played, as keywords of ``SegmentDynamics.reset``.
 
     Raises:

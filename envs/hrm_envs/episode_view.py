@@ -22,7 +22,9 @@ class EpisodeView:
     def begin(self, batch: PuzzleBatch, row: int) -> None:
         """Start an episode with the puzzle in row ``row`` of ``batch``."""
         self._batch = PuzzleBatch(
-            batch.puzzle[row : row + 1].copy(), batch.solution[row : row + 1].copy(), batch.task_id[row : row + 1]
+            batch.puzzle[row : row + 1].copy(),
+            batch.solution[row : row + 1].copy(),
+            batch.task_id[row : row + 1],
         )
         self._answer = self._previous = np.zeros_like(self._batch.puzzle[0])
         self._segment = 0

@@ -9,10 +9,11 @@ holds a token, an integer in ``[0, V)`` stored as uint8; token 0 is padding and 
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class PuzzleBatch:
     #: uint8 ``[B, S]``, one right answer. Others may exist: the verifier decides, not this array.
     solution: Tokens
     #: int32 ``[B]``, identity of the task instance (ARC); 0 where the task has none.
-    task_id: NDArray[np.int32] = field(default=None)  # type: ignore[assignment]
+    task_id: NDArray[np.int32] = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         if self.task_id is None:
@@ -75,6 +76,14 @@ class PuzzleBatch:
     def take(self, index: NDArray[Any] | slice) -> PuzzleBatch:
         """The rows that ``index`` (integers, a mask or a slice) selects."""
         return PuzzleBatch(self.puzzle[index], self.solution[index], self.task_id[index])
+
+    def digest(self) -> str:
+        """SHA-256 of all rows, hexadecimal: equal exactly for the same puzzles in the same order."""
+        state = hashlib.sha256()
+        for array in (self.puzzle, self.solution, self.task_id):
+            state.update(f"{array.shape}{array.dtype.str}".encode())
+            state.update(np.ascontiguousarray(array).tobytes())
+        return state.hexdigest()
 
     @staticmethod
     def concatenate(batches: Sequence[PuzzleBatch]) -> PuzzleBatch:
@@ -106,7 +115,7 @@ class Task(ABC):
 
     spec: TaskSpec
     #: How many puzzles an environment holds unless told otherwise, for each split.
-    default_num_puzzles: ClassVar[dict[str, int]] = {"train": 1000, "test": 1000}
+    default_num_puzzles: dict[str, int] = {"train": 1000, "test": 1000}  # noqa: RUF012 (overridden, not changed)
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:

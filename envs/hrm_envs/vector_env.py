@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -16,7 +16,7 @@ from hrm_envs.construction import TaskLike, action_space, as_action, build_dynam
 from hrm_envs.dynamics import Outcome
 from hrm_envs.env import reset_choice, split_settings
 from hrm_envs.episode_view import EpisodeView
-from hrm_envs.rendering import Thoughts, ansi, paint
+from hrm_envs.rendering import ansi, paint
 from hrm_envs.streams import Words, stream_key
 from hrm_envs.task import TaskSpec
 
@@ -37,7 +37,7 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         render_mode: ``"rgb_array"`` or ``"ansi"``: ``render()`` gives a tuple with one frame a row.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+    metadata: dict[str, Any] = {  # noqa: RUF012
         "render_modes": ["rgb_array", "ansi"],
         "render_fps": 4,
         "autoreset_mode": AutoresetMode.SAME_STEP,
@@ -60,11 +60,11 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}  # type: ignore[misc]
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self._dynamics = build_dynamics(task, num_envs, settings, task_kwargs)
-        self._task = self._dynamics.task
+        self.task = self._dynamics.task
         self._expose_solution = settings.expose_solution
-        self._views = [EpisodeView(self._task, settings.max_segments) for _ in range(num_envs)] if render_mode else []
+        self._views = [EpisodeView(self.task, settings.max_segments) for _ in range(num_envs)] if render_mode else []
         self._done = np.zeros(num_envs, np.bool_)
         self.single_observation_space = observation_space(self.task_spec, settings.max_segments)
         self.single_action_space = action_space(self.task_spec)
@@ -74,7 +74,7 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
     @property
     def task_spec(self) -> TaskSpec:
         """Grid, alphabet and name of the task."""
-        return self._task.spec
+        return self.task.spec
 
     @property
     def num_puzzles(self) -> int:
@@ -82,11 +82,16 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         return len(self._dynamics.pool)
 
     @property
+    def data_hash(self) -> str:
+        """SHA-256 of the puzzles that the environment holds."""
+        return self._dynamics.pool.digest()
+
+    @property
     def max_segments(self) -> int:
         """``M``, the segment at which every answer is graded."""
         return self._dynamics.max_segments
 
-    def reset(  # type: ignore[override]
+    def reset(
         self,
         *,
         seed: int | Sequence[int | None] | None = None,
@@ -107,7 +112,7 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         super().reset(seed=seed if isinstance(seed, int) else None)
         rows = self._rows_to_reset(options)
         self._seed_rows(rows, seed, unseeded)
-        self._dynamics.reset(rows, **reset_choice(options, self._task, len(rows), self.num_puzzles))
+        self._dynamics.reset(rows, **reset_choice(options, self.task, len(rows), self.num_puzzles))
         self._begin(rows)
         return self._dynamics.observe(), self._reset_info(rows)
 
@@ -135,18 +140,13 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
             self._done = outcome.terminated.copy()
         return self._dynamics.observe(), outcome.reward, outcome.terminated, self._never(), info
 
-    def post_thoughts(self, row: int, thoughts: Thoughts) -> None:
-        """Say what the agent thinks of the step it is about to take in ``row``; the next frame shows it."""
-        if self._views:
-            self._views[row].thoughts = thoughts
-
     def render(self) -> tuple[Any, ...] | None:
         """A frame for every row."""
-        show = {"rgb_array": paint, "ansi": ansi}.get(self.render_mode or "")
-        if show is None:
+        if self.render_mode is None:
             gym.logger.warn('render() needs a mode: make the environment with render_mode="rgb_array"')
             return None
-        return tuple(show(self._task, view.frame()) for view in self._views)
+        show: Callable[..., Any] = paint if self.render_mode == "rgb_array" else ansi
+        return tuple(show(self.task, view.frame()) for view in self._views)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """All that the future depends on besides the keywords, as arrays; see :meth:`set_state`."""
@@ -184,7 +184,9 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
     def _seed_rows(self, rows: NDArray[np.int64], seed: int | Sequence[int | None] | None, unseeded: bool) -> None:
         if seed is None:
             if unseeded:
-                self._dynamics.seed(self.np_random.integers(0, 2**64, self.num_envs, np.uint64), np.arange(self.num_envs))
+                self._dynamics.seed(
+                    self.np_random.integers(0, 2**64, self.num_envs, np.uint64), np.arange(self.num_envs)
+                )
             return
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
         if len(seeds) != self.num_envs:

@@ -1,5 +1,5 @@
 """Networks that think in segments."""
 
-from hrm_agents.models.hrm import HRM, Carry, HRMConfig, SegmentOutput
+from hrm_agents.models.hrm import HRM, Architecture, Carry, HRMConfig, SegmentOutput
 
-__all__ = ["HRM", "Carry", "HRMConfig", "SegmentOutput"]
+__all__ = ["HRM", "Architecture", "Carry", "HRMConfig", "SegmentOutput"]

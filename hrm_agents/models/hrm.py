@@ -4,9 +4,11 @@ Wang et al. 2025, "Hierarchical Reasoning Model", arXiv 2506.21734, section 2. W
 and its authors' code differ, this follows the code; the tests hold it to numbers that code computed.
 """
 
+from __future__ import annotations
+
 import math
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -16,16 +18,26 @@ from hrm_agents.models.embeddings import InputEmbedding, rope_1d, rope_2d
 from hrm_agents.models.layers import Linear, ReasoningModule, Rotary, truncated_normal_
 
 
-@dataclass(frozen=True)
-class HRMConfig:
-    """Shape and wiring of an HRM. The defaults are a small net for a CPU."""
+class TaskSizes(Protocol):
+    """What a model must know of a task."""
 
-    vocab_size: int
-    """Number of tokens V, of puzzles and of answers alike; 0 is padding."""
-    grid_shape: tuple[int, int]
-    """Rows and columns of the puzzle; their product is the number of cells S."""
-    num_task_ids: int = 1
-    """Number of task identities; 1 means none and no task embedding."""
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, padding included."""
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    @property
+    def num_task_ids(self) -> int:
+        """Number of task identities; 1 if there are none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Width, depth and wiring of an HRM, whatever the task. The defaults are a small net for a CPU."""
+
     hidden_size: int = 64
     """Width d of every state vector."""
     num_heads: int = 4
@@ -57,6 +69,28 @@ class HRMConfig:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of activations and carry; parameters, logits and Q-values stay float32."""
 
+
+@dataclass(frozen=True)
+class HRMConfig(Architecture):
+    """An architecture and the sizes of a task: all that it takes to build an HRM."""
+
+    vocab_size: int
+    """Number of tokens V, of puzzles and of answers alike; 0 is padding."""
+    grid_shape: tuple[int, int]
+    """Rows and columns of the puzzle; their product is the number of cells S."""
+    num_task_ids: int = 1
+    """Number of task identities; 1 means none and no task embedding."""
+
+    @classmethod
+    def for_task(cls, architecture: Architecture, task: TaskSizes) -> HRMConfig:
+        """The config of ``architecture`` for anything that has the three sizes, such as a task's spec."""
+        return cls(
+            **asdict(architecture),
+            vocab_size=task.vocab_size,
+            grid_shape=task.grid_shape,
+            num_task_ids=task.num_task_ids,
+        )
+
     def __post_init__(self) -> None:
         """Check what would otherwise fail deep inside a layer.
 
@@ -75,7 +109,7 @@ class HRMConfig:
             raise ValueError(f"num_heads {self.num_heads} must divide hidden_size {self.hidden_size}")
         pairs = {"learned": 1, "rope": 2, "rope2d": 4}[self.position]
         if self.head_dim % pairs:
-            raise ValueError(f"position={self.position!r} needs a head size divisible by {pairs}, got {self.head_dim}")
+            raise ValueError(f"{self.position} needs a head size divisible by {pairs}, got {self.head_dim}")
 
     @property
     def num_cells(self) -> int:
@@ -102,7 +136,8 @@ class HRMConfig:
     @property
     def mlp_width(self) -> int:
         """Hidden width of the gated MLP."""
-        return math.ceil(round(self.expansion * self.hidden_size * 2 / 3) / self.mlp_multiple) * self.mlp_multiple
+        width = round(self.expansion * self.hidden_size * 2 / 3)
+        return math.ceil(width / self.mlp_multiple) * self.mlp_multiple
 
 
 class Carry(NamedTuple):

@@ -68,10 +68,11 @@ class Attention(nn.Module):
         if rotary is None:
             query, key, value = qkv.chunk(3, dim=2)
         else:
-            # Queries and keys turn by the same angles: one call for both halves the kernel launches.
+            # Queries and keys turn by the same angles: one call serves both.
             query_key, value = qkv.split((2 * self.num_heads, self.num_heads), dim=2)
             query, key = rotate(query_key, rotary).chunk(2, dim=2)
-        mixed = F.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
+        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+        mixed = F.scaled_dot_product_attention(query, key, value)
         return self.out(mixed.transpose(1, 2).reshape(batch, length, hidden))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hrm_envs.board import Board
 from hrm_envs.canvas import BACKGROUND, BLUE, INK, PANEL, RED, Color, Point, blend, center, inset
+from hrm_envs.maze.tokens import GOAL, PATH, START, WALL
 from hrm_envs.task import MARK_WRONG, PAD, Tokens
 
-_WALL, _START, _GOAL, _PATH = 1, 3, 4, 5
 _FLOOR: Color = (22, 29, 46)
 _BRICK: Color = (61, 74, 105)
 
@@ -22,30 +23,28 @@ def draw_maze(board: Board) -> None:
     frame = board.frame
     board.key = (("path", "path"), ("new", "new"), ("bad", "wrong"), ("dropped", "dropped"))
     shape = board.spec.grid_shape
-    _draw_walls(board, frame.puzzle.reshape(shape) == _WALL)
+    _draw_walls(board, frame.puzzle.reshape(shape) == WALL)
     _draw_path(board, frame.answer.reshape(shape))
     revised = frame.changed & (frame.marks != MARK_WRONG)
     for index in range(board.spec.num_cells):
         at, answer, puzzle = center(board.rect(index)), int(frame.answer[index]), int(frame.puzzle[index])
         if frame.marks[index] == MARK_WRONG:
-            if answer != _PATH:  # a cell left out of the path, or something else written over the maze
-                board.canvas.circle(at, board.cell * 0.3, blend(_FLOOR, RED, 0.45))
-            board.strike(at, board.cell * 0.9)
-        elif revised[index] and answer == _PATH:
+            board.strike(at, board.cell * 0.3, hollow=answer != PATH)
+        elif revised[index] and answer == PATH:
             board.bead(at, board.cell)
-        elif revised[index] and frame.previous_answer[index] == _PATH and puzzle not in (_START, _GOAL):
+        elif revised[index] and frame.previous_answer[index] == PATH and puzzle not in (START, GOAL):
             board.ghost(at, board.cell)
-    for index in np.flatnonzero((frame.puzzle == _START) | (frame.puzzle == _GOAL)):
-        _draw_end(board, int(index))
+    for end in np.flatnonzero((frame.puzzle == START) | (frame.puzzle == GOAL)):
+        _draw_end(board, int(end))
 
 
-def _draw_walls(board: Board, wall: Tokens | np.ndarray) -> None:
+def _draw_walls(board: Board, wall: NDArray[np.bool_]) -> None:
     """Floor and walls; a wall is rounded where no neighbour continues it."""
     canvas, cell = board.canvas, board.cell
     canvas.rect(inset(board.area, -min(cell * 0.12, 5)), PANEL, cell * 0.3)
     canvas.rect(board.area, _FLOOR, cell * 0.28)
     around = np.pad(wall, 1)
-    rows, columns = wall.shape
+    columns = wall.shape[1]
     for row, column in np.argwhere(wall):
         up, down = around[row, column + 1], around[row + 2, column + 1]
         left, right = around[row + 1, column], around[row + 1, column + 2]
@@ -54,30 +53,47 @@ def _draw_walls(board: Board, wall: Tokens | np.ndarray) -> None:
 
 
 def _draw_path(board: Board, answer: Tokens) -> None:
-    """The line through the path cells, cell by cell: each owns the half edges that meet in it."""
-    canvas, cell, marks = board.canvas, board.cell, board.frame.marks
-    on = (answer == _PATH) | ((answer != PAD) & np.isin(board.frame.puzzle.reshape(answer.shape), (_START, _GOAL)))
-    around = np.pad(on, 1)
+    """The line through the path cells; between two cells its width and colour change gradually."""
+    ends = np.isin(board.frame.puzzle.reshape(answer.shape), (START, GOAL)) & (answer != PAD)
+    on = np.pad((answer == PATH) | ends, ((0, 1), (0, 1)))  # so that the last row and column have neighbours
     columns = answer.shape[1]
-    strokes: list[tuple[list[Point], Color, float]] = []
+    knots: list[tuple[Point, Color, float]] = []
     for row, column in np.argwhere(on):
         index = int(row * columns + column)
-        x, y = center(board.rect(index))
-        sure = 1.0 if board.confidence is None else float(board.confidence[index])
-        color = blend(_FLOOR, RED if marks[index] == MARK_WRONG else BLUE, 0.35 + 0.65 * sure)
-        width = cell * (0.2 + 0.2 * sure)
-        for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-            if around[row + 1 + down, column + 1 + right]:
-                strokes.append(([(x, y), (x + right * cell / 2, y + down * cell / 2)], color, width))
-        strokes.append(([(x, y), (x, y)], color, width))
-    for points, color, width in strokes:
-        canvas.line(points, color, width)
+        here = _knot(board, index)
+        knots.append(here)
+        for neighbour, joined in ((index + 1, on[row, column + 1]), (index + columns, on[row + 1, column])):
+            if joined:
+                _draw_edge(board, here, _knot(board, neighbour))
+    for at, color, width in knots:
+        board.canvas.circle(at, width / 2, color)
+
+
+def _knot(board: Board, index: int) -> tuple[Point, Color, float]:
+    """Where, in which colour and how wide the line passes through a cell."""
+    sure = 1.0 if board.confidence is None else float(board.confidence[index])
+    hue = RED if board.frame.marks[index] == MARK_WRONG else BLUE
+    return center(board.rect(index)), blend(_FLOOR, hue, 0.4 + 0.6 * sure), board.cell * (0.26 + 0.14 * sure)
+
+
+def _draw_edge(board: Board, a: tuple[Point, Color, float], b: tuple[Point, Color, float]) -> None:
+    ((x0, y0), color_a, width_a), ((x1, y1), color_b, width_b) = a, b
+    steps = 1 if a[1:] == b[1:] else max(2, min(12, round(board.cell / 5)))
+    # Edges run along the axes: sideways is across them.
+    across_x, across_y = (0.0, 0.5) if y0 == y1 else (0.5, 0.0)
+    for step in range(steps):
+        sides: list[list[Point]] = []
+        for t in (step / steps, (step + 1) / steps):
+            x, y, width = x0 + (x1 - x0) * t, y0 + (y1 - y0) * t, width_a + (width_b - width_a) * t
+            dx, dy = across_x * width, across_y * width
+            sides.append([(x - dx, y - dy), (x + dx, y + dy)])
+        board.canvas.polygon(sides[0] + sides[1][::-1], blend(color_a, color_b, (step + 0.5) / steps))
 
 
 def _draw_end(board: Board, index: int) -> None:
     """S on a disc, G on a diamond: two outlines that no size confuses."""
     x, y = center(board.rect(index))
-    is_start = board.frame.puzzle[index] == _START
+    is_start = board.frame.puzzle[index] == START
     r = board.cell * (0.46 if is_start else 0.56)
     if is_start:
         board.canvas.circle((x, y), r, INK)

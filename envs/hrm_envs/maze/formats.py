@@ -13,8 +13,8 @@ _TOKEN_OF = {symbol: token for token, symbol in enumerate(SYMBOLS)} | {".": FREE
 def parse_maze(text: str) -> Tokens:
     """Read a maze, such as ``"#####\\n#S.G#\\n#####"``.
 
-    ``#`` is a wall, a blank or ``.`` a free cell, ``S`` the start, ``G`` the goal, ``o`` a path cell and ``?``
-    an empty answer cell. Empty lines before and after the maze are skipped.
+    ``#`` is a wall, a blank or ``.`` a free cell, ``S`` the start, ``G`` the goal, ``o`` a path cell and
+    ``?`` an empty answer cell. Empty lines before and after the maze are skipped.
 
     Returns:
         uint8 ``[R, C]``.

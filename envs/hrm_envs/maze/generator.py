@@ -1,7 +1,7 @@
 """Random mazes in batches.
 
-Two kinds: *perfect* mazes, where exactly one path joins any two free cells, and *random* ones, where walls are
-thrown at random and many shortest paths compete, as in the Maze-Hard data set.
+Two kinds: *perfect* mazes, where exactly one path joins any two free cells, and *random* ones, where walls
+are thrown at random and many shortest paths compete, as in the Maze-Hard data set.
 """
 
 from __future__ import annotations
@@ -17,19 +17,17 @@ from hrm_envs.task import PuzzleBatch
 
 Carver = Callable[[np.random.Generator, int], Mask]
 
-# Rounds of candidates before giving up, and before being content with fewer puzzles than wanted.
-_MAX_ROUNDS, _ENOUGH_ROUNDS = 64, 8
-# Candidates per round: at least, so that rare mazes are found; at most, to bound memory.
-_MIN_CANDIDATES, _MAX_CANDIDATE_CELLS = 64, 8_000_000
+# Each round tries twice as many candidates as the one before, up to a bound on memory and time.
+_MAX_ROUNDS, _MAX_CANDIDATE_CELLS = 24, 4_000_000
 
 
 def perfect_grids(rng: np.random.Generator, num: int, size: int) -> Mask:
     """Free cells of perfect mazes: bool ``[num, size, size]``, for odd ``size >= 3``.
 
-    Rooms lie on odd coordinates, walls between them are one cell thick, and the border is wall. The open walls
-    form a spanning tree of the rooms, each tree being equally likely: the Aldous-Broder algorithm (Broder 1989,
-    Aldous 1990) walks at random and opens the wall to each room that it enters for the first time. All mazes
-    walk in lockstep.
+    Rooms lie on odd coordinates, walls between them are one cell thick, and the border is wall. The opened
+    walls form a spanning tree of the rooms, each tree being equally likely: the Aldous-Broder algorithm
+    (Broder 1989, Aldous 1990) walks at random and opens the wall to each room that it enters for the first
+    time. All mazes walk in lockstep.
     """
     side = size // 2
     room_cell, neighbours, degree = _rooms(side, size)
@@ -59,7 +57,7 @@ def perfect_grids(rng: np.random.Generator, num: int, size: int) -> Mask:
 
 
 def _rooms(side: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Of ``side * side`` rooms: their cells ``[N]``, neighbouring rooms ``[N, 4]`` (0-filled), degrees ``[N]``."""
+    """Of ``side * side`` rooms: cells ``[N]``, neighbouring rooms ``[N, 4]`` (0-filled), degrees ``[N]``."""
     row, column = np.divmod(np.arange(side * side), side)
     neighbours = np.zeros((side * side, 4), np.int64)
     degree = np.zeros(side * side, np.int64)
@@ -97,6 +95,7 @@ def place_ends(rng: np.random.Generator, free: Mask, min_path: int) -> PuzzleBat
     Returns:
         At most ``B`` puzzles, in the order of their mazes.
     """
+    _, rows, columns = free.shape
     free = free[free.any(axis=(1, 2))]
     start = _random_cell(rng, free)
     distance = distances(free, start)
@@ -105,7 +104,7 @@ def place_ends(rng: np.random.Generator, free: Mask, min_path: int) -> PuzzleBat
     free, start, distance, far = free[found], start[found], distance[found], far[found]
     goal = _random_cell(rng, far)
     index = np.arange(len(free))
-    puzzle = np.where(free, FREE, WALL).astype(np.uint8).reshape(len(free), -1)
+    puzzle = np.where(free, FREE, WALL).astype(np.uint8).reshape(len(free), rows * columns)
     puzzle[index, start], puzzle[index, goal] = START, GOAL
     solution = puzzle.copy()
     solution[shortest_path(distance, goal).reshape(puzzle.shape)] = PATH
@@ -114,7 +113,7 @@ def place_ends(rng: np.random.Generator, free: Mask, min_path: int) -> PuzzleBat
 
 def _random_cell(rng: np.random.Generator, mask: Mask) -> NDArray[np.int64]:
     """A uniform set cell ``[B]`` of each row of a mask ``[B, R, C]``; rows have at least one."""
-    flat = mask.reshape(len(mask), -1)
+    flat = mask.reshape(len(mask), mask.shape[1] * mask.shape[2])
     rank = (rng.random(len(flat)) * flat.sum(axis=1)).astype(np.int64)
     # The first cell by which more than `rank` cells are set.
     return (flat.cumsum(axis=1, dtype=np.int32) > rank[:, None]).argmax(axis=1)
@@ -133,17 +132,20 @@ def sample_mazes(rng: np.random.Generator, num: int, size: int, carve: Carver, m
     Raises:
         ValueError: none was found in many tries.
     """
-    candidates = min(max(num, _MIN_CANDIDATES), max(1, _MAX_CANDIDATE_CELLS // size**2))
+    most = max(1, _MAX_CANDIDATE_CELLS // size**2)
+    candidates = min(max(num, 1), most)
     found: list[PuzzleBatch] = []
-    count = 0
-    for done in range(_MAX_ROUNDS):
-        if count >= num or (count and done >= _ENOUGH_ROUNDS):
-            break
+    count = tried = 0
+    for _ in range(_MAX_ROUNDS):
         found.append(place_ends(rng, carve(rng, candidates), min_path))
         count += len(found[-1])
+        tried += candidates
+        if count >= num:
+            break
+        candidates = min(2 * candidates, most)
     if not count:
         raise ValueError(
-            f"no {size}x{size} maze with a shortest path of at least {min_path} steps among "
-            f"{_MAX_ROUNDS * candidates} tries: the minimum path is too long for this size"
+            f"no {size}x{size} maze with a shortest path of at least {min_path} steps among {tried} tries: "
+            "the minimum path is too long for this size"
         )
     return PuzzleBatch.concatenate(found).take(slice(num))

@@ -1,7 +1,7 @@
 """Breadth-first search on many grids at once.
 
-Shapes: ``B`` grids of ``R`` rows and ``C`` columns; cells are numbered in row-major order, ``r * C + c``. Steps
-go up, down, left and right.
+Shapes: ``B`` grids of ``R`` rows and ``C`` columns; cells are numbered in row-major order, ``r * C + c``.
+Steps go up, down, left and right.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def distances(open_cells: Mask, source: NDArray[Any]) -> Distances:
 def _distances(open_cells: Mask, source: NDArray[Any]) -> Distances:
     """One chunk of :func:`distances`: the frontier of all grids grows by one step at a time."""
     # The batch goes last: a shift by a row or a column is then one long slice, without edges to mask.
-    todo = np.ascontiguousarray(open_cells.transpose(1, 2, 0))
+    # (A copy even where the layout fits already: `todo` is written to.)
+    todo = open_cells.transpose(1, 2, 0).copy(order="C")
     rows, columns, batch = todo.shape
     frontier = np.zeros_like(todo)
     frontier.reshape(rows * columns, batch)[source, np.arange(batch)] = True
@@ -70,8 +71,8 @@ def _distances(open_cells: Mask, source: NDArray[Any]) -> Distances:
 def shortest_path(distance: Distances, goal: NDArray[Any], rng: np.random.Generator | None = None) -> Mask:
     """The cells strictly between the source and ``goal`` on one shortest path of each grid.
 
-    Walks down the distances from the goal. Where several neighbours are one step closer, it takes the first of
-    up, left, right, down, or one at random when ``rng`` is given (uniform at each cell, not over paths).
+    Walks down the distances from the goal. Where several neighbours are one step closer, it takes the first
+    of up, left, right, down, or one at random when ``rng`` is given (uniform at each cell, not over paths).
 
     Args:
         distance: uint16 ``[B, R, C]``, from :func:`distances`.

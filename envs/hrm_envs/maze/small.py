@@ -1,4 +1,4 @@
-"""All puzzles of the smallest perfect mazes, to know how many there are to ask for."""
+"""Counting the smallest perfect mazes, to know how many puzzles there are to ask for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from itertools import combinations
 import numpy as np
 
 from hrm_envs.maze.search import UNREACHED, Mask, distances
-from hrm_envs.maze.tokens import FREE, GOAL, START, WALL
-from hrm_envs.task import Tokens
 
 
 def all_perfect_grids(size: int) -> Mask:
@@ -32,18 +30,10 @@ def all_perfect_grids(size: int) -> Mask:
     return grids[joined.all(axis=(1, 2))]
 
 
-@lru_cache(maxsize=16)
-def all_perfect_puzzles(size: int, min_path: int) -> Tokens:
-    """Every puzzle (uint8 ``[N, size * size]``) on :func:`all_perfect_grids`, S and G ``min_path`` or more apart.
-
-    The array is shared between calls and read-only.
-    """
+@lru_cache(maxsize=64)
+def count_perfect_puzzles(size: int, min_path: int) -> int:
+    """How many puzzles :func:`all_perfect_grids` gives with S and G at least ``min_path`` steps apart."""
     grids = all_perfect_grids(size)
     maze, start = np.nonzero(grids.reshape(len(grids), -1))
-    distance = distances(grids[maze], start).reshape(len(maze), -1)
-    pair, goal = np.nonzero((distance >= min_path) & (distance != UNREACHED))
-    puzzles = np.where(grids, FREE, WALL).astype(np.uint8).reshape(len(grids), -1)[maze[pair]]
-    index = np.arange(len(puzzles))
-    puzzles[index, start[pair]], puzzles[index, goal] = START, GOAL
-    puzzles.flags.writeable = False
-    return puzzles
+    distance = distances(grids[maze], start)
+    return int(((distance >= min_path) & (distance != UNREACHED)).sum())

@@ -19,8 +19,8 @@ def neighbour_count(cells: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]
     Returns:
         uint8 ``[B, S]``.
     """
-    # Shifts of whole rows stay one long run of bytes, which numpy adds fast; a step sideways would wrap around
-    # into the next grid row, so the cells of the last and the first column are taken out for it.
+    # Shifts of whole rows stay one long run of bytes, which numpy adds fast; a step sideways would wrap
+    # around into the next grid row, so the cells of the last and the first column are taken out for it.
     place = np.arange(cells.shape[1]) % columns
     count = np.zeros_like(cells)
     count[:, columns:] += cells[:, :-columns]
@@ -39,19 +39,20 @@ def verify_paths(batch: PuzzleBatch, answer: Tokens, columns: int) -> Verdict:
     2. S and G have one neighbour each among path, S and G, and every path cell has two;
     3. it has as many path cells as ``batch.solution``, which is a shortest path.
 
-    Why this is enough: take path, S and G as the nodes of a graph and join neighbours. By 2 every node has
-    degree two except S and G, which have one, so the graph is one simple path from S to G and, perhaps, cycles
-    apart from it. The path from S to G is a walk through the maze, so it alone has at least as many path cells
-    as a shortest one. By 3 that is all there are: no cell is left for a cycle, and the path is shortest.
+    Why this is enough: take path, S and G as the nodes of a graph and join neighbours. By 2 every node
+    has degree two except S and G, which have one, so the graph is one simple path from S to G and, perhaps,
+    cycles apart from it. The path from S to G is a walk through the maze, so it alone has at least as many
+    path cells as a shortest one. By 3 that is all there are: no cell is left for a cycle, and the path is
+    shortest.
 
     Why it is necessary: if two cells of a shortest path were neighbours without being consecutive, stepping
     across would be shorter. So each has exactly its predecessor and its successor as neighbours.
 
-    The score is the share of cells that are as they should be. Call a cell *claimed* if it is path, S or G in
-    the answer, or was changed against 1; it is *sound* if 1 and 2 hold there. With ``n`` the path cells of the
-    solution, the score is ``min(sound, n + 2) / max(claimed, n + 2)``: 1 only if nothing claimed is unsound and
-    there are ``n + 2`` of them, which is 1 to 3 again. (The cap in the numerator denies a flawless detour the
-    full score.)
+    The score is the share of cells that are as they should be. Call a cell *claimed* if it is path, S or G
+    in the answer, or was changed against 1; it is *sound* if it is path, S or G, and 1 and 2 hold there. With
+    ``n`` the path cells of the solution, the score is ``min(sound, n + 2) / max(claimed, n + 2)``: 1 only if
+    nothing claimed is unsound and there are ``n + 2`` of them, which is 1 to 3 again. (The cap in the
+    numerator denies a flawless detour the full score.)
 
     Args:
         batch: puzzles with a shortest path each.

@@ -35,9 +35,9 @@ class SudokuGeometry:
     units: NDArray[np.int64]
     #: bool ``[S, S]``, two different cells share a unit, so they must hold different digits.
     peers: NDArray[np.bool_]
-    #: For rows, columns and boxes: ``n`` slices of the five-axis board (see :attr:`axes`). Slice ``k`` takes one
-    #: cell of every unit of that kind, all slices together take each cell once; slices keep their axes, so
-    #: something computed per unit broadcasts back over the unit's cells.
+    #: For rows, columns and boxes: ``n`` slices of the five-axis board (see :attr:`axes`). Slice ``k`` takes
+    #: one cell of every unit of that kind, all slices together take each cell once; slices keep their axes,
+    #: so something computed per unit broadcasts back over the unit's cells.
     families: tuple[tuple[CellSlices, ...], ...]
 
     @property

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from hrm_envs.board import Board
-from hrm_envs.canvas import BACKGROUND, PANEL, STRONG, Rect, inset
+from hrm_envs.canvas import PANEL, STRONG, Rect, inset
+from hrm_envs.sudoku.board import BLANK
 from hrm_envs.task import PAD
-
-_BLANK = 1  # the token of an empty cell; a digit d is token d + 1
 
 
 def draw_sudoku(board: Board, size: int, box_shape: tuple[int, int]) -> None:
@@ -17,7 +16,7 @@ def draw_sudoku(board: Board, size: int, box_shape: tuple[int, int]) -> None:
         size: digits, and cells along a side.
         box_shape: rows and columns of a box.
     """
-    frame, canvas, cell = board.frame, board.canvas, board.cell
+    canvas, cell = board.canvas, board.cell
     box_rows, box_columns = box_shape
     gap = cell * 0.055  # of a box to the edge of its share of the board, and of a tile to its neighbours
     # The empty sides of the outermost boxes would inset the board, so it is drawn that much larger.
@@ -28,7 +27,7 @@ def draw_sudoku(board: Board, size: int, box_shape: tuple[int, int]) -> None:
             x, y = left + column / box_columns * box_width, top + row / box_rows * box_height
             box = inset((x, y, box_width, box_height), gap)
             canvas.rect(box, STRONG, cell * 0.2)
-            canvas.rect(inset(box, max(cell * 0.032, 1.5)), PANEL if cell > 0 else BACKGROUND, cell * 0.17)
+            canvas.rect(inset(box, max(cell * 0.032, 1.5)), PANEL, cell * 0.17)
             inner = inset(box, gap * 1.5)
             step = (inner[2] / box_columns, inner[3] / box_rows)
             for index in range(size):
@@ -40,9 +39,9 @@ def draw_sudoku(board: Board, size: int, box_shape: tuple[int, int]) -> None:
 def _draw_cell(board: Board, index: int, rect: Rect) -> None:
     frame = board.frame
     token, puzzle = int(frame.shown[index]), int(frame.puzzle[index])
-    text = str(token - 1) if token > _BLANK else ""
+    text = str(token - 1) if token > BLANK else ""
     # A given that the answer overwrote is no longer shown as given.
-    given = puzzle != _BLANK and puzzle != PAD and token == puzzle
+    given = puzzle != BLANK and puzzle != PAD and token == puzzle
     answered = frame.answer[index] != PAD
     sure = float(board.confidence[index]) if board.confidence is not None and answered else None
     board.tile(rect, text, given, int(frame.marks[index]), bool(frame.changed[index]), sure)

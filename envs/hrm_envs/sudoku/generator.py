@@ -1,7 +1,7 @@
 """Random Sudoku puzzles with one solution, made in batches and rated by the solver.
 
-A puzzle starts as a random complete grid; then cells are emptied in random order, skipping those whose removal
-would admit a second solution or make the puzzle harder than asked for.
+A puzzle starts as a random complete grid; then cells are emptied in random order, skipping those whose
+removal would admit a second solution or make the puzzle harder than asked for.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ from hrm_envs.task import PuzzleBatch, Tokens
 #: An inclusive range of integers.
 Range = tuple[int, int]
 
+#: Moves that :func:`harden` tries per puzzle.
+_HARDEN_STEPS = 300
+
 
 def random_grids(board: SudokuGeometry, rng: np.random.Generator, num: int) -> Tokens:
     """Random complete grids uint8 ``[num, S]``.
 
     Each grid grows from an empty board: fix a random candidate of a random cell among those with the fewest
-    candidates, infer singles, repeat; grids that run into a contradiction are thrown away. Every grid can come
-    up and all relabellings of a grid are equally likely; beyond that the distribution is near uniform, not exact.
+    candidates, infer singles, repeat; grids that run into a contradiction are thrown away. Every grid can
+    come up, and all symmetric copies of a grid are equally likely, since no step prefers a digit or a place.
+    Classes are not weighed exactly by size: on 4x4 a grid of one class is 1.5 times as likely as one of the
+    other.
     """
     grids: list[Tokens] = []
     missing = num
@@ -65,10 +70,10 @@ def dig(
 ) -> tuple[Tokens, NDArray[np.int32]]:
     """Empty cells of complete grids as long as each puzzle keeps one solution.
 
-    Every grid has its own random order of cells, tried one after the other until ``empty_cells`` (``[B]``) are
-    empty or the order is at its end; a cell that cannot go stays. Since a puzzle that has lost uniqueness does
-    not get it back by losing more givens, a whole run of cells can be tried at once: the run doubles when it
-    succeeds and halves when it fails, all grids in step.
+    Every grid has its own random order of cells, tried one after the other until ``empty_cells`` (``[B]``)
+    are empty or the order is at its end; a cell that cannot go stays. Since a puzzle that has lost
+    uniqueness does not get it back by losing more givens, a whole run of cells can be tried at once: the run
+    doubles when it succeeds and halves when it fails, all grids in step.
 
     Args:
         board: the geometry.
@@ -86,8 +91,9 @@ def dig(
     guesses = np.zeros(num, np.int32)
     tried = np.zeros(num, np.int64)
     emptied = np.zeros(num, np.int64)
-    # Half of the target goes nearly always.
-    run = np.maximum(empty_cells // 2, 1)
+    # Half of a board nearly always goes at once; later, long runs nearly always fail, and slowly.
+    run = np.minimum(empty_cells, cells // 2)
+    longest = cells // 16 + 1
     places = np.arange(cells)
     active = np.flatnonzero(empty_cells > 0)
     while active.size:
@@ -107,9 +113,54 @@ def dig(
         tried[kept] += run[kept]
         # A run of one that fails is a cell that has to stay.
         tried[failed] += run[failed] == 1
-        run[kept] *= 2
+        run[kept] = np.minimum(run[kept] * 2, longest)
         run[failed] = np.maximum(run[failed] // 2, 1)
         active = active[(emptied[active] < empty_cells[active]) & (tried[active] < cells)]
+    return puzzle, guesses
+
+
+def harden(
+    board: SudokuGeometry,
+    rng: np.random.Generator,
+    batch: PuzzleBatch,
+    guesses: NDArray[np.int32],
+    difficulty: Range,
+) -> tuple[Tokens, NDArray[np.int32]]:
+    """Climb to a difficulty that digging alone seldom meets, by moving one given at a time.
+
+    A step fills one random empty cell and empties one random given; it counts if the puzzle keeps one
+    solution and is no easier (nor harder than the range allows). The number of empty cells stays.
+
+    Args:
+        board: the geometry.
+        rng: the source of all randomness.
+        batch: puzzles with one solution.
+        guesses: their guess counts ``[B]``.
+        difficulty: puzzles in this inclusive range of guess counts rest.
+
+    Returns:
+        The puzzles uint8 ``[B, S]`` and their guess counts int32 ``[B]``; some may still be too easy.
+    """
+    puzzle, guesses = batch.puzzle.copy(), guesses.copy()
+    # A move needs a given to lose and an empty cell to fill.
+    blanks = (puzzle == BLANK).sum(axis=1)
+    movable = (blanks > 0) & (blanks < board.num_cells)
+    for _ in range(_HARDEN_STEPS):
+        active = np.flatnonzero(movable & (guesses < difficulty[0]))
+        if not active.size:
+            break
+        candidate = puzzle[active]
+        blank = candidate == BLANK
+        luck = rng.random(candidate.shape)
+        fill = np.where(blank, luck, -1).argmax(axis=1)
+        empty = np.where(blank, -1, luck).argmax(axis=1)
+        row = np.arange(len(active))
+        candidate[row, fill] = batch.solution[active, fill]
+        candidate[row, empty] = BLANK
+        result = solve(board, candidate)
+        good = result.is_unique & (result.guesses >= guesses[active]) & (result.guesses <= difficulty[1])
+        puzzle[active[good]] = candidate[good]
+        guesses[active[good]] = result.guesses[good]
     return puzzle, guesses
 
 
@@ -126,8 +177,8 @@ def generate(
         board: the geometry.
         rng: the source of all randomness.
         num: puzzles to try.
-        empty_cells: inclusive range; each puzzle draws its own target from it, uniformly, and may stay below the
-            target but not below the range.
+        empty_cells: inclusive range; each puzzle draws its own target from it, uniformly, and may stay below
+            the target but not below the range.
         difficulty: inclusive range of the solver's guess count, or None for any.
     """
     solution = random_grids(board, rng, num)
@@ -135,6 +186,8 @@ def generate(
     target = rng.integers(low, high + 1, size=num)
     puzzle, guesses = dig(board, rng, solution, target, None if difficulty is None else difficulty[1])
     good = (puzzle == BLANK).sum(axis=1) >= low
-    if difficulty is not None:
-        good &= guesses >= difficulty[0]
-    return PuzzleBatch(puzzle[good], solution[good])
+    batch, guesses = PuzzleBatch(puzzle[good], solution[good]), guesses[good]
+    if difficulty is None or difficulty[0] == 0:
+        return batch
+    puzzle, guesses = harden(board, rng, batch, guesses, difficulty)
+    return PuzzleBatch(puzzle, batch.solution).take(guesses >= difficulty[0])

@@ -5,8 +5,8 @@ A search node is a column of candidate masks: ``masks`` is uint16 ``[S, N]``, ce
 bitwise operation on long contiguous vectors, for all nodes at once.
 
 The inference is naked singles (a cell with one candidate takes it from its peers) and hidden singles (a digit
-with one place left in a unit goes there). Where both are at rest the solver branches on the cell with the fewest
-candidates, the first such cell in row-major order, with one child per candidate.
+with one place left in a unit goes there). Where both are at rest the solver branches on the cell with the
+fewest candidates, the first such cell in row-major order, with one child per candidate.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ def propagate(board: SudokuGeometry, masks: Masks) -> tuple[Masks, NDArray[np.bo
     """Apply singles until nothing changes.
 
     Returns:
-        The masks ``[S, N]`` at rest and bool ``[N]``, the nodes found contradictory (their masks mean nothing).
-        A node that is not contradictory and has one candidate in each cell is a solution.
+        The masks ``[S, N]`` at rest and bool ``[N]``, the nodes found contradictory (their masks mean
+        nothing). A node that is not contradictory and has one candidate in each cell is a solution.
     """
     result = np.empty_like(masks)
     refuted = np.zeros(masks.shape[1], np.bool_)
@@ -133,34 +133,47 @@ def _children(masks: Masks) -> tuple[Masks, NDArray[np.intp]]:
 def solve(board: SudokuGeometry, puzzle: Tokens, limit: int = 2) -> SolverResult:
     """Search puzzles (uint8 ``[B, S]``) for up to ``limit`` solutions each.
 
-    Depth first over a stack of nodes of all puzzles, ``CHUNK`` nodes at a time, so memory stays bounded.
+    Up to ``CHUNK`` nodes are in work at a time, of any puzzles and at any stage of their inference. A node
+    that comes to rest makes room for the newest one on the stack: depth first, so memory stays bounded.
     """
     num = len(puzzle)
     count = np.zeros(num, np.int64)
     guesses = np.zeros(num, np.int64)
     solution = np.zeros((num, board.num_cells), np.uint8)
-    masks = candidate_masks(board, puzzle)
-    owners = np.arange(num)
-    stack = [(masks[:, i : i + CHUNK], owners[i : i + CHUNK]) for i in range(0, num, CHUNK)]
-    while stack:
-        blocks = [stack.pop()]
-        # Small blocks, left over where puzzles are nearly done, are worked on together.
-        while stack and sum(len(owner) for _, owner in blocks) + len(stack[-1][1]) <= CHUNK:
+    stack = _blocks(candidate_masks(board, puzzle), np.arange(num))
+    masks, owner = np.empty((board.num_cells, 0), np.uint16), np.empty(0, np.int64)
+    while stack or owner.size:
+        blocks, width = [(masks, owner)], len(owner)
+        while stack and width < CHUNK:
             blocks.append(stack.pop())
-        masks = np.concatenate([block for block, _ in blocks], axis=1)
-        owner = np.concatenate([owner for _, owner in blocks])
-        wanted = count[owner] < limit
-        masks, refuted = propagate(board, masks[:, wanted])
-        masks, owner = masks[:, ~refuted], owner[wanted][~refuted]
-
-        solved = is_single(masks).all(axis=0)
-        solution[owner[solved]] = mask_tokens(masks[:, solved])
-        count += np.bincount(owner[solved], minlength=num)
-        open_masks, open_owner = masks[:, ~solved], owner[~solved]
-        wanted = count[open_owner] < limit
-        open_masks, open_owner = open_masks[:, wanted], open_owner[wanted]
-        guesses += np.bincount(open_owner, minlength=num)
-        children, parent = _children(open_masks)
-        for i in range(0, len(parent), CHUNK):
-            stack.append((children[:, i : i + CHUNK], open_owner[parent[i : i + CHUNK]]))
+            width += len(blocks[-1][1])
+        if len(blocks) > 1:
+            masks = np.concatenate([block for block, _ in blocks], axis=1)
+            owner = np.concatenate([block for _, block in blocks])
+            # Nodes of puzzles that have their solutions already need no more work.
+            wanted = count[owner] < limit
+            if not wanted.all():
+                masks, owner = masks[:, wanted], owner[wanted]
+                if not owner.size:
+                    continue
+        new, refuted = _infer(board, masks)
+        going = (new != masks).any(axis=0) & ~refuted
+        rested = np.flatnonzero(~going & ~refuted)
+        if rested.size:
+            at_rest, rest_owner = new[:, rested], owner[rested]
+            solved = is_single(at_rest).all(axis=0)
+            solution[rest_owner[solved]] = mask_tokens(at_rest[:, solved])
+            count += np.bincount(rest_owner[solved], minlength=num)
+            branching = ~solved & (count[rest_owner] < limit)
+            rest_owner = rest_owner[branching]
+            guesses += np.bincount(rest_owner, minlength=num)
+            children, parent = _children(at_rest[:, branching])
+            stack += _blocks(children, rest_owner[parent])
+        masks, owner = new[:, going], owner[going]
     return SolverResult(np.minimum(count, limit).astype(np.uint8), solution, guesses.astype(np.int32))
+
+
+def _blocks(masks: Masks, owner: NDArray[np.int64]) -> list[tuple[Masks, NDArray[np.int64]]]:
+    """Nodes ``[S, N]`` and the puzzles they belong to ``[N]`` in pieces to be put to work one by one."""
+    step = CHUNK // 8
+    return [(masks[:, i : i + step], owner[i : i + step]) for i in range(0, len(owner), step)]

@@ -1,0 +1,115 @@
+"""The symmetries of Sudoku: random symmetric copies, and a number that all copies of a puzzle share.
+
+The group: relabel digits, permute bands, rows in a band, stacks, columns in a stack, and transpose where
+boxes are square.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_envs.streams import Draws, mix
+from hrm_envs.sudoku.board import BLANK, SudokuGeometry
+from hrm_envs.task import PuzzleBatch, Tokens
+
+#: The bit that marks a blank in :func:`random_symmetry`; larger than any token.
+_BLANK_BIT = 128
+
+#: Rounds of colour refinement; more of them tell no further puzzles apart in practice.
+_ROUNDS = 4
+#: Puzzles refined together, so that the colours of their cells stay in the cache.
+_CHUNK = 256
+_SALTS = mix(np.arange(1, 9, dtype=np.uint64))
+
+
+def random_symmetry(board: SudokuGeometry, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
+    """A uniformly random symmetric copy of each puzzle and its solution.
+
+    Where a puzzle holds a digit, its solution must hold the same one.
+    """
+    num, size = len(batch), board.size
+    rows, columns, digits = _random_orders(board, draws)
+    # Cell (i, j) comes from cell (rows[i], columns[j]), or from (columns[j], rows[i]) of a transposed copy.
+    if board.is_square:
+        flip = draws.integers(2)
+        rows = rows * (size + (1 - size) * flip)[:, None]
+        columns = columns * (1 + (size - 1) * flip)[:, None]
+    else:
+        rows = rows * size
+    rows += (np.arange(num) * board.num_cells)[:, None]
+    source = (rows[:, :, None] + columns[:, None, :]).reshape(num, -1)
+
+    # One gather moves both arrays: the blanks of the puzzle travel as a bit of the solution's cells.
+    cells = batch.solution | ((batch.puzzle == BLANK).view(np.uint8) * np.uint8(_BLANK_BIT))
+    cells = cells.reshape(-1).take(source)
+    names = np.zeros((num, size + 2), np.uint8)
+    names[:, BLANK + 1 :] = digits + (BLANK + 1)
+    own_names = (np.arange(num) * (size + 2))[:, None]
+    solution = names.reshape(-1).take((cells & np.uint8(_BLANK_BIT - 1)) + own_names)
+    puzzle = np.where(cells >= _BLANK_BIT, np.uint8(BLANK), solution)
+    return PuzzleBatch(puzzle, solution, batch.task_id)
+
+
+def _random_orders(board: SudokuGeometry, draws: Draws) -> tuple[NDArray[np.int64], ...]:
+    """Random orders of rows, columns (both keep their bands and stacks together) and digits: int64 ``[B,
+    n]``.
+
+    All three are one sort of random words. A row's word begins with its band's, so bands stay together: 30
+    random bits of the band, 2 bits of its number (should two bands draw the same), 32 random bits of the row.
+    """
+    bands, rows_in_band, stacks, columns_in_stack = board.axes
+    bits = draws.bits(3 * board.size + bands + stacks)
+    words = bits[:, : 3 * board.size].reshape(len(draws), 3, board.size)
+    group = bits[:, 3 * board.size :] >> np.uint64(34) << np.uint64(2)
+    group |= np.concatenate([np.arange(bands), np.arange(stacks)]).astype(np.uint64)
+    group <<= np.uint64(32)
+    words[:, :2] >>= np.uint64(32)
+    words[:, 0] |= np.repeat(group[:, :bands], rows_in_band, axis=1)
+    words[:, 1] |= np.repeat(group[:, bands:], columns_in_stack, axis=1)
+    order = words.argsort(axis=2)
+    return order[:, 0], order[:, 1], order[:, 2]
+
+
+def class_key(board: SudokuGeometry, puzzle: Tokens) -> NDArray[np.uint64]:
+    """A number ``[B]`` that is equal for symmetric copies of a puzzle (uint8 ``[B, S]``).
+
+    Colour refinement (Weisfeiler and Leman 1968) on the graph of cells, rows, columns, boxes and digits:
+    each gets a colour, a hash of the sum of its neighbours' colours, a few times over. Sums forget order, so
+    the number cannot depend on the names of digits or the order of lines. Puzzles that differ by more than a
+    symmetry get different numbers nearly always, but not surely.
+    """
+    keys = [_refine(board, puzzle[i : i + _CHUNK]) for i in range(0, len(puzzle), _CHUNK)]
+    return np.concatenate(keys) if keys else np.empty(0, np.uint64)
+
+
+def _refine(board: SudokuGeometry, puzzle: Tokens) -> NDArray[np.uint64]:
+    """:func:`class_key` for a few puzzles."""
+    num, size = len(puzzle), board.size
+    bands, rows_in_band, stacks, columns_in_stack = board.axes
+    given = puzzle != BLANK
+    # Row and column colours mix the same way on square boxes, so that transposing changes nothing.
+    row_salt, box_salt, digit_salt, blank_salt = _SALTS[:4, None]
+    column_salt = row_salt if board.is_square else _SALTS[4, None]
+    first = np.where(given, _SALTS[5], _SALTS[6])
+    cell = first.reshape(num, size, size)
+    # bool [B, n, S]: where each digit stands.
+    stands = puzzle[:, None, :] == np.arange(BLANK + 1, size + 2, dtype=np.uint8)[:, None]
+    for _ in range(_ROUNDS):
+        row = mix(cell.sum(axis=2) + row_salt)
+        column = mix(cell.sum(axis=1) + column_salt)
+        boxed = cell.reshape(num, bands, rows_in_band, stacks, columns_in_stack)
+        box = mix(boxed.sum(axis=(2, 4)) + box_salt[:, None])
+        flat = cell.reshape(num, size * size)
+        digit = np.empty((num, size + 2), np.uint64)
+        digit[:, : BLANK + 1] = blank_salt
+        for i in range(size):
+            digit[:, BLANK + 1 + i] = mix(np.where(stands[:, i], flat, np.uint64(0)).sum(axis=1) + digit_salt)
+        lines = row[:, :, None] + column[:, None, :]
+        around = np.repeat(np.repeat(box, rows_in_band, axis=1), columns_in_stack, axis=2)
+        # Each part is scrambled before the sum, or a row's colour could pass for a box's.
+        colour = lines + mix(around ^ box_salt)
+        held = np.take_along_axis(digit, puzzle.astype(np.int64), axis=1)
+        colour += mix(held ^ digit_salt).reshape(cell.shape)
+        cell = mix(colour + mix(cell ^ blank_salt))
+    return mix(cell.reshape(num, -1).sum(axis=1) + mix(digit[:, BLANK + 1 :]).sum(axis=1))

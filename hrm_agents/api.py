@@ -1,0 +1,193 @@
+"""The one-call interface: ``hrm_agents.load(path).solve(grid)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hrm_agents import checkpoint
+from hrm_agents.environments import make_single
+from hrm_agents.errors import UserError
+from hrm_agents.evaluation import Evaluation, evaluate
+from hrm_agents.models.hrm import HRM
+from hrm_agents.policy import HRMPolicy
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of thought about one puzzle."""
+
+    #: uint8 ``[S]``, the answer.
+    answer: NDArray[np.uint8]
+    #: float32 ``[S]``, probability of each answered token.
+    confidence: NDArray[np.float32]
+    #: Value of halting and of thinking on: probabilities, or plain values if trained so.
+    q_halt: float
+    q_continue: float
+    #: The Q-head wants to halt, or the segments have run out.
+    halt: bool
+    #: The environment's verifier on the answer, and its partial credit.
+    success: bool
+    score: float
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A puzzle, thought through."""
+
+    #: uint8 ``[S]``, the answer at the halt.
+    answer: NDArray[np.uint8]
+    #: The answer in the task's notation.
+    text: str
+    #: Whether the environment's verifier accepts it.
+    success: bool
+    segments: tuple[Segment, ...]
+
+
+class Solver:
+    """A trained model and the environment that it was trained in.
+
+    Args:
+        model: the network, in eval mode.
+        config: the ``config.json`` of its checkpoint.
+        folder: where it came from, for messages.
+    """
+
+    def __init__(self, model: HRM, config: Mapping[str, Any], folder: Path) -> None:
+        self.model, self.config, self.folder = model, config, folder
+        self.env_id: str = config["env"]["id"]
+        self.env_kwargs: dict[str, Any] = dict(config["env"]["kwargs"])
+
+    @property
+    def values_are_logits(self) -> bool:
+        """Whether Q-values are logits of a probability."""
+        halting = self.config["training"]["halting"]
+        plain = self.env_kwargs.get("segment_cost") or halting["gamma"] != 1.0 or halting["q_loss"] == "mse"
+        return not plain
+
+    def make_env(self, **kwargs: Any) -> gym.Env[Any, Any]:
+        """The environment of the checkpoint, with keywords changed or added.
+
+        Raises:
+            UserError: its grid or alphabet is not the model's.
+        """
+        env = make_single(self.env_id, {"split": "test", **self.env_kwargs, **kwargs})
+        check_sizes(self.model, env.unwrapped, self.folder)
+        return env
+
+    @cached_property
+    def _solving_env(self) -> gym.Env[Any, Any]:
+        return self.make_env(num_puzzles=1)
+
+    def solve(self, puzzle: Any, max_segments: int | None = None) -> Solution:
+        """Solve one puzzle.
+
+        Args:
+            puzzle: an integer array ``[S]`` or ``[rows, columns]`` of tokens, or text in the task's notation.
+            max_segments: think at most so long; as in training if not given.
+
+        Raises:
+            ValueError: the puzzle is malformed or has no (unique) solution.
+        """
+        env = self._solving_env if max_segments is None else self.make_env(num_puzzles=1, max_segments=max_segments)
+        segments = tuple(self.think(env, options={"puzzle": puzzle}))
+        last = segments[-1]
+        return Solution(last.answer, self.format(last.answer), last.success, segments)
+
+    @torch.no_grad()
+    def think(
+        self,
+        env: gym.Env[Any, Any],
+        *,
+        seed: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        on_reset: Callable[[], object] | None = None,
+    ) -> Iterator[Segment]:
+        """Play one episode in a single environment, and post the thoughts to it for its pictures.
+
+        Args:
+            env: from :meth:`make_env`.
+            seed: of ``env.reset``.
+            options: of ``env.reset``.
+            on_reset: called once, when the puzzle lies there and no thought has been had.
+        """
+        policy = HRMPolicy(self.model)
+        obs, _ = env.reset(seed=seed, options=dict(options or {}))
+        if on_reset is not None:
+            on_reset()
+        carry, reset = policy.initial_carry(1), np.ones(1, np.bool_)
+        terminated = False
+        while not terminated:
+            decision = policy.act({name: array[None] for name, array in obs.items()}, carry, reset)
+            carry, reset = decision.carry, np.zeros(1, np.bool_)
+            confidence = decision.output.logits[0].softmax(-1).amax(-1).cpu().numpy()
+            q_halt, q_continue = (self._value(q) for q in (decision.output.q_halt, decision.output.q_continue))
+            halt = bool(decision.halt[0])
+            env.unwrapped.post_thoughts(  # type: ignore[attr-defined]
+                q_halt=q_halt,
+                q_continue=q_continue,
+                confidence=confidence,
+                decision="halt" if halt else "think on",
+            )
+            answer = decision.answer[0].cpu().numpy()
+            obs, _, terminated, _, info = env.step({"answer": answer, "halt": int(halt)})
+            yield Segment(
+                answer,
+                confidence,
+                q_halt,
+                q_continue,
+                bool(terminated),
+                bool(info["is_success"]),
+                float(info["score"]),
+            )
+
+    def format(self, answer: NDArray[np.uint8]) -> str:
+        """An answer uint8 ``[S]`` in the task's notation."""
+        text: str = self._solving_env.unwrapped.task.format(answer)  # type: ignore[attr-defined]
+        return text
+
+    def evaluate(self, **kwargs: Any) -> Evaluation:
+        """Success on the test split; takes ``num_puzzles`` and keywords of the environment."""
+        options = {name: kwargs.pop(name) for name in ("num_puzzles", "batch_size", "progress") if name in kwargs}
+        self.make_env(num_puzzles=1, **kwargs).close()
+        return evaluate(self.model, self.env_id, {**self.env_kwargs, **kwargs}, **options)
+
+    def _value(self, q: torch.Tensor) -> float:
+        return float(q[0].sigmoid() if self.values_are_logits else q[0])
+
+
+def check_sizes(model: HRM, env: Any, folder: Path) -> None:
+    """Refuse an environment whose grid or alphabet is not the model's.
+
+    Raises:
+        UserError: naming both.
+    """
+    spec, config = env.task_spec, model.config
+    mine = (tuple(config.grid_shape), config.vocab_size, config.num_task_ids)
+    theirs = (tuple(spec.grid_shape), spec.vocab_size, spec.num_task_ids)
+    if mine != theirs:
+        raise UserError(
+            f"{folder} was trained on grids of {mine[0][0]} x {mine[0][1]} with {mine[1]} tokens; {spec.name} has "
+            f"{theirs[0][0]} x {theirs[0][1]} with {theirs[1]}: choose a checkpoint of that task"
+        )
+
+
+def load(path: str | Path, device: str = "cpu") -> Solver:
+    """Load a checkpoint folder.
+
+    Raises:
+        hrm_agents.errors.UserError: it is missing, truncated, foreign, or does not fit its own config.
+    """
+    loaded = checkpoint.load(Path(path), device)
+    for key in ("env", "training"):
+        if key not in loaded.config:
+            raise UserError(f"{path}: its config.json does not name its {key!r}")
+    return Solver(loaded.model, loaded.config, loaded.folder)

@@ -1,0 +1,151 @@
+"""Saving and loading, without pickle: nothing in a checkpoint is ever executed.
+
+A checkpoint is a folder:
+
+- ``model.safetensors``: the averaged weights, ready to use;
+- ``config.json``: the network, the environment with its keywords, a hash of its puzzles, versions, results;
+- ``training_state.safetensors``: all that resuming needs, tensors and (in the header) JSON; may be deleted.
+
+Every file is written beside its place, flushed, and moved there in one step: a crash or a full disk leaves
+the previous one whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from hrm_agents.config import from_dict, to_dict
+from hrm_agents.errors import UserError
+from hrm_agents.models.hrm import HRM, HRMConfig
+
+MODEL, CONFIG, STATE = "model.safetensors", "config.json", "training_state.safetensors"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint."""
+
+    model: HRM
+    #: The parsed ``config.json``.
+    config: dict[str, Any]
+    folder: Path
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace ``path`` by ``data``, wholly or not at all.
+
+    Raises:
+        UserError: the folder cannot be written or the disk is full; what was there before is untouched.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True) if path.parent.is_dir() else None
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; an earlier file there is intact. "
+            "Free the disk or choose another folder with --out"
+        ) from error
+
+
+def save_model(folder: Path, model: HRM, config: Mapping[str, Any]) -> None:
+    """Write ``model.safetensors`` and ``config.json``; ``config`` adds to the network's own settings."""
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    write_atomically(folder / MODEL, save(tensors))
+    document = {"format": FORMAT, "model": to_dict(model.config), **config}
+    write_atomically(folder / CONFIG, (json.dumps(document, indent=2) + "\n").encode())
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The parsed ``config.json`` of a checkpoint folder.
+
+    Raises:
+        UserError: there is none, or it is no config of ours.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise UserError(f"{folder} is not a checkpoint: it has no {CONFIG}. Train one with: hrm-agents train")
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not readable JSON: {error}") from error
+    if not isinstance(config, dict) or "model" not in config or "format" not in config:
+        raise UserError(f"{path} is not the config of an hrm-agents checkpoint")
+    if config["format"] != FORMAT:
+        raise UserError(f"{path} has format {config['format']}; this version of hrm-agents reads {FORMAT}")
+    return config
+
+
+def load(folder: Path, device: str | torch.device = "cpu") -> Checkpoint:
+    """Load a checkpoint folder, strictly.
+
+    Raises:
+        UserError: a file is missing, truncated or foreign, or weights and config do not fit.
+    """
+    config = read_config(folder)
+    model_config: HRMConfig = from_dict(HRMConfig, config["model"], f"{folder / CONFIG}: model")
+    tensors, _ = read_tensors(folder / MODEL)
+    model = HRM(model_config)
+    expected = model.state_dict()
+    for name in sorted(set(expected) ^ set(tensors)):
+        problem = "is missing" if name in expected else "is unknown"
+        raise UserError(f"{folder / MODEL}: weight {name!r} {problem}; the file does not belong to this {CONFIG}")
+    for name, tensor in expected.items():
+        if tensors[name].shape != tensor.shape:
+            raise UserError(
+                f"{folder / MODEL}: weight {name!r} has shape {tuple(tensors[name].shape)}, "
+                f"{CONFIG} says {tuple(tensor.shape)}"
+            )
+    model.load_state_dict(tensors)
+    return Checkpoint(model.to(device).eval(), config, folder)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a safetensors file and its header's metadata.
+
+    Raises:
+        UserError: it is missing, truncated or something else.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path} is truncated or not a safetensors file ({error})") from error
+
+
+def save_state(folder: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """Write ``training_state.safetensors``: tensors, and a JSON document in its header."""
+    # Clones: safetensors refuses tensors that share memory.
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_atomically(folder / STATE, save(plain, {"document": json.dumps(document)}))
+
+
+def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What :func:`save_state` wrote.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    tensors, metadata = read_tensors(folder / STATE)
+    try:
+        return tensors, json.loads(metadata["document"])
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{folder / STATE} is not a training state of hrm-agents") from error

@@ -1,0 +1,103 @@
+"""``hrm-agents evaluate``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from hrm_agents.checkpoint import write_atomically
+from hrm_agents.commands.common import BUNDLED, keywords, parse, progress
+from hrm_agents.evaluation import Evaluation
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Solve unseen puzzles with a checkpoint and report success at every segment.
+
+    "Solved" is with the Q-head deciding when to halt; each column of the table is what stopping at that segment
+    would give. With several --seeds, other puzzles of the split are made for each.
+    """
+
+    checkpoint: Annotated[Path, tyro.conf.Positional] = BUNDLED
+    """Folder of a checkpoint; the bundled maze model if not given."""
+    split: Literal["train", "test", "all"] = "test"
+    """Which puzzles; "test" ones were held out from training, symmetric copies included."""
+    num_puzzles: int | None = None
+    """How many; all of the split if not given."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds of the generated puzzles (pool_seed); training uses 0 unless told otherwise."""
+    kwargs: tuple[str, ...] = ()
+    """Keywords of the environment as name=value, such as max_segments=32."""
+    batch_size: int = 250
+    """Puzzles at a time."""
+    device: str = "cpu"
+    """Where to compute."""
+    json: Path | None = None
+    """Also write the report to this file; "-" for standard output."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parse(Evaluate, "evaluate", arguments)
+    from hrm_agents.api import load
+
+    solver = load(options.checkpoint, options.device)
+    reports: list[Evaluation] = []
+    for seed in options.seeds:
+        with progress(f"evaluating (seed {seed})") as share:
+            reports.append(
+                solver.evaluate(
+                    split=options.split,
+                    num_puzzles=options.num_puzzles,
+                    batch_size=options.batch_size,
+                    progress=share,
+                    **{"pool_seed": seed, **keywords(options.kwargs)},
+                )
+            )
+    document = {
+        "checkpoint": str(options.checkpoint),
+        "seeds": list(options.seeds),
+        "reports": [report.to_dict() for report in reports],
+    }
+    if options.json == Path("-"):
+        json.dump(document, sys.stdout, indent=2)
+        print()
+        return 0
+    if options.json is not None:
+        write_atomically(options.json, (json.dumps(document, indent=2) + "\n").encode())
+    _print(reports)
+    return 0
+
+
+def _print(reports: Sequence[Evaluation]) -> None:
+    first = reports[0]
+
+    def spread(values: Sequence[float], scale: float = 100.0, unit: str = "%") -> str:
+        mean, deviation = scale * float(np.mean(values)), scale * float(np.std(values))
+        return f"{mean:.2f}{unit}" + (f" +- {deviation:.2f}" if len(values) > 1 else "")
+
+    console = Console()
+    console.print(f"[bold]{first.env_id}[/] {first.split}, {first.num_puzzles} puzzles x {len(reports)} seed(s)")
+    console.print(f"solved, halting by itself  {spread([r.success_rate for r in reports])}")
+    console.print(f"partial credit             {spread([r.mean_score for r in reports])}")
+    console.print(
+        f"segments                   {spread([r.mean_segments for r in reports], 1.0, '')} of {first.max_segments}"
+    )
+    console.print(f"out of segments            {spread([r.forced_rate for r in reports])}")
+    table = Table("segment", "solved if stopped here", "halts here")
+    for segment in range(first.max_segments):
+        table.add_row(
+            str(segment + 1),
+            spread([r.success_per_segment[segment] for r in reports]),
+            spread([r.halts_per_segment[segment] for r in reports]),
+        )
+    console.print(table)

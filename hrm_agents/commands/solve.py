@@ -1,0 +1,71 @@
+"""``hrm-agents solve``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hrm_agents.commands.common import parse
+from hrm_agents.errors import UserError, user_errors
+
+
+@dataclass(frozen=True)
+class Solve:
+    """Solve one puzzle and print the answer.
+
+    The puzzle is text in the task's notation: digits with . for blanks (Sudoku), or lines of #, blanks, S and G
+    (mazes). Prints the answer; exits with 0 if it is right and 1 if not.
+    """
+
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """Folder of a checkpoint."""
+    puzzle: Annotated[str, tyro.conf.Positional] = "-"
+    """The puzzle itself, a file that holds it, or - for standard input."""
+    max_segments: int | None = None
+    """Think at most so long; as in training if not given."""
+    steps: bool = False
+    """Also print the answer of every segment, on standard error."""
+    device: str = "cpu"
+    """Where to compute."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parse(Solve, "solve", arguments)
+    from hrm_agents.api import load
+
+    solver = load(options.checkpoint, options.device)
+    text = _read(options.puzzle)
+    with user_errors("puzzle"):
+        solution = solver.solve(text, options.max_segments)
+    if options.steps:
+        for number, segment in enumerate(solution.segments, 1):
+            print(
+                f"segment {number}: Q(halt) {segment.q_halt:.3f}, Q(continue) {segment.q_continue:.3f}, "
+                f"score {segment.score:.2f}\n{solver.format(segment.answer)}\n",
+                file=sys.stderr,
+            )
+    print(solution.text)
+    verdict = "solved" if solution.success else "not solved"
+    print(f"{verdict} after {len(solution.segments)} segment(s)", file=sys.stderr)
+    return 0 if solution.success else 1
+
+
+def _read(puzzle: str) -> str:
+    if puzzle == "-":
+        text = sys.stdin.read()
+        if not text.strip():
+            raise UserError("no puzzle: give it as an argument, a file, or on standard input")
+        return text
+    # A puzzle may be longer than file names can be, so only short one-liners are looked up as files.
+    if "\n" not in puzzle and len(puzzle) < 250 and Path(puzzle).is_file():
+        try:
+            return Path(puzzle).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{puzzle} cannot be read as text: {error}") from error
+    return puzzle

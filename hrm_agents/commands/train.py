@@ -1,0 +1,115 @@
+"""``hrm-agents train``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hrm_agents.commands.common import keywords, parse
+from hrm_agents.config import EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
+from hrm_agents.errors import UserError
+from hrm_agents.models.hrm import Architecture
+from hrm_agents.presets import preset
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model in an environment, evaluate it on unseen puzzles and draw a GIF of it at work.
+
+    The defaults of all options depend on the environment (see its preset in hrm_agents/presets.py). A run can be
+    stopped with Ctrl-C, or killed, and continued with --resume; it ends with the same weights as if it had not been.
+    """
+
+    env: Annotated[str, tyro.conf.Positional] = EnvConfig.id
+    """Gymnasium id; `hrm-agents envs` lists the built-in ones. Give it first."""
+    out: Path | None = None
+    """Folder of the checkpoint and records; runs/<environment> if not given."""
+    resume: Path | None = None
+    """Continue the run in this folder, with its settings unless you change them here."""
+    kwargs: tuple[str, ...] = ()
+    """Keywords of the environment as name=value, such as num_puzzles=1000 'empty_cells=[4,8]'."""
+    gif: bool = True
+    """Draw solved puzzles when done (needs the render extra)."""
+    model: Architecture = field(default_factory=Architecture)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    halting: HaltingConfig = field(default_factory=HaltingConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parse(Train, "train", arguments, default=_defaults(arguments))
+    env = EnvConfig(options.env, keywords(options.kwargs))
+    if options.resume is not None:
+        env = _saved(options.resume).env
+    config = TrainConfig(env, options.model, options.optim, options.halting, options.run)
+    out = options.resume or options.out or Path("runs") / env.id.replace("/", "-")
+    from hrm_agents.checkpoint import STATE
+    from hrm_agents.trainer import Trainer
+
+    if options.resume is None and (out / STATE).exists():
+        raise UserError(f"{out} already holds a run: continue it with --resume {out}, or choose another --out")
+    trainer = Trainer.resume(out, config) if options.resume else Trainer(config, out)
+    say(f"training {env.id}; records and checkpoint in {out} (tensorboard --logdir {out})")
+    try:
+        report = trainer.run()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"saved after {trainer.updates_done} updates; go on with: hrm-agents train --resume {out}"
+        ) from None
+    say(
+        f"{100 * report.success_rate:.2f}% of {report.num_puzzles} unseen puzzles solved, "
+        f"{report.mean_segments:.2f} segments on average, {100 * report.forced_rate:.1f}% out of segments"
+    )
+    if options.gif:
+        _draw(trainer.updates_done, out)
+    return 0
+
+
+def say(line: str) -> None:
+    """A line for people, apart from results on standard output."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _defaults(arguments: Sequence[str]) -> Train:
+    """Defaults that suit the environment or the run named on the command line."""
+    for place, argument in enumerate(arguments):
+        if argument == "--resume" or argument.startswith("--resume="):
+            path = argument.partition("=")[2] or (arguments[place + 1] if place + 1 < len(arguments) else "")
+            if path:
+                return _as_options(_saved(Path(path)))
+    named = bool(arguments) and not arguments[0].startswith("-")
+    return _as_options(preset(arguments[0] if named else EnvConfig.id))
+
+
+def _saved(folder: Path) -> TrainConfig:
+    from hrm_agents.trainer import saved_config
+
+    return saved_config(folder)
+
+
+def _as_options(config: TrainConfig) -> Train:
+    return Train(env=config.env.id, model=config.model, optim=config.optim, halting=config.halting, run=config.run)
+
+
+def _draw(step: int, out: Path) -> None:
+    """A GIF of three unseen puzzles, and their last frames in TensorBoard."""
+    from hrm_agents.api import load
+    from hrm_agents.logging import write_frames
+    from hrm_agents.recording import record_episode, write_gif
+
+    try:
+        solver = load(out)
+        env = solver.make_env(render_mode="rgb_array", num_puzzles=3)
+        episodes = [record_episode(solver, env, options={"index": index})[0] for index in range(3)]
+        write_gif(out / "solved.gif", episodes)
+        write_frames(out, [frames[-1] for frames in episodes], step)
+    except UserError as error:
+        say(f"no GIF drawn: {error}")
+    else:
+        say(f"watch it think: {out / 'solved.gif'}")

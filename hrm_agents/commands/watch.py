@@ -1,0 +1,76 @@
+"""``hrm-agents watch``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hrm_agents.commands.common import BUNDLED, keywords, parse, progress
+from hrm_agents.errors import UserError, user_errors
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Watch a model think: a window, or a GIF with --record. Close the window or press Ctrl-C to stop."""
+
+    checkpoint: Annotated[Path, tyro.conf.Positional] = BUNDLED
+    """Folder of a checkpoint; the bundled maze model if not given."""
+    record: Path | None = None
+    """Write a GIF here instead of opening a window."""
+    episodes: int | None = None
+    """How many puzzles; 3 in a GIF, without end in a window, if not given."""
+    seed: int = 0
+    """Which puzzles."""
+    fps: float = 2.0
+    """Segments per second."""
+    kwargs: tuple[str, ...] = ()
+    """Keywords of the environment as name=value."""
+    device: str = "cpu"
+    """Where to compute."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parse(Watch, "watch", arguments)
+    if options.fps <= 0:
+        raise UserError(f"--fps must be positive, got {options.fps}")
+    from hrm_agents.api import load
+    from hrm_agents.recording import record_episode, write_gif
+
+    solver = load(options.checkpoint, options.device)
+    extra = keywords(options.kwargs)
+    if options.record is not None:
+        env = solver.make_env(render_mode="rgb_array", **extra)
+        number = options.episodes or 3
+        episodes = []
+        with progress("thinking") as share:
+            for episode in range(number):
+                frames, _ = record_episode(solver, env, seed=options.seed if episode == 0 else None)
+                episodes.append(frames)
+                share((episode + 1) / number)
+        write_gif(options.record, episodes, options.fps)
+        print(f"wrote {options.record}", file=sys.stderr)
+        return 0
+    env = solver.make_env(render_mode="human", **extra)
+    env.unwrapped.metadata = {**env.unwrapped.metadata, "render_fps": options.fps}
+    episode = solved = 0
+    try:
+        with user_errors(solver.env_id):
+            while options.episodes is None or episode < options.episodes:
+                success = False
+                for segment in solver.think(env, seed=options.seed if episode == 0 else None):
+                    success = segment.success
+                    if env.unwrapped.window_closed:  # type: ignore[attr-defined]
+                        return 0
+                episode, solved = episode + 1, solved + success
+                print(f"\rsolved {solved} of {episode}", end="", file=sys.stderr, flush=True)
+    finally:
+        if episode:
+            print(file=sys.stderr)
+        env.close()
+    return 0

@@ -1,0 +1,36 @@
+"""Environments by Gymnasium id, with clear errors: the only way in which agents come by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+
+from hrm_agents.errors import user_errors
+
+
+def make_vector(env_id: str, num_envs: int, kwargs: Mapping[str, Any]) -> Any:
+    """``gym.make_vec`` of an id in namespace ``HRM/`` or of the user's own.
+
+    Raises:
+        UserError: the id is unknown or a keyword is wrong.
+    """
+    _register()
+    with user_errors(env_id):
+        return gym.make_vec(env_id, num_envs=num_envs, **kwargs)
+
+
+def make_single(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
+    """``gym.make``, likewise.
+
+    Raises:
+        UserError: the id is unknown or a keyword is wrong.
+    """
+    _register()
+    with user_errors(env_id):
+        return gym.make(env_id, **kwargs)
+
+
+def _register() -> None:
+    import hrm_envs  # noqa: F401  (importing it registers the built-in ids)

@@ -1,0 +1,59 @@
+"""Episodes as pictures: frames of an agent at work, and GIFs of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_agents.api import Segment, Solver
+from hrm_agents.checkpoint import write_atomically
+from hrm_agents.errors import UserError, user_errors
+
+Picture = NDArray[np.uint8]
+
+#: How much longer the last picture of an episode stays than the others.
+_HOLD = 4
+
+
+def record_episode(
+    solver: Solver, env: Any, *, seed: int | None = None, options: dict[str, Any] | None = None
+) -> tuple[list[Picture], tuple[Segment, ...]]:
+    """Play one episode in an environment made with ``render_mode="rgb_array"``.
+
+    Returns:
+        The pictures uint8 ``[H, W, 3]``, the first of the bare puzzle, then one a segment; and the segments.
+    """
+    frames: list[Picture] = []
+    segments: list[Segment] = []
+    with user_errors(solver.env_id):
+        for segment in solver.think(env, seed=seed, options=options, on_reset=lambda: frames.append(env.render())):
+            segments.append(segment)
+            frames.append(env.render())
+    return frames, tuple(segments)
+
+
+def write_gif(path: Path, episodes: Sequence[Sequence[Picture]], fps: float = 2.0) -> None:
+    """Write episodes, one after another, as a GIF that loops.
+
+    Raises:
+        UserError: Pillow is absent or the file cannot be written.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise UserError('GIFs need Pillow: pip install "hrm-agents[render]"') from error
+    images = [Image.fromarray(frame) for frames in episodes for frame in frames]
+    # One palette for all pictures, or colours flicker: taken from the last, the richest picture of each episode.
+    finals = [np.asarray(frames[-1]) for frames in episodes]
+    palette = Image.fromarray(np.concatenate(finals, axis=0)).quantize(255, dither=Image.Dither.NONE)
+    images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    step = int(1000 / fps)
+    durations = [step * (_HOLD if i == len(frames) - 1 else 1) for frames in episodes for i in range(len(frames))]
+    buffer = io.BytesIO()
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=False)
+    write_atomically(path, buffer.getvalue())

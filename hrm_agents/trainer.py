@@ -1,0 +1,328 @@
+"""The training loop: one segment of every row, one optimiser step, again.
+
+Read :meth:`Trainer.update` first: it is the algorithm. The rest is set-up, records and resuming.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import hrm_agents
+from hrm_agents.checkpoint import load_state, save_model, save_state
+from hrm_agents.config import TrainConfig, from_dict, to_dict
+from hrm_agents.environments import make_vector
+from hrm_agents.errors import UserError
+from hrm_agents.evaluation import Evaluation, evaluate
+from hrm_agents.halting import Exploration, continue_target
+from hrm_agents.logging import RunLog
+from hrm_agents.losses import q_loss, softmax_cross_entropy, stablemax_cross_entropy
+from hrm_agents.models.hrm import HRM, HRMConfig
+from hrm_agents.optim import EMA, AdamATan2, SignSGD, lr_at
+from hrm_agents.policy import HRMPolicy
+from hrm_agents.rollout import Rollout, SegmentBatch
+
+ANSWER_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
+
+
+class TrainingDiverged(UserError):
+    """A loss or gradient is not finite; the weights of the last checkpoint are whole."""
+
+
+class Trainer:
+    """A training run.
+
+    Args:
+        config: all settings.
+        out: folder of checkpoints and TensorBoard records.
+        log: where progress goes; a console and TensorBoard log in ``out`` if not given.
+    """
+
+    def __init__(self, config: TrainConfig, out: Path, log: RunLog | None = None) -> None:
+        self.config, self.out = config, out
+        run, optim = config.run, config.optim
+        if run.threads is not None:
+            torch.set_num_threads(run.threads)
+        torch.manual_seed(run.seed)
+        self.device = torch.device(resolve_device(run.device))
+        self.env = make_vector(
+            config.env.id, run.batch_size, {"split": "train", **config.env.kwargs, "expose_solution": True}
+        )
+        self.model = HRM(HRMConfig.for_task(config.model, self.env.task_spec)).to(self.device)
+        forward = torch.compile(self.model) if run.compile else None
+        self.rollout = Rollout(
+            self.env,
+            HRMPolicy(self.model, forward),
+            Exploration(
+                per=config.halting.exploration,
+                probability=config.halting.exploration_prob,
+                max_segments=self.env.max_segments,
+            ),
+            run.seed,
+        )
+        self.q_loss_kind = config.q_loss()
+        self.answer_loss = ANSWER_LOSSES[run.answer_loss]
+        self.optimizer = AdamATan2(
+            self.model.dense_parameters().values(),
+            lr=optim.lr,
+            betas=(optim.beta1, optim.beta2),
+            weight_decay=optim.weight_decay,
+        )
+        sparse = list(self.model.sparse_parameters().values())
+        self.embedding_optimizer = (
+            SignSGD(sparse, lr=optim.embedding_lr, weight_decay=optim.embedding_weight_decay) if sparse else None
+        )
+        self.ema = EMA(self.model.dense_parameters(), optim.ema_decay)
+        self.updates_done = 0
+        self.log = log if log is not None else RunLog(out, config)
+
+    def update(self) -> dict[str, float]:
+        """One segment of thought in every row, and one optimiser step on it. Returns what to log.
+
+        Raises:
+            TrainingDiverged: a loss or the gradient is not finite; the weights were not changed.
+        """
+        batch = self.rollout.step()
+        losses = self.losses(batch)
+        total = losses["answer_loss"] + self.config.halting.q_weight * (
+            losses["q_halt_loss"] + losses["q_continue_loss"]
+        )
+        self.optimizer.zero_grad()
+        if self.embedding_optimizer is not None:
+            self.embedding_optimizer.zero_grad()
+        total.backward()
+        grads = [p.grad for p in self.model.dense_parameters().values() if p.grad is not None]
+        grad_norm = torch.nn.utils.get_total_norm(grads)
+        if self.config.optim.max_grad_norm is not None:
+            torch._foreach_mul_(grads, (self.config.optim.max_grad_norm / grad_norm).clamp(max=1.0))
+        metrics = {name: loss.item() for name, loss in losses.items()}
+        metrics |= {"loss": total.item(), "grad_norm": grad_norm.item()}
+        self._guard(metrics)
+        self._set_learning_rates()
+        self.optimizer.step()
+        if self.embedding_optimizer is not None:
+            self.embedding_optimizer.step()
+        self.ema.update()
+        self.updates_done += 1
+        self.log.segment(batch, metrics | {"lr": self.optimizer.param_groups[0]["lr"]}, self.updates_done)
+        return metrics
+
+    def losses(self, batch: SegmentBatch) -> dict[str, Tensor]:
+        """Deep supervision of the answer and the two Q losses, each averaged over the rows."""
+        output = batch.decision.output
+        kind = self.q_loss_kind
+        return {
+            "answer_loss": self.answer_loss(output.logits, batch.solution).mean(),
+            "q_halt_loss": q_loss(output.q_halt, batch.halt_reward, kind).mean(),
+            "q_continue_loss": q_loss(output.q_continue, self.continue_targets(batch), kind).mean(),
+        }
+
+    @torch.no_grad()
+    def continue_targets(self, batch: SegmentBatch) -> Tensor:
+        """Bootstrapped targets ``[B]`` of Q-continue, from a second forward: the next segment of the same net."""
+        _, following = self.rollout.policy.forward(batch.decision.carry, batch.puzzle, batch.task_id)
+        return continue_target(
+            following.q_halt,
+            following.q_continue,
+            next_is_last=batch.segment + 1 >= self.env.max_segments,
+            kind=self.q_loss_kind,
+            gamma=self.config.halting.gamma,
+            segment_cost=self.config.env.kwargs.get("segment_cost", 0.0),
+        )
+
+    def run(self) -> Evaluation:
+        """Train to the configured number of updates, evaluating and saving on the way; gives the final report.
+
+        Raises:
+            TrainingDiverged: see :meth:`update`.
+            KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state is saved.
+        """
+        run = self.config.run
+        with stop_requests() as stop, self.log:
+            while self.updates_done < run.updates:
+                self.update()
+                if stop:
+                    self.save()
+                    raise KeyboardInterrupt
+                if run.eval_every and self.updates_done % run.eval_every == 0 and self.updates_done < run.updates:
+                    self.evaluate(run.eval_puzzles)
+                if self.updates_done % run.save_every == 0 and self.updates_done < run.updates:
+                    self.save()
+            self.save()
+            report = self.evaluate(None)
+            self.save(report)
+        return report
+
+    def evaluate(self, num_puzzles: int | None) -> Evaluation:
+        """Success of the averaged weights on unseen puzzles: the first ``num_puzzles``, or the whole split."""
+        held_out = {**self.config.env.kwargs, "split": "test", "num_puzzles": num_puzzles}
+        with self.ema.swap(), self.log.evaluating() as progress:
+            report = evaluate(self.model, self.config.env.id, held_out, progress=progress)
+        self.log.evaluation(report, self.updates_done)
+        return report
+
+    def save(self, report: Evaluation | None = None) -> None:
+        """Write the averaged model and the training state.
+
+        Raises:
+            UserError: the folder cannot be written; the previous checkpoint is whole.
+        """
+        tensors, rollout_rng = self.rollout.get_state()
+        named = self.model.dense_parameters()
+        for name, tensor in self.model.state_dict().items():
+            tensors[f"model/{name}"] = tensor
+        for name, average in self.ema.state_dict()["average"].items():
+            tensors[f"ema/{name}"] = average
+        for name, parameter in named.items():
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"optimizer/{key}/{name}"] = value
+        tensors["torch_rng"] = torch.get_rng_state()
+        document = {
+            "updates_done": self.updates_done,
+            "optimizer_step": self.optimizer.param_groups[0]["step"],
+            "ema_updates": self.ema.updates,
+            "rollout_rng": rollout_rng,
+            "config": to_dict(self.config),
+            "data_hash": self.env.data_hash,
+        }
+        save_state(self.out, tensors, document)
+        with self.ema.swap():
+            save_model(self.out, self.model, self._description(report))
+
+    @classmethod
+    def resume(cls, out: Path, config: TrainConfig | None = None, log: RunLog | None = None) -> Trainer:
+        """Continue the run in ``out`` bit for bit.
+
+        Args:
+            out: its folder.
+            config: changed settings, such as more updates; the saved ones if not given.
+            log: as in the constructor.
+
+        Raises:
+            UserError: there is nothing to resume, it is damaged, or the changed settings do not fit it.
+        """
+        tensors, document = load_state(out)
+        saved = saved_config(out)
+        config = config or saved
+        for part in ("env", "model"):
+            if getattr(config, part) != getattr(saved, part):
+                raise UserError(f"{out}: the run to resume has other {part} settings; start a new one instead")
+        if config.run.batch_size != saved.run.batch_size:
+            raise UserError(f"{out}: the run to resume has batch_size {saved.run.batch_size}")
+        trainer = cls(config, out, log)
+        trainer._restore(tensors, document)
+        return trainer
+
+    def _restore(self, tensors: dict[str, Tensor], document: dict[str, Any]) -> None:
+        if document["data_hash"] != self.env.data_hash:
+            raise UserError(f"{self.out}: the puzzles of {self.config.env.id} are not those the run began with")
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+        try:
+            self.model.load_state_dict(part("model/"))
+            self.ema.load_state_dict({"updates": document["ema_updates"], "average": part("ema/")})
+            for key in ("m", "v"):
+                for name, value in part(f"optimizer/{key}/").items():
+                    self.optimizer.state[self.model.dense_parameters()[name]][key] = value.to(self.device)
+            self.rollout.set_state(tensors, document["rollout_rng"])
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise UserError(f"{self.out}: the training state does not fit this model: {error}") from error
+        self.optimizer.param_groups[0]["step"] = document["optimizer_step"]
+        self.updates_done = document["updates_done"]
+        torch.set_rng_state(tensors["torch_rng"])
+
+    def _description(self, report: Evaluation | None) -> dict[str, Any]:
+        return {
+            "env": to_dict(self.config.env),
+            "task": dataclasses.asdict(self.env.task_spec),
+            "max_segments": self.env.max_segments,
+            "data_hash": self.env.data_hash,
+            "package_version": hrm_agents.__version__,
+            "updates": self.updates_done,
+            "training": to_dict(self.config),
+            "evaluation": report.to_dict() if report else None,
+        }
+
+    def _set_learning_rates(self) -> None:
+        optim, run = self.config.optim, self.config.run
+        shape = lr_at(
+            self.updates_done,
+            base=1.0,
+            warmup=optim.warmup,
+            total=run.updates,
+            schedule=optim.schedule,
+            min_ratio=optim.min_lr_ratio,
+        )
+        self.optimizer.param_groups[0]["lr"] = optim.lr * shape
+        if self.embedding_optimizer is not None:
+            self.embedding_optimizer.param_groups[0]["lr"] = optim.embedding_lr * shape
+
+    def _guard(self, metrics: dict[str, float]) -> None:
+        bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+        if bad:
+            raise TrainingDiverged(
+                f"update {self.updates_done + 1}: {bad[0]} is {metrics[bad[0]]}; stopped before weights changed. "
+                f"The last good checkpoint is in {self.out}; resume it with a lower --optim.lr"
+            )
+
+
+def saved_config(folder: Path) -> TrainConfig:
+    """The settings of the run in ``folder``.
+
+    Raises:
+        UserError: there is no run to resume, or it is damaged.
+    """
+    _, document = load_state(folder)
+    if "config" not in document:
+        raise UserError(f"{folder}: the training state does not hold its settings")
+    config: TrainConfig = from_dict(TrainConfig, document["config"], str(folder))
+    return config
+
+
+def resolve_device(device: str) -> str:
+    """``"auto"`` as cuda, mps or cpu, whichever there is; other names as they are.
+
+    Raises:
+        UserError: torch does not have that device here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {device!r} is not available here: {str(error).splitlines()[0]}") from error
+    return device
+
+
+@contextmanager
+def stop_requests() -> Iterator[list[int]]:
+    """A list that becomes non-empty at Ctrl-C or SIGTERM, so that the update under way is finished first.
+
+    A second Ctrl-C interrupts at once.
+    """
+    requests: list[int] = []
+
+    def request(number: int, frame: Any) -> None:
+        requests.append(number)
+        signal.signal(number, signal.default_int_handler)
+
+    try:
+        before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread, where Python delivers no signals
+        yield requests
+        return
+    try:
+        yield requests
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,228 @@
+import dataclasses
+
+import pytest
+import torch
+
+from hrm_agents.losses import stablemax_cross_entropy
+from hrm_agents.models.embeddings import rope_2d
+from hrm_agents.models.hrm import HRM, Carry, HRMConfig
+from hrm_agents.models.layers import rms_norm, rotate, truncated_normal_
+
+torch.set_num_threads(1)  # at this size threads cost more than they give
+
+SMALL = HRMConfig(vocab_size=5, grid_shape=(3, 4), hidden_size=16, num_heads=2, mlp_multiple=8)
+POSITIONS = ("learned", "rope", "rope2d")
+
+
+def build(**changes):
+    torch.manual_seed(0)
+    model = HRM(dataclasses.replace(SMALL, **changes))
+    torch.nn.init.normal_(model.q_head.weight)  # zero at the start, which would hide a lot
+    return model
+
+
+def puzzles(batch, config=SMALL):
+    generator = torch.Generator().manual_seed(1)
+    shape = (batch, config.num_cells)
+    return torch.randint(0, config.vocab_size, shape, generator=generator).to(torch.uint8)
+
+
+def full_size(**sizes):
+    return HRMConfig(**sizes, hidden_size=512, num_heads=8, H_layers=4, L_layers=4, mlp_multiple=256, position="rope")
+
+
+@pytest.mark.parametrize(
+    ("config", "count"),
+    [
+        (full_size(vocab_size=11, grid_shape=(9, 9)), 27_275_266),
+        (full_size(vocab_size=6, grid_shape=(30, 30)), 27_270_146),
+        (full_size(vocab_size=12, grid_shape=(30, 30), num_task_ids=1000, puzzle_emb_ndim=512), 27_276_290),
+    ],
+)
+def test_parameter_count_of_the_published_models(config, count):
+    with torch.device("meta"):
+        model = HRM(config)
+    dense = model.dense_parameters()
+    # The published models have a one-row task table where ours has a learned prefix.
+    dense.pop("embedding.prefix", None)
+    assert sum(p.numel() for p in dense.values()) == count
+    assert config.num_prefix_slots == 1
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("prefix_slots", [0, 1, 2])
+def test_shapes(position, prefix_slots):
+    model = build(position=position, prefix_slots=prefix_slots)
+    carry, output = model(model.initial_carry(3), puzzles(3))
+    assert carry.z_H.shape == carry.z_L.shape == (3, prefix_slots + 12, 16)
+    assert output.logits.shape == (3, 12, 5)
+    assert output.q_halt.shape == output.q_continue.shape == (3,)
+    assert {t.dtype for t in output} == {torch.float32}
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_state_dict_holds_no_derived_tables(position):
+    model = build(position=position)
+    assert not any("rotary" in name for name in model.state_dict())
+    other = build(position=position)
+    other.load_state_dict(model.state_dict())
+
+
+def test_new_model_expects_to_fail_and_to_go_on():
+    model = HRM(SMALL)
+    _, output = model(model.initial_carry(2), puzzles(2))
+    assert output.q_halt.tolist() == output.q_continue.tolist() == [-5.0, -5.0]
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_rows_do_not_depend_on_their_batch(position):
+    model = build(position=position, num_task_ids=4)
+    puzzle, task_id = puzzles(5), torch.tensor([0, 3, 1, 1, 2])
+    torch.nn.init.normal_(model.embedding.task.weight)
+    carry = model.initial_carry(5)
+    for _ in range(2):
+        previous = carry
+        carry, output = model(carry, puzzle, task_id)
+    alone = Carry(previous.z_H[3:4], previous.z_L[3:4])
+    carry_3, output_3 = model(alone, puzzle[3:4], task_id[3:4])
+    torch.testing.assert_close(output_3.logits[0], output.logits[3], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(carry_3.z_L[0], carry.z_L[3], rtol=1e-4, atol=1e-5)
+
+
+def test_carry_is_detached_and_goes_on():
+    model = build()
+    fresh = model.initial_carry(2)
+    carry, first = model(fresh, puzzles(2))
+    assert not carry.z_H.requires_grad
+    assert not carry.z_L.requires_grad
+    _, second = model(carry, puzzles(2))
+    assert not torch.allclose(first.logits, second.logits)
+
+
+def test_reset_rows_start_afresh():
+    model = build()
+    fresh = model.initial_carry(3)
+    carry, _ = model(fresh, puzzles(3))
+    mixed = model.reset_carry(carry, torch.tensor([True, False, True]))
+    for after, before, start in zip(mixed, carry, fresh, strict=True):
+        assert torch.equal(after[[0, 2]], start[[0, 2]])
+        assert torch.equal(after[1], before[1])
+
+
+def count_recorded_steps(model):
+    counts = {"H": 0, "L": 0}
+    for name in counts:
+
+        def hook(module, args, out, name=name):
+            counts[name] += out.requires_grad
+
+        getattr(model, name).register_forward_hook(hook)
+    model(model.initial_carry(1), puzzles(1))
+    return counts
+
+
+@pytest.mark.parametrize(("gradient", "expected"), [("step", {"H": 1, "L": 1}), ("cycle", {"H": 1, "L": 3})])
+def test_only_the_last_steps_are_recorded(gradient, expected):
+    assert count_recorded_steps(build(gradient=gradient, H_cycles=4, L_cycles=3)) == expected
+
+
+def test_cycle_gradient_equals_finite_differences_of_the_last_cycle():
+    # With one H cycle the last cycle is the whole segment, so plain differences apply.
+    model = build(gradient="cycle", H_cycles=1, L_cycles=2, position="rope2d")
+    step = HRM(dataclasses.replace(model.config, gradient="step"))
+    step.load_state_dict(model.state_dict())
+    puzzle, labels = puzzles(2), puzzles(2)
+
+    def loss(net):
+        _, output = net(net.initial_carry(2), puzzle)
+        return stablemax_cross_entropy(output.logits, labels).mean() + output.q_halt.mean()
+
+    loss(model).backward()
+    loss(step).backward()
+    weight = model.L.blocks[0].mlp.gate_up.weight
+    direction = weight.grad / weight.grad.norm()
+    with torch.no_grad():
+        weight += 0.01 * direction
+        above = loss(model)
+        weight -= 0.02 * direction
+        slope = (above - loss(model)) / 0.02
+    torch.testing.assert_close(slope, weight.grad.norm(), rtol=1e-2, atol=1e-4)
+    assert not torch.allclose(step.L.blocks[0].mlp.gate_up.weight.grad, weight.grad, rtol=0.05)
+
+
+def test_rope2d_scores_depend_on_the_shift_only():
+    rows, columns, prefix = 4, 5, 2
+    rotary = rope_2d((rows, columns), prefix, 16, 100.0)
+    query, key = torch.randn(2, 16).unbind()
+    cells = prefix + rows * columns
+    turned = [rotate(v.expand(1, cells, 1, 16), rotary)[0, prefix:, 0] for v in (query, key)]
+    scores = (turned[0] @ turned[1].T).view(rows, columns, rows, columns)
+    torch.testing.assert_close(scores[:-1, :-1, :-1, :-1], scores[1:, 1:, 1:, 1:], rtol=1e-4, atol=1e-4)
+    assert (scores[0, 0, 0, 1] - scores[0, 0, 1, 0]).abs() > 1e-3  # rows and columns differ
+    torch.testing.assert_close(rotary[0][:prefix], torch.ones(prefix, 1, 16))  # the prefix is not turned
+
+
+@pytest.mark.parametrize("ndim", [8, 16, 24])
+def test_task_embedding_gets_one_gradient_row_per_batch_row(ndim):
+    model = build(num_task_ids=100, puzzle_emb_ndim=ndim)
+    assert model.config.num_prefix_slots == (1 if ndim <= 16 else 2)
+    _, output = model(model.initial_carry(3), puzzles(3), torch.tensor([7, 2, 7]))
+    output.q_halt.sum().backward()
+    (table,) = model.sparse_parameters().values()
+    assert table.grad.is_sparse
+    assert table.grad._indices().tolist() == [[7, 2, 7]]
+    both = model.dense_parameters() | model.sparse_parameters()
+    assert both.keys() == dict(model.named_parameters()).keys()
+    with pytest.raises(ValueError, match="task_id"):
+        model(model.initial_carry(3), puzzles(3))
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_bfloat16_stays_near_float32(position):
+    single, half = build(position=position), build(position=position, dtype="bfloat16")
+    carry, output = half(half.initial_carry(4), puzzles(4))
+    assert carry.z_H.dtype == torch.bfloat16
+    assert output.logits.dtype == output.q_halt.dtype == torch.float32
+    output.logits.sum().backward()
+    assert {p.grad.dtype for p in half.parameters() if p.grad is not None} == {torch.float32}
+    _, exact = single(single.initial_carry(4), puzzles(4))
+    torch.testing.assert_close(output.logits, exact.logits, rtol=0.1, atol=0.2)
+
+
+def test_compiles_without_graph_breaks():
+    model = build(num_task_ids=3, position="rope2d")
+    carry, puzzle, task_id = model.initial_carry(2), puzzles(2), torch.tensor([1, 2])
+
+    def gradients(forward):
+        model.zero_grad()
+        _, output = forward(carry, puzzle, task_id)
+        sum(part.square().sum() for part in output).backward()
+        return {name: p.grad.to_dense().clone() for name, p in model.named_parameters()}
+
+    expected = gradients(model)
+    for name, gradient in gradients(torch.compile(model, fullgraph=True, backend="aot_eager")).items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-4)
+
+
+def test_norm_and_initialiser():
+    torch.manual_seed(0)
+    x = torch.tensor([3.0, -4.0])
+    torch.testing.assert_close(rms_norm(x, 0.0), x / 12.5**0.5)
+    weights = truncated_normal_(torch.empty(200_000), 0.5)
+    assert weights.std().item() == pytest.approx(0.5, rel=0.01)
+    assert weights.abs().max().item() <= 2 * 0.5 / 0.8796
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_heads": 3}, "divide"),
+        ({"grid_shape": (3,)}, "grid_shape"),
+        ({"H_cycles": 0}, "H_cycles"),
+        ({"prefix_slots": -1}, "prefix_slots"),
+        ({"hidden_size": 12, "num_heads": 2, "position": "rope2d"}, "divisible"),
+    ],
+)
+def test_impossible_configs_are_rejected(changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SMALL, **changes)

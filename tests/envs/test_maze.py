@@ -1,0 +1,261 @@
+"""Maze generation, symmetries, splits, text and outside puzzles."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from hrm_envs.maze import MazeTask
+from hrm_envs.maze.formats import format_maze, parse_maze
+from hrm_envs.maze.generator import perfect_grids, random_grids
+from hrm_envs.maze.small import all_perfect_grids, count_perfect_puzzles
+from hrm_envs.pool import in_split, make_pool
+from hrm_envs.streams import Draws
+
+WALL, FREE, START, GOAL, PATH = 1, 2, 3, 4, 5
+
+TASKS = [MazeTask(5), MazeTask(7), MazeTask(9), MazeTask(8, "random"), MazeTask(12, "random", min_path=20)]
+IDS = [task.spec.name for task in TASKS]
+
+
+def canonical(flat, size):
+    """An independent canonical form: the smallest of the 8 images as bytes."""
+    grid = flat.reshape(size, size)
+    images = [np.rot90(g, k) for g in (grid, np.fliplr(grid)) for k in range(4)]
+    return min(np.ascontiguousarray(image).tobytes() for image in images)
+
+
+def is_tree(free):
+    """Free cells are connected and have one edge fewer than cells."""
+    edges = (free[1:] & free[:-1]).sum() + (free[:, 1:] & free[:, :-1]).sum()
+    todo = [tuple(np.argwhere(free)[0])]
+    seen = set(todo)
+    while todo:
+        r, c = todo.pop()
+        for to in ((r - 1, c), (r + 1, c), (r, c - 1), (r, c + 1)):
+            if free[to] and to not in seen:
+                seen.add(to)
+                todo.append(to)
+    return len(seen) == free.sum() == edges + 1
+
+
+@pytest.mark.parametrize("size", [5, 7, 9, 15, 21])
+def test_perfect_grids_are_trees(size):
+    for free in perfect_grids(np.random.default_rng(size), 30, size):
+        assert not free[[0, -1]].any()
+        assert not free[:, [0, -1]].any()
+        assert free[1::2, 1::2].all()
+        assert not free[::2, ::2].any()
+        assert is_tree(free)
+
+
+def test_perfect_grids_are_uniform_spanning_trees():
+    grids = all_perfect_grids(7)
+    assert len(grids) == len({g.tobytes() for g in grids}) == 192
+    assert all(is_tree(g) for g in grids)
+    assert len(all_perfect_grids(5)) == 4
+    drawn = Counter(g.tobytes() for g in perfect_grids(np.random.default_rng(0), 19200, 7))
+    counts = np.array([drawn.pop(g.tobytes()) for g in grids])
+    assert not drawn
+    # Chi-square with 191 degrees of freedom: mean 191, standard deviation 19.5.
+    assert ((counts - 100) ** 2 / 100).sum() < 191 + 5 * 19.5
+
+
+def test_random_grids_keep_the_wall_share():
+    share = 1 - random_grids(np.random.default_rng(0), 2000, 30, (0.3, 0.5)).mean(axis=(1, 2))
+    assert abs(share.mean() - 0.4) < 0.01
+    # The standard deviation of a uniform share, and a little for the cells of each maze.
+    assert abs(share.std() - 0.2 / 12**0.5) < 0.01
+
+
+@pytest.mark.parametrize("task", TASKS, ids=IDS)
+def test_samples_are_solved_puzzles(task):
+    batch = task.sample(np.random.default_rng(1), 200)
+    assert len(batch) == 200
+    assert batch.puzzle.dtype == batch.solution.dtype == np.uint8
+    assert batch.puzzle.shape == (200, task.spec.num_cells)
+    assert task.verify(batch, batch.solution).success.all()
+    assert ((batch.puzzle == START).sum(1) == 1).all()
+    assert ((batch.puzzle == GOAL).sum(1) == 1).all()
+    assert set(np.unique(batch.puzzle)) <= {WALL, FREE, START, GOAL}
+    steps = (batch.solution == PATH).sum(1) + 1
+    assert steps.min() >= task.min_path
+    assert len(np.unique(steps)) > 1
+    for seed in range(20):
+        single = task.sample(np.random.default_rng(seed), 1)
+        assert task.verify(single, single.solution).success.all()
+    again = task.complete(batch.puzzle)
+    np.testing.assert_array_equal(again.solution, batch.solution)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=IDS)
+def test_same_seed_same_puzzles(task):
+    first, second, other = (task.sample(np.random.default_rng(seed), 50) for seed in (7, 7, 8))
+    np.testing.assert_array_equal(first.puzzle, second.puzzle)
+    np.testing.assert_array_equal(first.solution, second.solution)
+    assert not np.array_equal(first.puzzle, other.puzzle)
+
+
+def test_large_requests_are_bounded_and_served():
+    assert 1 <= len(MazeTask(99, "random").sample(np.random.default_rng(0), 5)) <= 5
+    assert len(MazeTask(31).sample(np.random.default_rng(0), 20)) == 20
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**63), st.integers(0, 2**63), st.sampled_from(TASKS))
+def test_augment_keeps_success_and_key(seed, key, task):
+    batch = task.sample(np.random.default_rng(seed), 8)
+    keys = np.arange(len(batch), dtype=np.uint64) + np.uint64(key)
+    image = task.augment(batch, Draws(keys, np.zeros(len(batch))))
+    assert task.verify(image, image.solution).success.all()
+    np.testing.assert_array_equal(task.symmetry_key(image.puzzle), task.symmetry_key(batch.puzzle))
+    for before, after in zip(batch.puzzle, image.puzzle, strict=True):
+        assert canonical(before, task.size) == canonical(after, task.size)
+
+
+def test_augment_draws_all_images_evenly():
+    task = MazeTask(9, "random")
+    row = task.sample(np.random.default_rng(0), 1).take(np.zeros(4000, np.int64))
+    image = task.augment(row, Draws(np.arange(4000, dtype=np.uint64), np.zeros(4000)))
+    counts = Counter(p.tobytes() for p in image.puzzle)
+    assert len(counts) == 8
+    assert min(counts.values()) > 400
+    assert task.verify(image, image.solution).success.all()
+
+
+@pytest.mark.parametrize("task", TASKS, ids=IDS)
+def test_splits_share_no_symmetry_class(task):
+    wished = {"train": 400, "test": 100}
+    pools = {s: make_pool(task, s, min(n, task.default_num_puzzles[s])) for s, n in wished.items()}
+    classes = {s: {canonical(p, task.size) for p in pool.puzzle} for s, pool in pools.items()}
+    assert classes["train"]
+    assert classes["test"]
+    assert not classes["train"] & classes["test"]
+
+
+@pytest.mark.parametrize(("size", "min_path"), [(5, None), (5, 1), (5, 4), (7, None), (7, 8), (7, 14), (9, None)])
+def test_default_pools_can_be_made(size, min_path):
+    task = MazeTask(size, min_path=min_path)
+    for split in ("train", "test"):
+        wanted = task.default_num_puzzles[split]
+        pool = make_pool(task, split, wanted)
+        assert len({p.tobytes() for p in pool.puzzle}) == wanted
+        assert in_split(task, pool.puzzle, split).all()
+
+
+def test_small_mazes_are_counted():
+    assert count_perfect_puzzles(5, 1) == 4 * 7 * 6
+    assert count_perfect_puzzles(7, 1) == 192 * 17 * 16
+    task = MazeTask(5, min_path=1)
+    seen = {p.tobytes() for p in task.sample(np.random.default_rng(0), 5000).puzzle}
+    assert len(seen) == 168
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.uint8, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.integers(0, 5)))
+def test_text_round_trip(grid):
+    np.testing.assert_array_equal(parse_maze(format_maze(grid)), grid)
+
+
+def test_text_of_a_maze():
+    text = "#####\n#S o#\n# #o#\n#  G#\n#####"
+    np.testing.assert_array_equal(parse_maze("\n" + text.replace(" ", ".") + "\n\n"), parse_maze(text))
+    assert format_maze(parse_maze(text)) == text
+    assert "".join(MazeTask().spec.symbols) == "?# SGo"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "empty"),
+        ("\n\n", "empty"),
+        ("###\n#x#", "line 2, column 2: 'x'"),
+        ("\n###\n##", "line 3, column 3: the line has 2 characters"),
+        ("##\n###", "line 2, column 3: the line has 3 characters"),
+        ("##\n\n##", "line 2, column 1"),
+    ],
+)
+def test_text_errors(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_maze(text)
+
+
+def test_format_errors():
+    with pytest.raises(ValueError, match=r"\[R, C\]"):
+        format_maze(np.ones(4, np.uint8))
+    with pytest.raises(ValueError, match="line 1, column 2: 6"):
+        format_maze(np.array([[1, 6]], np.uint8))
+
+
+GOOD = "#####\n#S..#\n#.#.#\n#..G#\n#####"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GOOD.replace("S", "."), "row 1: 0 cells hold S, not exactly one"),
+        (GOOD.replace("S.", "SS"), r"row 1: 2 cells hold S at cells \[6, 7\]"),
+        (GOOD.replace("G", "#"), "row 1: 0 cells hold G"),
+        (GOOD.replace("S.", "So"), r"row 1, cell 7 \(grid row 1, column 2\): 5 is the path token"),
+        (GOOD.replace("S.", "S?"), "row 1, cell 7 .*: 0 is padding"),
+        ("#####\n#S.##\n#.###\n###G#\n#####", "row 1: no path leads from S to G"),
+    ],
+)
+def test_complete_names_what_is_wrong(text, message):
+    task = MazeTask(5)
+    puzzles = np.stack([parse_maze(GOOD).reshape(-1), parse_maze(text).reshape(-1)])
+    with pytest.raises(ValueError, match=message):
+        task.complete(puzzles)
+
+
+def test_complete_rejects_shapes_and_types():
+    task = MazeTask(5)
+    for bad in (np.ones(25, np.uint8), np.ones((1, 24), np.uint8), np.ones((1, 5, 5), np.uint8)):
+        with pytest.raises(ValueError, match=r"takes puzzles \[B, 25\]"):
+            task.complete(bad)
+    with pytest.raises(ValueError, match="integers"):
+        task.complete(np.ones((1, 25)))
+    wide = parse_maze(GOOD).reshape(1, -1).astype(np.int64)
+    wide[0, 7] = 258
+    with pytest.raises(ValueError, match=r"cell 7 .*: 258 is no token"):
+        task.complete(wide)
+
+
+def test_complete_solves_and_copies():
+    task = MazeTask(5)
+    puzzle = parse_maze(GOOD).reshape(1, -1)
+    batch = task.complete(puzzle)
+    assert task.verify(batch, batch.solution).success.all()
+    assert not np.shares_memory(batch.puzzle, puzzle)
+    assert (batch.solution == PATH).sum() == 3
+    assert task.complete(puzzle[:0]).solution.shape == (0, 25)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"size": 8}, "odd size"),
+        ({"size": 3}, "between 5 and 255"),
+        ({"size": 301}, "between 5 and 255"),
+        ({"kind": "round"}, "kind must be one of"),
+        ({"kind": "random", "wall_share": (0.5, 0.3)}, "wall_share"),
+        ({"kind": "random", "wall_share": (-0.1, 0.3)}, "wall_share"),
+        ({"kind": "random", "wall_share": (0.5, 1.0)}, "wall_share"),
+        ({"kind": "random", "wall_share": (0.5,)}, "wall_share"),
+        ({"min_path": 0}, "min_path must be between 1 and 30"),
+        ({"min_path": 31}, "min_path must be between 1 and 30"),
+        ({"size": 10, "kind": "random", "min_path": 100}, "between 1 and 99"),
+    ],
+)
+def test_constructor_errors(keywords, message):
+    with pytest.raises(ValueError, match=message):
+        MazeTask(**keywords)
+
+
+def test_sample_says_when_paths_are_too_long():
+    task = MazeTask(5, "random", min_path=20)
+    with pytest.raises(ValueError, match="the minimum path is too long for this size"):
+        task.sample(np.random.default_rng(0), 3)
