@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from hrm_agents import checkpoint
+from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig, from_dict
 from hrm_agents.environments import make_single
 from hrm_agents.errors import UserError
 from hrm_agents.evaluation import Evaluation, evaluate
@@ -63,15 +64,13 @@ class Solver:
 
     def __init__(self, model: HRM, config: Mapping[str, Any], folder: Path) -> None:
         self.model, self.config, self.folder = model, config, folder
-        self.env_id: str = config["env"]["id"]
-        self.env_kwargs: dict[str, Any] = dict(config["env"]["kwargs"])
-
-    @property
-    def values_are_logits(self) -> bool:
-        """Whether Q-values are logits of a probability."""
-        halting = self.config["training"]["halting"]
-        plain = self.env_kwargs.get("segment_cost") or halting["gamma"] != 1.0 or halting["q_loss"] == "mse"
-        return not plain
+        env: EnvConfig = from_dict(EnvConfig, config["env"], f"{folder / checkpoint.CONFIG}: env")
+        self.env_id, self.env_kwargs = env.id, env.kwargs
+        # Of the training settings only these: the others may come and go between versions.
+        where = f"{folder / checkpoint.CONFIG}: training.halting"
+        halting: HaltingConfig = from_dict(HaltingConfig, config["training"].get("halting", {}), where)
+        #: Whether Q-values are logits of a probability, or plain values.
+        self.values_are_logits = TrainConfig(env=env, halting=halting).q_loss() == "bce"
 
     def make_env(self, **kwargs: Any) -> gym.Env[Any, Any]:
         """The environment of the checkpoint, with keywords changed or added.
@@ -151,14 +150,25 @@ class Solver:
 
     def format(self, answer: NDArray[np.uint8]) -> str:
         """An answer uint8 ``[S]`` in the task's notation."""
-        text: str = self._solving_env.unwrapped.task.format(answer)  # type: ignore[attr-defined]
+        task = self._solving_env.unwrapped.task  # type: ignore[attr-defined]
+        try:
+            text: str = task.format(answer)
+        except ValueError:
+            # A model that has learned little may answer with tokens that the notation has no word for.
+            rows = answer.reshape(task.spec.grid_shape)
+            text = "\n".join("".join(task.spec.symbols[token] for token in row) for row in rows)
         return text
 
     def evaluate(self, **kwargs: Any) -> Evaluation:
-        """Success on the test split; takes ``num_puzzles`` and keywords of the environment."""
-        options = {name: kwargs.pop(name) for name in ("num_puzzles", "batch_size", "progress") if name in kwargs}
-        self.make_env(num_puzzles=1, **kwargs).close()
-        return evaluate(self.model, self.env_id, {**self.env_kwargs, **kwargs}, **options)
+        """Success on the test split; takes what :func:`hrm_agents.evaluation.trace` does, and environment keywords."""
+        names = ("num_puzzles", "first", "batch_size", "progress")
+        options = {name: kwargs.pop(name) for name in names if name in kwargs}
+        self.make_env(**{**kwargs, "num_puzzles": 1}).close()
+        saved = dict(self.env_kwargs)
+        if kwargs.get("split", "test") != "train":
+            # How many puzzles it was trained on says nothing of how many others there are.
+            saved.pop("num_puzzles", None)
+        return evaluate(self.model, self.env_id, {**saved, **kwargs}, **options)
 
     def _value(self, q: torch.Tensor) -> float:
         return float(q[0].sigmoid() if self.values_are_logits else q[0])
@@ -188,6 +198,6 @@ def load(path: str | Path, device: str = "cpu") -> Solver:
     """
     loaded = checkpoint.load(Path(path), device)
     for key in ("env", "training"):
-        if key not in loaded.config:
-            raise UserError(f"{path}: its config.json does not name its {key!r}")
+        if not isinstance(loaded.config.get(key), dict):
+            raise UserError(f"{path}: its config.json does not tell its {key!r}")
     return Solver(loaded.model, loaded.config, loaded.folder)

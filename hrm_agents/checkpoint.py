@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,11 +58,14 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True) if path.parent.is_dir() else None
         raise UserError(
-            f"cannot write {path}: {error.strerror or error}; an earlier file there is intact. "
-            "Free the disk or choose another folder with --out"
+            f"cannot write {path}: {error.strerror or error}; free the disk or choose another place. "
+            "What was there before is untouched"
         ) from error
+    finally:
+        # Gone after a success; left over after a failure, or where there is no such folder.
+        with suppress(OSError):
+            part.unlink()
 
 
 def save_model(folder: Path, model: HRM, config: Mapping[str, Any]) -> None:
@@ -98,6 +102,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Checkpoint:
     Raises:
         UserError: a file is missing, truncated or foreign, or weights and config do not fit.
     """
+    device = resolve_device(device)
     config = read_config(folder)
     model_config: HRMConfig = from_dict(HRMConfig, config["model"], f"{folder / CONFIG}: model")
     tensors, _ = read_tensors(folder / MODEL)
@@ -114,6 +119,40 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Checkpoint:
             )
     model.load_state_dict(tensors)
     return Checkpoint(model.to(device).eval(), config, folder)
+
+
+def warm_start(model: HRM, folder: Path) -> None:
+    """Copy the weights of a checkpoint into ``model``, which may be of another grid size if no weight depends on it.
+
+    Raises:
+        UserError: the checkpoint cannot be loaded, or a weight is missing or of another shape.
+    """
+    weights, mine = load(folder).model.state_dict(), model.state_dict()
+    for name in sorted(set(mine) | set(weights)):
+        theirs = tuple(weights[name].shape) if name in weights else "none"
+        ours = tuple(mine[name].shape) if name in mine else "none"
+        if theirs != ours:
+            raise UserError(
+                f"cannot start from {folder}: weight {name!r} has shape {theirs} there and {ours} here; "
+                "take the same --model options (learned positions fit one grid size only)"
+            )
+    model.load_state_dict(weights)
+
+
+def resolve_device(device: str | torch.device) -> str:
+    """``"auto"`` as cuda, mps or cpu, whichever there is; other names as they are.
+
+    Raises:
+        UserError: torch does not have that device here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].split(" device type at start of device string")[0]
+        raise UserError(f"device {str(device)!r} is not available here: {reason}") from error
+    return str(device)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -144,6 +183,8 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         UserError: there is none, or it is damaged.
     """
+    if not (folder / STATE).is_file():
+        raise UserError(f"{folder} holds no run to resume: {STATE} is missing")
     tensors, metadata = read_tensors(folder / STATE)
     try:
         return tensors, json.loads(metadata["document"])

@@ -34,11 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"error: unknown command {command!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    # A console script does not look for modules where it is called; `module:id` environments often live there.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         code: int = importlib.import_module(f"hrm_agents.commands.{command}").run(arguments)
         return code
+    except SystemExit as exit:  # after --help
+        return int(exit.code or 0)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print(

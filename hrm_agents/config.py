@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
+import types
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,7 +21,18 @@ class EnvConfig:
     id: str = "HRM/Sudoku-4x4-v0"
     """Gymnasium id; `hrm-agents envs` lists the built-in ones."""
     kwargs: dict[str, Any] = field(default_factory=dict)
-    """Keywords of the environment, such as num_puzzles or segment_cost."""
+    """Keywords of the environment, such as num_puzzles or segment_cost; plain values, for they are saved as JSON."""
+
+    def __post_init__(self) -> None:
+        try:
+            json.dumps(self.kwargs)
+        except TypeError as error:
+            raise UserError(
+                f"env.kwargs cannot be saved: {error}; register an id that has it built in, with "
+                "hrm_envs.register_task(..., kwargs=...)"
+            ) from error
+        # Lists become tuples, the form that defaults have, so that saved and new settings compare as equal.
+        object.__setattr__(self, "kwargs", {name: _as_tuples(value) for name, value in self.kwargs.items()})
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,8 @@ class RunConfig:
     """Rows of the vector environment."""
     seed: int = 0
     """Of weights, environment and exploration."""
+    init_from: str | None = None
+    """Start from the weights of this checkpoint; with rope or rope2d positions it may be of another grid size."""
     answer_loss: Literal["stablemax", "softmax"] = "stablemax"
     """Cross-entropy of the answer head."""
     log_every: int = 50
@@ -107,11 +123,26 @@ class TrainConfig:
         for name in ("updates", "batch_size", "log_every", "save_every", "eval_puzzles"):
             if getattr(self.run, name) < 1:
                 raise UserError(f"run.{name} must be at least 1, got {getattr(self.run, name)}")
+        if self.run.seed < 0 or self.run.eval_every < 0:
+            name = "seed" if self.run.seed < 0 else "eval_every"
+            raise UserError(f"run.{name} must not be negative, got {getattr(self.run, name)}")
+        if self.run.threads is not None and self.run.threads < 1:
+            raise UserError(f"run.threads must be at least 1, got {self.run.threads}")
+        for name in ("beta1", "beta2", "ema_decay"):
+            if not 0.0 <= getattr(self.optim, name) < 1.0:
+                raise UserError(f"optim.{name} must lie in [0, 1), got {getattr(self.optim, name)}")
+        for name in ("weight_decay", "embedding_lr", "embedding_weight_decay", "min_lr_ratio"):
+            if not 0.0 <= getattr(self.optim, name) < math.inf:
+                raise UserError(f"optim.{name} must not be negative, got {getattr(self.optim, name)}")
+        if self.optim.max_grad_norm is not None and not self.optim.max_grad_norm > 0.0:
+            raise UserError(f"optim.max_grad_norm must be positive, got {self.optim.max_grad_norm}")
         if not 0.0 <= self.halting.exploration_prob <= 1.0:
             raise UserError(f"halting.exploration_prob must lie in [0, 1], got {self.halting.exploration_prob}")
         if not 0.0 < self.halting.gamma <= 1.0:
             raise UserError(f"halting.gamma must lie in (0, 1], got {self.halting.gamma}")
-        if self.optim.lr <= 0.0:
+        if not 0.0 <= self.halting.q_weight < math.inf:
+            raise UserError(f"halting.q_weight must not be negative, got {self.halting.q_weight}")
+        if not 0.0 < self.optim.lr < math.inf:
             raise UserError(f"optim.lr must be positive, got {self.optim.lr}")
 
     def q_loss(self) -> Literal["bce", "mse"]:
@@ -154,8 +185,31 @@ def from_dict(cls: type[Any], data: dict[str, Any], where: str = "config") -> An
             value = from_dict(typing.cast(type[Any], hints[name]), value, f"{where}.{name}")
         elif isinstance(value, list):
             value = tuple(value)
+        if not _fits(value, hints[name]):
+            kind = getattr(hints[name], "__name__", None) if isinstance(hints[name], type) else None
+            raise UserError(f"{where}.{name}: {value!r} is not {kind or hints[name]}")
         values[name] = value
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value read from JSON is of the type of a field of ours."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return value in arguments
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if origin is tuple:
+        return isinstance(value, tuple) and len(value) == len(arguments) and all(map(_fits, value, arguments))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, origin or hint)
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(item) for item in value) if isinstance(value, list | tuple) else value

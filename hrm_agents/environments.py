@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,20 @@ def make_single(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
     _register()
     with user_errors(env_id):
         return gym.make(env_id, **kwargs)
+
+
+def registered_keywords(env_id: str) -> dict[str, Any]:
+    """The keywords that an id has built in.
+
+    Raises:
+        UserError: the id is unknown or has no version.
+    """
+    _register()
+    module, _, name = env_id.rpartition(":")
+    with user_errors(env_id):
+        if module:
+            importlib.import_module(module)
+        return dict(gym.spec(name).kwargs)
 
 
 def _register() -> None:

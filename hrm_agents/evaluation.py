@@ -92,6 +92,7 @@ def trace(
     env_kwargs: Mapping[str, Any] | None = None,
     *,
     num_puzzles: int | None = None,
+    first: int | None = None,
     batch_size: int = 250,
     progress: Callable[[float], None] | None = None,
 ) -> Trace:
@@ -101,7 +102,8 @@ def trace(
         model: the network; it is not changed.
         env_id: a Gymnasium id.
         env_kwargs: keywords of the environment, such as ``split="test"``.
-        num_puzzles: only the first so many; all by default.
+        num_puzzles: how many puzzles the environment holds; its own default if not given.
+        first: only the first so many of these, or all if there are fewer; all by default.
         batch_size: puzzles at a time.
         progress: called with the share done.
     """
@@ -114,14 +116,20 @@ def trace(
     if num_puzzles is not None:
         kwargs["num_puzzles"] = num_puzzles
     total = make_vector(env_id, 1, kwargs).num_puzzles
+    if first is not None:
+        total = min(total, first)
+    batch_size = min(batch_size, total)
+    env = make_vector(env_id, batch_size, kwargs)
     parts: list[tuple[NDArray[Any], ...]] = []
     for start in range(0, total, batch_size):
         index = np.arange(start, min(total, start + batch_size))
-        env = make_vector(env_id, len(index), kwargs)
-        parts.append(_trace_batch(HRMPolicy(model), env, index))
-        env.close()
+        # The last batch is filled up with copies of its last puzzle, whose rows are then dropped.
+        filled = np.pad(index, (0, batch_size - len(index)), "edge")
+        columns = _trace_batch(HRMPolicy(model), env, filled)
+        parts.append(tuple(column[: len(index)] for column in columns))
         if progress is not None:
             progress((index[-1] + 1) / total)
+    env.close()
     return Trace(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 

@@ -18,6 +18,8 @@ Picture = NDArray[np.uint8]
 
 #: How much longer the last picture of an episode stays than the others.
 _HOLD = 4
+#: Choosing the colours of a GIF looks at about so many pixels.
+_PALETTE_PIXELS = 2_000_000
 
 
 def record_episode(
@@ -48,9 +50,11 @@ def write_gif(path: Path, episodes: Sequence[Sequence[Picture]], fps: float = 2.
     except ImportError as error:
         raise UserError('GIFs need Pillow: pip install "hrm-agents[render]"') from error
     images = [Image.fromarray(frame) for frames in episodes for frame in frames]
-    # One palette for all pictures, or colours flicker: taken from the last, the richest picture of each episode.
-    finals = [np.asarray(frames[-1]) for frames in episodes]
-    palette = Image.fromarray(np.concatenate(finals, axis=0)).quantize(255, dither=Image.Dither.NONE)
+    # One palette for all pictures, or colours flicker: taken from all, as mistakes may show in the early ones only.
+    pixels = sum(image.width * image.height for image in images)
+    stride = 1 + int((pixels / _PALETTE_PIXELS) ** 0.5)
+    sample = np.concatenate([np.asarray(image)[::stride, ::stride] for image in images])
+    palette = Image.fromarray(sample).quantize(255, dither=Image.Dither.NONE)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     step = int(1000 / fps)
     durations = [step * (_HOLD if i == len(frames) - 1 else 1) for frames in episodes for i in range(len(frames))]

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 import hrm_agents
-from hrm_agents.checkpoint import load_state, save_model, save_state
+from hrm_agents.checkpoint import STATE, load_state, resolve_device, save_model, save_state, warm_start
 from hrm_agents.config import TrainConfig, from_dict, to_dict
-from hrm_agents.environments import make_vector
-from hrm_agents.errors import UserError
+from hrm_agents.environments import make_vector, registered_keywords
+from hrm_agents.errors import UserError, user_errors
 from hrm_agents.evaluation import Evaluation, evaluate
 from hrm_agents.halting import Exploration, continue_target
 from hrm_agents.logging import RunLog
@@ -44,9 +44,13 @@ class Trainer:
         config: all settings.
         out: folder of checkpoints and TensorBoard records.
         log: where progress goes; a console and TensorBoard log in ``out`` if not given.
+        warm: whether to start from ``config.run.init_from``, if that is set.
     """
 
-    def __init__(self, config: TrainConfig, out: Path, log: RunLog | None = None) -> None:
+    def __init__(
+        self, config: TrainConfig, out: Path, log: RunLog | None = None, *, warm: bool = True
+    ) -> None:
+        config = with_price(config)
         self.config, self.out = config, out
         run, optim = config.run, config.optim
         if run.threads is not None:
@@ -56,7 +60,10 @@ class Trainer:
         self.env = make_vector(
             config.env.id, run.batch_size, {"split": "train", **config.env.kwargs, "expose_solution": True}
         )
-        self.model = HRM(HRMConfig.for_task(config.model, self.env.task_spec)).to(self.device)
+        with user_errors("model"):
+            self.model = HRM(HRMConfig.for_task(config.model, self.env.task_spec)).to(self.device)
+        if run.init_from is not None and warm:
+            warm_start(self.model, Path(run.init_from))
         forward = torch.compile(self.model) if run.compile else None
         self.rollout = Rollout(
             self.env,
@@ -82,6 +89,8 @@ class Trainer:
         )
         self.ema = EMA(self.model.dense_parameters(), optim.ema_decay)
         self.updates_done = 0
+        #: How many updates the checkpoint on disk has seen; None before the first.
+        self.updates_saved: int | None = None
         self.log = log if log is not None else RunLog(out, config)
 
     def update(self) -> dict[str, float]:
@@ -116,9 +125,15 @@ class Trainer:
         return metrics
 
     def losses(self, batch: SegmentBatch) -> dict[str, Tensor]:
-        """Deep supervision of the answer and the two Q losses, each averaged over the rows."""
+        """Deep supervision of the answer and the two Q losses, each averaged over the rows.
+
+        Raises:
+            UserError: Q-values are trained as probabilities and a reward is none.
+        """
         output = batch.decision.output
         kind = self.q_loss_kind
+        if kind == "bce" and not bool(((batch.halt_reward >= 0.0) & (batch.halt_reward <= 1.0)).all()):
+            raise UserError(f"{self.config.env.id} pays rewards outside [0, 1]: train with --halting.q-loss mse")
         return {
             "answer_loss": self.answer_loss(output.logits, batch.solution).mean(),
             "q_halt_loss": q_loss(output.q_halt, batch.halt_reward, kind).mean(),
@@ -146,6 +161,8 @@ class Trainer:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state is saved.
         """
         run = self.config.run
+        # That there are unseen puzzles should not be found wanting after hours of training.
+        make_vector(self.config.env.id, 1, self._held_out()).close()
         with stop_requests() as stop, self.log:
             while self.updates_done < run.updates:
                 self.update()
@@ -163,11 +180,15 @@ class Trainer:
 
     def evaluate(self, num_puzzles: int | None) -> Evaluation:
         """Success of the averaged weights on unseen puzzles: the first ``num_puzzles``, or the whole split."""
-        held_out = {**self.config.env.kwargs, "split": "test", "num_puzzles": num_puzzles}
         with self.ema.swap(), self.log.evaluating() as progress:
-            report = evaluate(self.model, self.config.env.id, held_out, progress=progress)
+            report = evaluate(self.model, self.config.env.id, self._held_out(), first=num_puzzles, progress=progress)
         self.log.evaluation(report, self.updates_done)
         return report
+
+    def _held_out(self) -> dict[str, Any]:
+        """Keywords of the environment with unseen puzzles: as many as it has, however few are trained on."""
+        kwargs = {name: value for name, value in self.config.env.kwargs.items() if name != "num_puzzles"}
+        return {**kwargs, "split": "test"}
 
     def save(self, report: Evaluation | None = None) -> None:
         """Write the averaged model and the training state.
@@ -196,6 +217,7 @@ class Trainer:
         save_state(self.out, tensors, document)
         with self.ema.swap():
             save_model(self.out, self.model, self._description(report))
+        self.updates_saved = self.updates_done
 
     @classmethod
     def resume(cls, out: Path, config: TrainConfig | None = None, log: RunLog | None = None) -> Trainer:
@@ -211,13 +233,13 @@ class Trainer:
         """
         tensors, document = load_state(out)
         saved = saved_config(out)
-        config = config or saved
+        config = saved if config is None else with_price(config)
         for part in ("env", "model"):
             if getattr(config, part) != getattr(saved, part):
                 raise UserError(f"{out}: the run to resume has other {part} settings; start a new one instead")
         if config.run.batch_size != saved.run.batch_size:
             raise UserError(f"{out}: the run to resume has batch_size {saved.run.batch_size}")
-        trainer = cls(config, out, log)
+        trainer = cls(config, out, log, warm=False)
         trainer._restore(tensors, document)
         return trainer
 
@@ -238,7 +260,7 @@ class Trainer:
         except (KeyError, ValueError, RuntimeError) as error:
             raise UserError(f"{self.out}: the training state does not fit this model: {error}") from error
         self.optimizer.param_groups[0]["step"] = document["optimizer_step"]
-        self.updates_done = document["updates_done"]
+        self.updates_done = self.updates_saved = document["updates_done"]
         torch.set_rng_state(tensors["torch_rng"])
 
     def _description(self, report: Evaluation | None) -> dict[str, Any]:
@@ -270,10 +292,22 @@ class Trainer:
     def _guard(self, metrics: dict[str, float]) -> None:
         bad = [name for name, value in metrics.items() if not math.isfinite(value)]
         if bad:
+            advice = "start again with a lower --optim.lr"
+            if (self.out / STATE).exists():
+                advice = f"the last good checkpoint is in {self.out}: resume it with a lower --optim.lr"
             raise TrainingDiverged(
-                f"update {self.updates_done + 1}: {bad[0]} is {metrics[bad[0]]}; stopped before weights changed. "
-                f"The last good checkpoint is in {self.out}; resume it with a lower --optim.lr"
+                f"update {self.updates_done + 1}: {bad[0]} is {metrics[bad[0]]}; stopped before weights changed; "
+                f"{advice}"
             )
+
+
+def with_price(config: TrainConfig) -> TrainConfig:
+    """The same settings, with the ``segment_cost`` that the environment's id may have built in written out."""
+    built_in = registered_keywords(config.env.id).get("segment_cost", 0.0)
+    if not built_in or "segment_cost" in config.env.kwargs:
+        return config
+    env = dataclasses.replace(config.env, kwargs={**config.env.kwargs, "segment_cost": built_in})
+    return dataclasses.replace(config, env=env)
 
 
 def saved_config(folder: Path) -> TrainConfig:
@@ -287,21 +321,6 @@ def saved_config(folder: Path) -> TrainConfig:
         raise UserError(f"{folder}: the training state does not hold its settings")
     config: TrainConfig = from_dict(TrainConfig, document["config"], str(folder))
     return config
-
-
-def resolve_device(device: str) -> str:
-    """``"auto"`` as cuda, mps or cpu, whichever there is; other names as they are.
-
-    Raises:
-        UserError: torch does not have that device here.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {device!r} is not available here: {str(error).splitlines()[0]}") from error
-    return device
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,9 +75,11 @@ def resolve_task(task: TaskLike, kwargs: Mapping[str, Any]) -> Task:
         factory = getattr(importlib.import_module(module), name)
     else:
         factory = task
-    known = [] if isinstance(factory, Task) else list(inspect.signature(factory).parameters)
+    parameters = {} if isinstance(factory, Task) else inspect.signature(factory).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    known = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     unknown = sorted(set(kwargs) - set(known))
-    if unknown:
+    if unknown and not takes_any:
         ours = [*Settings.__dataclass_fields__, "render_mode"]
         raise TypeError(
             f"unknown keyword {unknown[0]!r}; the environment takes {', '.join(ours)}"
@@ -100,6 +103,8 @@ def read_puzzles(source: PuzzlesLike, task: Task) -> PuzzleBatch:
     if isinstance(source, PuzzleBatch):
         return _checked(task, source.puzzle, source.solution, source.task_id)
     if isinstance(source, tuple):
+        if len(source) != 2:
+            raise ValueError(f"puzzles: a tuple must be (puzzles, solutions), found {len(source)} entries")
         return _checked(task, *source)
     if isinstance(source, Path) or (isinstance(source, str) and _looks_like_path(source)):
         return _read_file(Path(source), task)
@@ -119,9 +124,11 @@ def _read_file(path: Path, task: Task) -> PuzzleBatch:
     if suffix not in (".npz", ".npy"):
         return task.complete(task.parse(path.read_text()))
     try:
-        data = np.load(path, allow_pickle=False)
-        arrays = {"inputs": data} if suffix == ".npy" else {name: data[name] for name in data.files}
-    except (OSError, EOFError, KeyError, ValueError) as error:
+        with path.open("rb") as file:
+            data = np.load(file, allow_pickle=False)
+            # The content decides, not the suffix: files get renamed.
+            arrays = {"inputs": data} if isinstance(data, np.ndarray) else {name: data[name] for name in data.files}
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"puzzles={str(path)!r} cannot be read as a numpy file: {error}") from error
     if "inputs" not in arrays:
         raise ValueError(f"puzzles={str(path)!r} holds {sorted(arrays)}; expected 'inputs' and optionally 'labels'")
@@ -137,10 +144,13 @@ def _checked(
     solution = as_tokens(solution, task.spec, "solution")
     if len(puzzle) != len(solution):
         raise ValueError(f"{len(puzzle)} puzzles but {len(solution)} solutions")
-    batch = PuzzleBatch(puzzle, solution, None if task_id is None else np.asarray(task_id, np.int32))  # type: ignore[arg-type]
-    wrong = np.flatnonzero(~task.verify(batch, solution).success)
-    if len(wrong):
-        raise ValueError(f"puzzle {wrong[0]}: its solution does not solve it ({len(wrong)} such in all)")
+    ids = np.zeros(len(puzzle), np.int32) if task_id is None else np.asarray(task_id, np.int32)
+    if ids.shape != (len(puzzle),):
+        raise ValueError(f"task_id: expected one for each of {len(puzzle)} puzzles, found shape {ids.shape}")
+    if ids.min() < 0 or ids.max() >= task.spec.num_task_ids:
+        raise ValueError(f"task_id: {task.spec.name} has identities 0 to {task.spec.num_task_ids - 1}")
+    batch = PuzzleBatch(puzzle, solution, ids)
+    task.check(batch)
     return batch
 
 
@@ -154,14 +164,13 @@ def as_tokens(array: NDArray[Any], spec: TaskSpec, name: str) -> Tokens:
     if array.dtype.kind not in "ui":
         raise ValueError(f"{name}: expected integer tokens, found {array.dtype}")
     rows, columns = spec.grid_shape
+    found = array.shape
     if array.shape[-2:] == (rows, columns):
         array = array.reshape(*array.shape[:-2], rows * columns)
     if array.ndim == 1:
         array = array[None]
     if array.ndim != 2 or array.shape[1] != rows * columns or len(array) == 0:
-        raise ValueError(
-            f"{name}: {spec.name} has {rows} x {columns} = {rows * columns} cells; found shape {array.shape}"
-        )
+        raise ValueError(f"{name}: {spec.name} has {rows} x {columns} = {rows * columns} cells; found shape {found}")
     bad = np.argwhere((array < 0) | (array >= spec.vocab_size))
     if len(bad):
         row, cell = bad[0]
@@ -239,7 +248,8 @@ def as_action(action: Mapping[str, Any], spec: TaskSpec, num_rows: int) -> tuple
         answer, halt = np.asarray(action["answer"]), np.asarray(action["halt"])
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError("an action is a dict with 'answer' and 'halt'") from error
-    if answer.size != num_rows * spec.num_cells or halt.size != num_rows:
+    fits = answer.size == num_rows * spec.num_cells and (num_rows == 1 or len(answer) == num_rows)
+    if not fits or halt.size != num_rows:
         raise ValueError(
             f"action: expected 'answer' of {num_rows} x {spec.num_cells} tokens and 'halt' of {num_rows}; "
             f"found shapes {answer.shape} and {halt.shape}"
@@ -257,4 +267,7 @@ def as_action(action: Mapping[str, Any], spec: TaskSpec, num_rows: int) -> tuple
         raise ValueError(
             f"action: answer {row} holds {answer[row, cell]} at cell {cell}; tokens are 0 to {spec.vocab_size - 1}"
         )
-    return answer, halt.reshape(num_rows).astype(np.bool_)
+    halt = halt.reshape(num_rows)
+    if halt.dtype != np.bool_ and not ((halt == 0) | (halt == 1)).all():
+        raise ValueError(f"action: 'halt' must be 0 or 1, found {halt[(halt != 0) & (halt != 1)][0]}")
+    return answer, halt.astype(np.bool_)

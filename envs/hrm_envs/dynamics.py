@@ -124,14 +124,20 @@ class SegmentDynamics:
         Args:
             answer: uint8 ``[B, S]``, the proposed answers.
             halt: bool ``[B]``.
+
+        Raises:
+            ValueError: the reward function does not return a number for each row.
         """
         self.answer = answer
         self.segment += 1
         verdict = self.task.verify(self.batch, answer)
-        halt_reward = self._reward(verdict)
+        halt_reward = np.asarray(self._reward(verdict), np.float32)
+        if halt_reward.shape != halt.shape:
+            raise ValueError(f"the reward function returns shape {halt_reward.shape} for {len(self)} row(s)")
         last = self.segment >= self.max_segments
         terminated = halt | last
-        reward = np.where(terminated, halt_reward, -self.segment_cost).astype(np.float64)
+        # In float64 from the start, for a cost of 0.1 to be charged as 0.1; and 0 - 0 because -0.0 looks odd.
+        reward = np.where(terminated, halt_reward.astype(np.float64), 0.0 - self.segment_cost)
         return Outcome(reward, terminated, last & ~halt, halt_reward, verdict)
 
     def observe(self) -> dict[str, NDArray[Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from hrm_envs.construction import (
@@ -80,6 +81,7 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         self._expose_solution = settings.expose_solution
         self._view = EpisodeView(self.task, settings.max_segments)
         self._window: Window | None = None
+        self._over = True
         self.observation_space = observation_space(  # type: ignore[assignment]
             self.task_spec, settings.max_segments
         )
@@ -117,11 +119,13 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         Raises:
             ValueError: the given puzzle is malformed, has no (unique) solution, or the index is out of range.
         """
+        choice = reset_choice(options, self.task, 1, self.num_puzzles)  # a bad one must change nothing
         unseeded = self._np_random is None
         super().reset(seed=seed)
         if seed is not None or unseeded:
             self._dynamics.seed(np.array([stream_key(self.np_random)]), _FIRST)
-        self._dynamics.reset(_FIRST, **reset_choice(options, self.task, 1, self.num_puzzles))
+        self._dynamics.reset(_FIRST, **choice)
+        self._over = False
         self._view.begin(self._dynamics.batch, 0)
         self._show()
         return self._observe(), self._info({})
@@ -131,10 +135,13 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
 
         Raises:
             ValueError: the action does not fit the action space.
+            gymnasium.error.ResetNeeded: the episode is over, or none has begun.
         """
+        if self._over:
+            raise ResetNeeded("no episode to step: call reset() first")
         answer, halt = as_action(action, self.task_spec, 1)
         outcome = self._dynamics.step(answer, halt)
-        terminated = bool(outcome.terminated[0])
+        terminated = self._over = bool(outcome.terminated[0])
         self._view.advance(answer[0], outcome, 0)
         self._show()
         info = {name: values[0].item() for name, values in outcome.info().items()}
@@ -208,9 +215,13 @@ def reset_choice(options: Mapping[str, Any] | None, task: Any, num_rows: int, nu
         ValueError: an unknown option, a bad puzzle, or an index out of range.
     """
     options = options or {}
-    unknown = sorted(set(options) - {"puzzle", "solution", "index", "reset_mask"})
+    unknown = sorted(set(options) - {"puzzle", "solution", "index"})
     if unknown:
         raise ValueError(f"unknown reset option {unknown[0]!r}: use 'puzzle' (with or without 'solution') or 'index'")
+    if "index" in options and "puzzle" in options:
+        raise ValueError("reset options: give 'puzzle' or 'index', not both")
+    if "solution" in options and "puzzle" not in options:
+        raise ValueError("reset options: 'solution' needs the 'puzzle' that it solves")
     if "puzzle" in options:
         source = options["puzzle"]
         batch = read_puzzles((source, options["solution"]) if "solution" in options else source, task)

@@ -17,6 +17,8 @@ SPLITS: tuple[Split, ...] = ("train", "test", "all")
 TEST_SHARE = 8
 #: Sampling stops when this many rounds in a row bring nothing new.
 _MAX_BARREN_ROUNDS = 8
+#: Most puzzles asked of a task at once, so that giving up on more than exist does not take minutes.
+_LARGEST_ROUND = 65_536
 
 _cache: OrderedDict[tuple[object, ...], PuzzleBatch] = OrderedDict()
 _CACHE_SIZE = 16
@@ -47,7 +49,8 @@ def make_pool(task: Task, split: Split, num_puzzles: int, seed: int = 0) -> Puzz
             )
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), round_)))
         wanted = num_puzzles - len(seen)
-        batch = task.sample(rng, max(64, wanted * (TEST_SHARE if split == "test" else 1)))
+        draws = wanted * (TEST_SHARE if split == "test" else 1)
+        batch = task.sample(rng, min(max(64, draws), _LARGEST_ROUND))
         batch = batch.take(in_split(task, batch.puzzle, split))
         fresh = []
         for i, row in enumerate(batch.puzzle):
@@ -62,10 +65,23 @@ def make_pool(task: Task, split: Split, num_puzzles: int, seed: int = 0) -> Puzz
 
 
 def cached_pool(task: Task, identity: object, split: Split, num_puzzles: int, seed: int) -> PuzzleBatch:
-    """:func:`make_pool`, remembered for the process; ``identity`` tells tasks with other settings apart."""
-    key = (repr(identity), split, num_puzzles, seed)
+    """:func:`make_pool`, remembered for the process.
+
+    ``identity`` tells tasks with other settings apart. It is compared by value, never by its text: two classes may
+    share a name, and a function may get the address of one that is gone.
+    """
+    key = (_frozen(identity), split, num_puzzles, seed)
+    try:
+        hash(key)
+    except TypeError:  # a setting without a value to compare by
+        return make_pool(task, split, num_puzzles, seed)
     if key not in _cache:
         _cache[key] = make_pool(task, split, num_puzzles, seed)
         if len(_cache) > _CACHE_SIZE:
             _cache.popitem(last=False)
     return _cache[key]
+
+
+def _frozen(value: object) -> object:
+    """A value with its lists made tuples, so that it can be hashed."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value

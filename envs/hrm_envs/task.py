@@ -174,6 +174,16 @@ class Task(ABC):
         text = "".join(self.spec.symbols[token] for token in tokens)
         return "\n".join(text[i : i + columns] for i in range(0, len(text), columns))
 
+    def check(self, batch: PuzzleBatch) -> None:
+        """Check puzzles that came from outside with their solutions. The default asks the verifier.
+
+        Raises:
+            ValueError: a solution does not solve its puzzle; the text names the first such row.
+        """
+        wrong = np.flatnonzero(~self.verify(batch, batch.solution).success)
+        if len(wrong):
+            raise ValueError(f"puzzle {wrong[0]}: its solution does not solve it ({len(wrong)} such in all)")
+
     def mark(self, batch: PuzzleBatch, answer: Tokens) -> NDArray[np.uint8]:
         """Judge each cell for display: ``MARK_NONE`` (given or empty), ``MARK_RIGHT`` or ``MARK_WRONG``.
 

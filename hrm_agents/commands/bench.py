@@ -14,6 +14,7 @@ from rich.table import Table
 
 from hrm_agents.commands.common import parse, progress
 from hrm_agents.environments import make_vector
+from hrm_agents.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Bench:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Bench, "bench", arguments)
+    if options.seconds <= 0:
+        raise UserError(f"--seconds must be positive, got {options.seconds}")
     table = Table("id", "rows", "env-steps/s, answers from the action space", "env-steps/s, uint8 answers")
     for id in options.envs:
         with progress(f"measuring {id}") as share:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import shutil
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,20 +20,55 @@ from hrm_agents.errors import UserError
 
 Options = TypeVar("Options")
 
+#: For options whose help says what happens without them: no "(default: None)" after it.
+EXPLAINED = tyro.conf.arg(help_behavior_hint="")
+#: The option ``--kwargs``.
+KEYWORDS = tyro.conf.arg(metavar="NAME=VALUE ...", help_behavior_hint="")
+
 #: The maze model that ships with the package.
 BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints" / "maze"
 
 
 def parse(options: type[Options], command: str, arguments: Sequence[str], default: Options | None = None) -> Options:
-    """Parse a command's arguments into its dataclass; ``--help`` and mistakes exit as argparse does."""
-    parsed: Options = tyro.cli(  # type: ignore[assignment]
-        options,
-        prog=f"hrm-agents {command}",
-        args=list(arguments),
-        default=default,
-        config=(tyro.conf.OmitSubcommandPrefixes,),
-    )
+    """Parse a command's arguments into its dataclass; ``--help`` prints and exits with 0.
+
+    Raises:
+        UserError: an option is unknown, missing or malformed.
+    """
+    output, errors = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(output), redirect_stderr(errors):
+            parsed: Options = tyro.cli(  # type: ignore[assignment]
+                options,
+                prog=f"hrm-agents {command}",
+                args=list(arguments),
+                default=default,
+                config=(tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName),
+            )
+    except SystemExit as exit:
+        if exit.code:
+            raise UserError(f"{_unboxed(errors.getvalue())}; see hrm-agents {command} --help") from None
+        asked_for_help = bool({"-h", "--help"} & set(arguments))
+        print(_wrapped(output.getvalue()) if asked_for_help else output.getvalue())
+        raise
     return parsed
+
+
+def _unboxed(text: str) -> str:
+    """The message in one of tyro's boxes, in one line."""
+    lines = [line.strip() for line in text.splitlines()]
+    # The first line is the title of the box. Below the rule come the option's own help and advice to ask for help.
+    message = " ".join(line for line in lines[1:] if line.strip("-"))
+    message = re.split(r" (?:Argument helptext:|For full helptext)", message)[0].rstrip(".")
+    return re.sub(r"\s+", " ", message).replace(" Perhaps you meant:", "; perhaps you meant")
+
+
+def _wrapped(text: str) -> str:
+    """Help, with the description broken at the width of the terminal."""
+    width = shutil.get_terminal_size().columns
+    lines = [line.rstrip() for line in text.rstrip().splitlines()]
+    broken = [line if len(line) <= width else textwrap.fill(line, width, break_on_hyphens=False) for line in lines]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(broken))
 
 
 def keywords(pairs: Sequence[str]) -> dict[str, Any]:

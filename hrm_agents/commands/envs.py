@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import gymnasium as gym
 from rich.console import Console
 from rich.table import Table
 
-from hrm_agents.commands.common import parse
+from hrm_agents.commands.common import EXPLAINED, parse
 
 
 @dataclass(frozen=True)
 class Envs:
     """List the environments of the HRM namespace and of your own registrations."""
 
-    module: tuple[str, ...] = ()
+    module: Annotated[tuple[str, ...], EXPLAINED] = ()
     """Modules to import first, which register further environments."""
 
 
@@ -28,6 +29,7 @@ def run(arguments: Sequence[str]) -> int:
     from hrm_agents.errors import UserError
     from hrm_envs import registered_ids
     from hrm_envs.construction import resolve_task
+    from hrm_envs.env import split_settings
 
     for module in options.module:
         try:
@@ -37,17 +39,18 @@ def run(arguments: Sequence[str]) -> int:
     table = Table("id", "grid", "tokens", "segments", "train puzzles", "test puzzles", title="environments")
     for id in registered_ids():
         kwargs = dict(gym.spec(id).kwargs)
-        segments = kwargs.pop("max_segments")
-        task = resolve_task(kwargs.pop("task"), kwargs)
+        task_like = kwargs.pop("task")
+        settings, task_kwargs = split_settings(kwargs)
+        task = resolve_task(task_like, task_kwargs)
         spec, puzzles = task.spec, task.default_num_puzzles
         rows, columns = spec.grid_shape
         table.add_row(
             id,
             f"{rows} x {columns}",
             str(spec.vocab_size),
-            str(segments),
-            f"{puzzles['train']:,}",
-            f"{puzzles['test']:,}",
+            str(settings.max_segments),
+            f"{settings.num_puzzles or puzzles['train']:,}",
+            f"{settings.num_puzzles or puzzles['test']:,}",
         )
     Console().print(table)
     return 0

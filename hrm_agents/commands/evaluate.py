@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hrm_agents.checkpoint import write_atomically
-from hrm_agents.commands.common import BUNDLED, keywords, parse, progress
+from hrm_agents.commands.common import BUNDLED, EXPLAINED, KEYWORDS, keywords, parse, progress
+from hrm_agents.errors import UserError
 from hrm_agents.evaluation import Evaluation
 
 
@@ -23,31 +24,35 @@ from hrm_agents.evaluation import Evaluation
 class Evaluate:
     """Solve unseen puzzles with a checkpoint and report success at every segment.
 
-    "Solved" is with the Q-head deciding when to halt; each column of the table is what stopping at that segment
+    The success rate is that with the Q-head deciding when to halt; the table says what stopping at each segment
     would give. With several --seeds, other puzzles of the split are made for each.
     """
 
-    checkpoint: Annotated[Path, tyro.conf.Positional] = BUNDLED
+    checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = BUNDLED
     """Folder of a checkpoint; the bundled maze model if not given."""
     split: Literal["train", "test", "all"] = "test"
     """Which puzzles; "test" ones were held out from training, symmetric copies included."""
-    num_puzzles: int | None = None
+    num_puzzles: Annotated[int | None, EXPLAINED] = None
     """How many; all of the split if not given."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of the generated puzzles (pool_seed); training uses 0 unless told otherwise."""
-    kwargs: tuple[str, ...] = ()
+    kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
     """Keywords of the environment as name=value, such as max_segments=32."""
     batch_size: int = 250
     """Puzzles at a time."""
     device: str = "cpu"
-    """Where to compute."""
-    json: Path | None = None
+    """cpu, cuda, mps, or auto."""
+    json: Annotated[Path | None, EXPLAINED] = None
     """Also write the report to this file; "-" for standard output."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Evaluate, "evaluate", arguments)
+    if not options.seeds:
+        raise UserError("--seeds needs at least one number")
+    if options.batch_size < 1:
+        raise UserError(f"--batch-size must be at least 1, got {options.batch_size}")
     from hrm_agents.api import load
 
     solver = load(options.checkpoint, options.device)
@@ -56,11 +61,14 @@ def run(arguments: Sequence[str]) -> int:
         with progress(f"evaluating (seed {seed})") as share:
             reports.append(
                 solver.evaluate(
-                    split=options.split,
-                    num_puzzles=options.num_puzzles,
-                    batch_size=options.batch_size,
-                    progress=share,
-                    **{"pool_seed": seed, **keywords(options.kwargs)},
+                    **{
+                        "split": options.split,
+                        "num_puzzles": options.num_puzzles,
+                        "pool_seed": seed,
+                        **keywords(options.kwargs),
+                        "batch_size": options.batch_size,
+                        "progress": share,
+                    }
                 )
             )
     document = {

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from hrm_agents.commands.common import parse
+from hrm_agents.commands.common import EXPLAINED, parse
 from hrm_agents.errors import UserError, user_errors
 
 
@@ -18,20 +18,20 @@ from hrm_agents.errors import UserError, user_errors
 class Solve:
     """Solve one puzzle and print the answer.
 
-    The puzzle is text in the task's notation: digits with . for blanks (Sudoku), or lines of #, blanks, S and G
-    (mazes). Prints the answer; exits with 0 if it is right and 1 if not.
+    The puzzle is text in the task's notation: for Sudoku digits with . for blanks, for mazes lines of #, blanks,
+    S and G. Prints the answer; exits with 0 if it is right and 1 if not.
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
     """Folder of a checkpoint."""
     puzzle: Annotated[str, tyro.conf.Positional] = "-"
     """The puzzle itself, a file that holds it, or - for standard input."""
-    max_segments: int | None = None
+    max_segments: Annotated[int | None, EXPLAINED] = None
     """Think at most so long; as in training if not given."""
     steps: bool = False
     """Also print the answer of every segment, on standard error."""
     device: str = "cpu"
-    """Where to compute."""
+    """cpu, cuda, mps, or auto."""
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import tyro
 
-from hrm_agents.commands.common import keywords, parse
+from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse
 from hrm_agents.config import EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
 from hrm_agents.errors import UserError
 from hrm_agents.models.hrm import Architecture
@@ -26,12 +27,12 @@ class Train:
     """
 
     env: Annotated[str, tyro.conf.Positional] = EnvConfig.id
-    """Gymnasium id; `hrm-agents envs` lists the built-in ones. Give it first."""
-    out: Path | None = None
+    """Gymnasium id; `hrm-agents envs` lists the built-in ones. module:id imports your module first."""
+    out: Annotated[Path | None, EXPLAINED] = None
     """Folder of the checkpoint and records; runs/<environment> if not given."""
-    resume: Path | None = None
+    resume: Annotated[Path | None, EXPLAINED] = None
     """Continue the run in this folder, with its settings unless you change them here."""
-    kwargs: tuple[str, ...] = ()
+    kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
     """Keywords of the environment as name=value, such as num_puzzles=1000 'empty_cells=[4,8]'."""
     gif: bool = True
     """Draw solved puzzles when done (needs the render extra)."""
@@ -46,21 +47,29 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(Train, "train", arguments, default=_defaults(arguments))
     env = EnvConfig(options.env, keywords(options.kwargs))
     if options.resume is not None:
-        env = _saved(options.resume).env
+        if options.out is not None:
+            raise UserError("--resume goes on in the folder of the run: leave --out away")
+        if not options.kwargs:
+            env = EnvConfig(options.env, _saved(options.resume).env.kwargs)
     config = TrainConfig(env, options.model, options.optim, options.halting, options.run)
-    out = options.resume or options.out or Path("runs") / env.id.replace("/", "-")
-    from hrm_agents.checkpoint import STATE
+    out = options.resume or options.out or Path("runs") / env.id.replace("/", "-").replace(":", "-")
+    from hrm_agents.checkpoint import MODEL, STATE
     from hrm_agents.trainer import Trainer
 
     if options.resume is None and (out / STATE).exists():
         raise UserError(f"{out} already holds a run: continue it with --resume {out}, or choose another --out")
+    if options.resume is None and (out / MODEL).exists():
+        raise UserError(f"{out} already holds a model: choose another --out")
     trainer = Trainer.resume(out, config) if options.resume else Trainer(config, out)
     say(f"training {env.id}; records and checkpoint in {out} (tensorboard --logdir {out})")
     try:
         report = trainer.run()
     except KeyboardInterrupt:
+        if trainer.updates_saved is None:
+            raise KeyboardInterrupt("nothing was saved yet") from None
         raise KeyboardInterrupt(
-            f"saved after {trainer.updates_done} updates; go on with: hrm-agents train --resume {out}"
+            f"saved after {trainer.updates_saved} updates; "
+            f"go on with: hrm-agents train --resume {shlex.quote(str(out))}"
         ) from None
     say(
         f"{100 * report.success_rate:.2f}% of {report.num_puzzles} unseen puzzles solved, "
@@ -78,13 +87,8 @@ def say(line: str) -> None:
 
 def _defaults(arguments: Sequence[str]) -> Train:
     """Defaults that suit the environment or the run named on the command line."""
-    for place, argument in enumerate(arguments):
-        if argument == "--resume" or argument.startswith("--resume="):
-            path = argument.partition("=")[2] or (arguments[place + 1] if place + 1 < len(arguments) else "")
-            if path:
-                return _as_options(_saved(Path(path)))
-    named = bool(arguments) and not arguments[0].startswith("-")
-    return _as_options(preset(arguments[0] if named else EnvConfig.id))
+    named = parse(Train, "train", [argument for argument in arguments if argument not in ("-h", "--help")])
+    return _as_options(_saved(named.resume) if named.resume is not None else preset(named.env))
 
 
 def _saved(folder: Path) -> TrainConfig:

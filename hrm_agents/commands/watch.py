@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from hrm_agents.commands.common import BUNDLED, keywords, parse, progress
+from hrm_agents.commands.common import BUNDLED, EXPLAINED, KEYWORDS, keywords, parse, progress
 from hrm_agents.errors import UserError, user_errors
 
 
@@ -18,34 +18,36 @@ from hrm_agents.errors import UserError, user_errors
 class Watch:
     """Watch a model think: a window, or a GIF with --record. Close the window or press Ctrl-C to stop."""
 
-    checkpoint: Annotated[Path, tyro.conf.Positional] = BUNDLED
+    checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = BUNDLED
     """Folder of a checkpoint; the bundled maze model if not given."""
-    record: Path | None = None
+    record: Annotated[Path | None, EXPLAINED] = None
     """Write a GIF here instead of opening a window."""
-    episodes: int | None = None
+    episodes: Annotated[int | None, EXPLAINED] = None
     """How many puzzles; 3 in a GIF, without end in a window, if not given."""
     seed: int = 0
     """Which puzzles."""
     fps: float = 2.0
     """Segments per second."""
-    kwargs: tuple[str, ...] = ()
+    kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
     """Keywords of the environment as name=value."""
     device: str = "cpu"
-    """Where to compute."""
+    """cpu, cuda, mps, or auto."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Watch, "watch", arguments)
-    if options.fps <= 0:
-        raise UserError(f"--fps must be positive, got {options.fps}")
+    if not 0 < options.fps <= 100:
+        raise UserError(f"--fps must lie above 0 and up to 100, got {options.fps}")
+    if options.episodes is not None and options.episodes < 1:
+        raise UserError(f"--episodes must be at least 1, got {options.episodes}")
     from hrm_agents.api import load
     from hrm_agents.recording import record_episode, write_gif
 
     solver = load(options.checkpoint, options.device)
     extra = keywords(options.kwargs)
     if options.record is not None:
-        env = solver.make_env(render_mode="rgb_array", **extra)
+        env = solver.make_env(**{**extra, "render_mode": "rgb_array"})
         number = options.episodes or 3
         episodes = []
         with progress("thinking") as share:
@@ -56,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
         write_gif(options.record, episodes, options.fps)
         print(f"wrote {options.record}", file=sys.stderr)
         return 0
-    env = solver.make_env(render_mode="human", **extra)
+    env = solver.make_env(**{**extra, "render_mode": "human"})
     env.unwrapped.metadata = {**env.unwrapped.metadata, "render_fps": options.fps}
     episode = solved = 0
     try:

@@ -196,12 +196,12 @@ GOOD = "#####\n#S..#\n#.#.#\n#..G#\n#####"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (GOOD.replace("S", "."), "row 1: 0 cells hold S, not exactly one"),
-        (GOOD.replace("S.", "SS"), r"row 1: 2 cells hold S at cells \[6, 7\]"),
-        (GOOD.replace("G", "#"), "row 1: 0 cells hold G"),
-        (GOOD.replace("S.", "So"), r"row 1, cell 7 \(grid row 1, column 2\): 5 is the path token"),
-        (GOOD.replace("S.", "S?"), "row 1, cell 7 .*: 0 is padding"),
-        ("#####\n#S.##\n#.###\n###G#\n#####", "row 1: no path leads from S to G"),
+        (GOOD.replace("S", "."), "puzzle 1: 0 cells hold S, not exactly one"),
+        (GOOD.replace("S.", "SS"), r"puzzle 1: 2 cells hold S, not exactly one \(row 2, column 2, row 2, column 3\)"),
+        (GOOD.replace("G", "#"), "puzzle 1: 0 cells hold G"),
+        (GOOD.replace("S.", "So"), "puzzle 1: row 2, column 3 holds 5, the path token"),
+        (GOOD.replace("S.", "S?"), "puzzle 1: row 2, column 3 holds 0, padding"),
+        ("#####\n#S.##\n#.###\n###G#\n#####", "puzzle 1: no path leads from S to G"),
     ],
 )
 def test_complete_names_what_is_wrong(text, message):
@@ -259,3 +259,13 @@ def test_sample_says_when_paths_are_too_long():
     task = MazeTask(5, "random", min_path=20)
     with pytest.raises(ValueError, match="the minimum path is too long for this size"):
         task.sample(np.random.default_rng(0), 3)
+
+
+def test_check_refuses_a_label_that_is_a_detour():
+    task = MazeTask(5, kind="random", min_path=1)
+    puzzle = parse_maze("#####\n#S G#\n#   #\n#   #\n#####").reshape(1, -1)
+    short = parse_maze("#####\n#SoG#\n#   #\n#   #\n#####").reshape(1, -1)
+    detour = parse_maze("#####\n#S G#\n#ooo#\n#   #\n#####").reshape(1, -1)
+    task.check(PuzzleBatch(puzzle, short))
+    with pytest.raises(ValueError, match="puzzle 0: its solution has 3 path cells, a shortest path has 1"):
+        task.check(PuzzleBatch(puzzle, detour))

@@ -103,12 +103,11 @@ class MazeTask(Task):
 
     def augment(self, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
         """Turn and reflect each row: one of the 8 images of the square, the identity among them."""
-        cells = self._images[draws.integers(len(self._images))]
-        return PuzzleBatch(
-            np.take_along_axis(batch.puzzle, cells, axis=1),
-            np.take_along_axis(batch.solution, cells, axis=1),
-            batch.task_id,
-        )
+        source = self._images[draws.integers(len(self._images))]
+        source += (np.arange(len(batch)) * self.spec.num_cells)[:, None]
+        # One gather moves both grids: tokens fit four bits, so two of them share a byte.
+        cells = (batch.puzzle | batch.solution << np.uint8(4)).reshape(-1).take(source)
+        return PuzzleBatch(cells & np.uint8(15), cells >> np.uint8(4), batch.task_id)
 
     def symmetry_key(self, puzzle: Tokens) -> NDArray[np.uint64]:
         """The smallest hash among the 8 images, uint64 ``[B]``."""
@@ -134,24 +133,41 @@ class MazeTask(Task):
             token = int(puzzle[row, cell])
             kind = "the path token" if token == PATH else "padding" if token == PAD else "no token"
             raise ValueError(
-                f"row {row}, cell {cell} (grid row {cell // self.size}, column {cell % self.size}): "
-                f"{token} is {kind}; a puzzle holds {WALL} wall, {FREE} free, {START} S and {GOAL} G"
+                f"puzzle {row}: row {cell // self.size + 1}, column {cell % self.size + 1} holds {token}, {kind}; "
+                f"a puzzle holds {WALL} wall, {FREE} free, {START} S and {GOAL} G"
             )
         for token in (START, GOAL):
             counts = (puzzle == token).sum(axis=1)
             for row in np.flatnonzero(counts != 1):
-                cells = np.flatnonzero(puzzle[row] == token).tolist()
-                where = f" at cells {cells}" if cells else ""
-                raise ValueError(f"row {row}: {len(cells)} cells hold {SYMBOLS[token]}{where}, not exactly one")
+                cells = np.flatnonzero(puzzle[row] == token)
+                where = ", ".join(f"row {cell // self.size + 1}, column {cell % self.size + 1}" for cell in cells)
+                raise ValueError(
+                    f"puzzle {row}: {len(cells)} cells hold {SYMBOLS[token]}, not exactly one"
+                    + (f" ({where})" if where else "")
+                )
         puzzle = puzzle.astype(np.uint8)
         goal = (puzzle == GOAL).argmax(axis=1)
         distance = self._distances(puzzle, START)
         reached = distance.reshape(puzzle.shape)[np.arange(len(puzzle)), goal] != UNREACHED
         for row in np.flatnonzero(~reached):
-            raise ValueError(f"row {row}: no path leads from S to G (cell {goal[row]})")
+            raise ValueError(f"puzzle {row}: no path leads from S to G")
         solution = puzzle.copy()
         solution[shortest_path(distance, goal).reshape(puzzle.shape)] = PATH
         return PuzzleBatch(puzzle, solution)
+
+    def check(self, batch: PuzzleBatch) -> None:
+        """Check mazes and their solutions, which must be shortest paths: the verifier takes their length as best.
+
+        Raises:
+            ValueError: as :meth:`complete`, or a solution is no shortest path.
+        """
+        best = (self.complete(batch.puzzle).solution == PATH).sum(axis=1)
+        super().check(batch)
+        given = (batch.solution == PATH).sum(axis=1)
+        for row in np.flatnonzero(given != best):
+            raise ValueError(
+                f"puzzle {row}: its solution has {given[row]} path cells, a shortest path has {best[row]}"
+            )
 
     def mark(self, batch: PuzzleBatch, answer: Tokens) -> NDArray[np.uint8]:
         """Judge each cell for display, uint8 ``[B, S]``.

@@ -26,6 +26,9 @@ MAX_EMPTY_CELLS: dict[int, int] = {4: 12, 6: 28, 9: 64}
 #: 60 on 9x9.
 DEFAULT_EMPTY_CELLS: dict[int, Range] = {4: (4, 11), 6: (8, 24), 9: (20, 35)}
 
+#: Puzzles of the train split unless told otherwise: as many as are made in about two seconds.
+DEFAULT_TRAIN_PUZZLES: dict[int, int] = {4: 10_000, 6: 10_000, 9: 4000}
+
 #: Levels of 9x9: empty cells, guess counts, and the puzzles of each split (harder ones take longer to make).
 LEVELS: dict[str, tuple[Range, Range, dict[str, int]]] = {
     "singles": ((45, 54), (0, 0), {"train": 1000, "test": 1000}),
@@ -81,6 +84,7 @@ class SudokuTask(Task):
     ) -> None:
         self.board = geometry(size)
         level_empty, level_difficulty = DEFAULT_EMPTY_CELLS[size], None
+        self.default_num_puzzles = {"train": DEFAULT_TRAIN_PUZZLES[size], "test": 1000}
         if level is not None:
             if level not in LEVELS:
                 raise ValueError(f"unknown Sudoku level {level!r}; levels are {', '.join(LEVELS)}")

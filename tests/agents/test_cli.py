@@ -1,0 +1,446 @@
+import dataclasses
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import hrm_agents
+from hrm_agents.checkpoint import CONFIG, MODEL, STATE
+from hrm_agents.cli import COMMANDS, main
+from hrm_agents.commands.bench import Bench
+from hrm_agents.commands.common import BUNDLED, keywords
+from hrm_agents.commands.envs import Envs
+from hrm_agents.commands.evaluate import Evaluate
+from hrm_agents.commands.solve import Solve
+from hrm_agents.commands.train import Train
+from hrm_agents.commands.watch import Watch
+from hrm_agents.errors import UserError
+
+PUZZLE = "1234\n34..\n.143\n432.\n"
+FULL = "1234341221434321"
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def error(capsys):
+    """Runs a command that must fail with exit code 2 and one line, and gives the line."""
+
+    def run(*arguments):
+        code = main([str(argument) for argument in arguments])
+        errors = capsys.readouterr().err
+        assert code == 2, errors
+        assert errors.startswith("error: ")
+        assert errors.count("\n") == 1, errors
+        assert errors.endswith("\n")
+        return errors[len("error: ") : -1]
+
+    return run
+
+
+# The program
+
+
+def test_usage(capsys):
+    assert main([]) == 0
+    bare = capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out == bare
+    assert all(command in bare for command in COMMANDS)
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == hrm_agents.__version__
+
+
+def test_unknown_command(error):
+    assert error("fly") == "unknown command 'fly'; choose one of train, evaluate, solve, watch, envs, bench"
+
+
+def option_names(cls, prefix=""):
+    for field in dataclasses.fields(cls):
+        name = field.name.replace("_", "-")
+        if dataclasses.is_dataclass(field.default_factory):
+            yield from option_names(field.default_factory, f"{prefix}{name}.")
+        elif "Positional" in str(field.type):
+            yield name.upper()
+        else:
+            yield f"--{prefix}{name}"
+
+
+@pytest.mark.parametrize("options", [Train, Evaluate, Solve, Watch, Envs, Bench])
+def test_help_mentions_every_option(options, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([options.__name__.lower(), "--help"]) == 0
+    text, errors = capsys.readouterr()
+    assert errors == ""
+    assert max(map(len, text.splitlines())) <= 80
+    assert options.__doc__.split()[0] in text
+    names = list(option_names(options))
+    assert len(names) > 0
+    for name in names:
+        assert name in text, name
+    assert "None" not in " ".join(text.split()).replace("(default: None)", "")
+    assert str(BUNDLED) not in text
+
+
+def test_help_of_train_shows_the_defaults_of_the_environment(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def rope_default(*arguments):
+        assert main(["train", *arguments, "--help"]) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        return text.split("a learned vector per cell. (default: ")[1].split(")")[0]
+
+    assert rope_default("HRM/Maze-7x7-v0") == rope_default("--no-gif", "HRM/Maze-7x7-v0") == "rope2d"
+    assert rope_default() == "learned"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--run.update", "3"], "Unrecognized options: --run.update, 3; perhaps you meant --run.updates"),
+        (["train", "--run.updates", "x"], "--run.updates: invalid literal"),
+        (["train", "--run.updates", "0"], "run.updates must be at least 1, got 0"),
+        (["train", "--model.position", "polar"], "invalid choice 'polar'"),
+        (["train", "--out"], "Missing value for argument '--out'"),
+        (["solve"], "Missing from hrm-agents solve: CHECKPOINT"),
+        (["bench", "--seconds", "0"], "--seconds must be positive"),
+        (["watch", "--fps", "0"], "--fps"),
+        (["watch", "--episodes", "0"], "--episodes must be at least 1"),
+        (["evaluate", "--seeds"], "--seeds needs at least one"),
+        (["evaluate", "--batch-size", "0"], "--batch-size must be at least 1"),
+    ],
+)
+def test_mistakes_in_options(error, arguments, message):
+    assert message in error(*arguments)
+
+
+def test_a_reader_that_went_away_is_no_failure(sudoku_run):
+    command = f"'{sys.executable}' -m hrm_agents.cli envs | head -n 1; exit ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert result.stderr == ""
+    assert result.returncode in (0, 141)
+
+
+# envs, bench, keywords
+
+
+def test_envs_lists_every_id(capsys):
+    from hrm_envs import registered_ids
+
+    assert main(["envs"]) == 0
+    text = capsys.readouterr().out
+    assert all(id in text for id in registered_ids())
+
+
+MODULE = """
+import numpy as np
+from hrm_envs import PuzzleBatch, Task, TaskSpec, Verdict, register_task
+
+class Echo(Task):
+    default_num_puzzles = {"train": 20, "test": 4}
+
+    def __init__(self):
+        self.spec = TaskSpec("Echo", (1, 4), (" ", "a", "b", "c"))
+
+    def sample(self, rng, num):
+        puzzle = rng.integers(1, 4, (num, 4), np.uint8)
+        return PuzzleBatch(puzzle, puzzle)
+
+    def verify(self, batch, answer):
+        right = answer == batch.solution
+        return Verdict(right.all(1), right.mean(1, dtype=np.float32))
+
+register_task("Echo-v0", Echo, max_segments=2, kwargs={"num_puzzles": 4})
+"""
+
+
+def test_a_module_in_the_working_directory_brings_its_own_ids(tmp_path, monkeypatch, capsys, tiny_flags):
+    (tmp_path / "echo_task.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    assert main(["envs", "--module", "echo_task"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "Echo-v0" in line]
+    assert row.replace("│", "").split() == ["Echo-v0", "1", "x", "4", "4", "2", "4", "4"]
+    flags = [flag for flag in tiny_flags if "=" not in flag and flag != "--kwargs"]
+    assert main(["train", "echo_task:Echo-v0", *flags]) == 0
+    assert main(["evaluate", "runs/echo_task-Echo-v0"]) == 0
+    assert main(["solve", "runs/echo_task-Echo-v0", "abca"]) == 2
+    assert "give the solutions too" in capsys.readouterr().err
+
+
+def test_a_module_that_is_not_there(error):
+    assert error("envs", "--module", "nosuch") == "--module nosuch: No module named 'nosuch'"
+    assert error("train", "nosuch:Foo-v0") == "nosuch:Foo-v0: No module named 'nosuch'"
+
+
+def test_bench(capsys):
+    assert main(["bench", "HRM/Sudoku-4x4-v0", "--num-envs", "4", "--seconds", "0.1"]) == 0
+    assert "HRM/Sudoku-4x4-v0" in capsys.readouterr().out
+
+
+def test_keywords():
+    pairs = ["empty_cells=[4,8]", "level=easy", "x=1.5", "flag=true", "text=a=b", "none=null"]
+    expected = {"empty_cells": (4, 8), "level": "easy", "x": 1.5, "flag": True, "text": "a=b", "none": None}
+    assert keywords(pairs) == expected
+    for pair in ("size", "=3", "a b=3"):
+        with pytest.raises(UserError, match="is not of the form name=value"):
+            keywords([pair])
+
+
+# train
+
+
+def test_train_leaves_a_checkpoint_and_a_gif(tiny_flags, tmp_path, capsys):
+    pytest.importorskip("PIL")
+    out = tmp_path / "out"
+    flags = [flag for flag in tiny_flags if flag != "--no-gif"]
+    assert main(["train", "HRM/Maze-5x5-v0", *flags, "--out", str(out)]) == 0
+    errors = capsys.readouterr().err
+    assert f"tensorboard --logdir {out}" in errors
+    assert "unseen puzzles solved" in errors
+    assert {MODEL, CONFIG, STATE, "solved.gif", "tensorboard"} == set(os.listdir(out))
+    assert (out / "solved.gif").read_bytes().startswith(b"GIF8")
+
+
+def test_training_into_a_used_folder_is_refused(error, sudoku_run, tmp_path):
+    assert f"already holds a run: continue it with --resume {sudoku_run}" in error("train", "--out", sudoku_run)
+    shutil.copy(sudoku_run / MODEL, tmp_path / MODEL)
+    assert "already holds a model" in error("train", "--out", tmp_path)
+
+
+def test_training_into_a_place_that_cannot_be_written(error, tiny_flags, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    message = error("train", *tiny_flags, "--out", tmp_path / "file" / "run")
+    assert "cannot write" in message
+    assert "choose another with --out" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["HRM/Nonsense-v0"], "`hrm-agents envs` lists the ids"),
+        (["HRM/Sudoku-4x4-v7"], "v0"),
+        (["not an id"], "Malformed environment ID"),
+        (["--kwargs", "colour=red"], "unknown keyword 'colour'"),
+        (["--kwargs", "colour"], "is not of the form name=value"),
+        (["--kwargs", "size=5"], "size"),
+        (["--kwargs", "num_puzzles=0"], "num_puzzles=0"),
+        (["--kwargs", "num_puzzles=5000"], "distinct puzzles"),
+        (["--kwargs", "puzzles=/nowhere/x.npz"], "there is no such file"),
+        (["--kwargs", "reward=nice"], "nice"),
+        (["--halting.q-loss", "bce", "--kwargs", "segment_cost=0.1"], "needs returns in [0, 1]"),
+        (["--run.device", "abacus"], "device 'abacus' is not available here"),
+        (["--model.num-heads", "3"], "num_heads 3 must divide hidden_size"),
+        (["--optim.ema-decay", "1"], "optim.ema_decay must lie in [0, 1), got 1.0"),
+        (["--resume", "/nowhere"], "/nowhere holds no run to resume"),
+    ],
+)
+def test_training_with_settings_that_cannot_work(error, tmp_path, arguments, message):
+    if arguments[-1] == "num_puzzles=5000":
+        # The smallest mazes run out quickly.
+        arguments = ["HRM/Maze-5x5-v0", *arguments]
+    out = [] if "--resume" in arguments else ["--out", tmp_path / "out"]
+    assert message in error("train", *arguments, *out)
+    assert not (tmp_path / "out" / MODEL).exists()
+
+
+# evaluate
+
+
+def test_evaluate_prints_a_table(sudoku_run, capsys):
+    assert main(["evaluate", str(sudoku_run), "--num-puzzles", "20", "--seeds", "0", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "HRM/Sudoku-4x4-v0 test, 20 puzzles x 2 seed(s)" in text
+    assert "solved if stopped here" in text
+
+
+def test_evaluate_writes_json(sudoku_run, tmp_path, capsys):
+    arguments = ["evaluate", str(sudoku_run), "--num-puzzles", "20", "--seeds", "3", "4"]
+    assert main([*arguments, "--json", str(tmp_path / "new" / "report.json")]) == 0
+    capsys.readouterr()
+    assert main([*arguments, "--json", "-"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "new" / "report.json").read_text())
+    assert printed["seeds"] == [3, 4]
+    for report in printed["reports"]:
+        assert report["num_puzzles"] == 20
+        assert report["max_segments"] == len(report["success_per_segment"]) == 3
+        assert sum(report["halts_per_segment"]) == pytest.approx(1.0)
+
+
+def test_evaluate_keywords_win_over_options(sudoku_run, capsys):
+    arguments = ["--json", "-", "--kwargs", "max_segments=5", "num_puzzles=6", "split=train"]
+    assert main(["evaluate", str(sudoku_run), *arguments]) == 0
+    (report,) = json.loads(capsys.readouterr().out)["reports"]
+    assert (report["max_segments"], report["num_puzzles"], report["split"]) == (5, 6, "train")
+
+
+def test_evaluate_mistakes(error, sudoku_run, tmp_path):
+    assert "4 x 4 with 6 tokens; Sudoku 6x6" in error("evaluate", sudoku_run, "--kwargs", "size=6")
+    assert "has no config.json" in error("evaluate", tmp_path)
+    assert "num_puzzles=0" in error("evaluate", sudoku_run, "--num-puzzles", "0")
+    assert "device 'abacus'" in error("evaluate", sudoku_run, "--device", "abacus")
+    (tmp_path / "file").write_text("in the way")
+    target = tmp_path / "file" / "report.json"
+    assert "cannot write" in error("evaluate", sudoku_run, "--num-puzzles", "5", "--json", target)
+
+
+@pytest.mark.skipif(not (BUNDLED / CONFIG).exists(), reason="no model is bundled")
+def test_the_bundled_model_solves_mazes(capsys):
+    assert main(["evaluate", "--num-puzzles", "50", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["reports"][0]["success_rate"] > 0.8
+
+
+# solve
+
+
+@pytest.fixture(scope="module")
+def knowing_run(tiny_config, tmp_path_factory):
+    """A checkpoint that knows one puzzle by heart, and that puzzle."""
+    from hrm_agents.trainer import Trainer
+
+    config = tiny_config(
+        kwargs={"num_puzzles": 1, "augment": False, "max_segments": 2},
+        model={"hidden_size": 32},
+        optim={"lr": 5e-3, "schedule": "constant", "ema_decay": 0.9, "warmup": 10},
+        run={"updates": 80},
+    )
+    trainer = Trainer(config, tmp_path_factory.mktemp("runs") / "knowing")
+    for _ in range(config.run.updates):
+        trainer.update()
+    trainer.save()
+    obs, info = trainer.env.reset()
+    return trainer.out, trainer.env.task.format(obs["puzzle"][0]), trainer.env.task.format(info["solution"][0])
+
+
+def test_solve_from_argument_file_and_standard_input(knowing_run, tmp_path, capsys, monkeypatch):
+    folder, puzzle, solution = knowing_run
+    (tmp_path / "puzzle").write_text(puzzle + "\n")
+    for source in (puzzle, str(tmp_path / "puzzle"), "-", None):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(puzzle))
+        assert main(["solve", str(folder), *([source] if source else [])]) == 0
+        text, errors = capsys.readouterr()
+        assert "solved after" in errors
+        assert "not solved" not in errors
+        assert text == solution + "\n"
+
+
+def test_solve_shows_its_steps_apart_from_the_answer(knowing_run, capsys):
+    folder, puzzle, solution = knowing_run
+    assert main(["solve", str(folder), puzzle, "--steps"]) == 0
+    text, errors = capsys.readouterr()
+    assert "segment 1: Q(halt)" in errors
+    assert text == solution + "\n"
+
+
+def test_not_solved_is_exit_code_1(sudoku_run, capsys):
+    assert main(["solve", str(sudoku_run), PUZZLE]) == 1
+    text, errors = capsys.readouterr()
+    assert "not solved after" in errors
+    assert text.strip()
+
+
+@pytest.mark.parametrize(
+    ("puzzle", "message"),
+    [
+        ("11..............", "row 1, column 1 and row 1, column 2 both hold 1"),
+        ("123", "line 1: has 3 cells"),
+        ("1234\n34x2\n", "line 2, column 3: 'x' is not a cell"),
+        ("." * 16, "several solutions"),
+        ("." * 81, "81 cells"),
+        ("nowhere.txt", "there is no such file"),
+        (" ", "holds no Sudoku board"),
+        (f"{FULL}\n{FULL}", "1 puzzle(s) expected, 2 found"),
+    ],
+)
+def test_solve_malformed_puzzles(error, sudoku_run, puzzle, message):
+    text = error("solve", sudoku_run, puzzle)
+    assert message in text
+
+
+def test_solve_other_mistakes(error, sudoku_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert "no puzzle" in error("solve", sudoku_run)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    assert "cannot be read as text" in error("solve", sudoku_run, tmp_path / "binary")
+    assert "max_segments=0" in error("solve", sudoku_run, FULL, "--max-segments", "0")
+    (tmp_path / MODEL).write_bytes(b"")
+    shutil.copy(sudoku_run / CONFIG, tmp_path / CONFIG)
+    assert "truncated" in error("solve", tmp_path, FULL)
+
+
+def test_solve_a_maze(maze_run, capsys):
+    assert main(["solve", str(maze_run), "#####\n#S  #\n### #\n#G  #\n#####\n"]) in (0, 1)
+    assert len(capsys.readouterr().out.rstrip("\n").split("\n")) == 5
+
+
+# watch
+
+
+def test_watch_records_a_picture_of_the_puzzle_and_one_a_segment(maze_run, tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    solver = hrm_agents.load(maze_run)
+    with torch.no_grad():
+        solver.model.q_head.bias.copy_(torch.tensor([-5.0, 5.0]))  # thinks until the end
+        solver.model.q_head.weight.zero_()
+    from hrm_agents.checkpoint import save_model
+
+    thinker = tmp_path / "thinker"
+    save_model(thinker, solver.model, {name: solver.config[name] for name in ("env", "training")})
+    path = tmp_path / "new" / "out.gif"
+    arguments = ["--record", str(path), "--episodes", "2", "--kwargs", "max_segments=4", "render_mode=ansi"]
+    assert main(["watch", str(thinker), *arguments]) == 0
+    assert f"wrote {path}" in capsys.readouterr().err
+    with image.open(path) as gif:
+        assert gif.n_frames == 2 * (1 + 4)
+        durations = []
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            durations.append(gif.info["duration"])
+    assert durations == [500, 500, 500, 500, 2000] * 2
+
+
+def test_watch_in_a_window(sudoku_run, capsys, monkeypatch):
+    pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    assert main(["watch", str(sudoku_run), "--episodes", "2", "--fps", "50"]) == 0
+    assert "of 2" in capsys.readouterr().err
+
+
+def test_watch_without_pygame(error, sudoku_run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    message = error("watch", sudoku_run, "--episodes", "1")
+    assert "pygame" in message
+    assert 'pip install "hrm-agents[render]"' in message
+
+
+def test_recording_without_pillow(error, sudoku_run, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    message = error("watch", sudoku_run, "--record", tmp_path / "out.gif", "--episodes", "1")
+    assert 'pip install "hrm-agents[render]"' in message
+    assert os.listdir(tmp_path) == []
+
+
+def test_watch_mistakes(error, sudoku_run, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot write" in error("watch", sudoku_run, "--record", tmp_path / "file" / "out.gif", "--episodes", "1")
+    assert "Sudoku 6x6" in error("watch", sudoku_run, "--kwargs", "size=6", "--record", tmp_path / "out.gif")
+    assert "Seed" in error("watch", sudoku_run, "--seed", "-1", "--record", tmp_path / "out.gif")
+
+
+def test_answers_do_not_depend_on_the_grid_form(sudoku_run):
+    solver = hrm_agents.load(sudoku_run)
+    one, other = solver.solve(PUZZLE), solver.solve(PUZZLE.replace("\n", ""))
+    np.testing.assert_array_equal(one.answer, other.answer)

@@ -1,0 +1,119 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import hrm_agents.evaluation as evaluation_module
+from hrm_agents.checkpoint import load
+from hrm_agents.evaluation import Trace, evaluate, trace
+
+ID = "HRM/Sudoku-4x4-v0"
+
+
+@pytest.fixture
+def model(sudoku_run):
+    model = load(sudoku_run).model
+    torch.manual_seed(0)
+    torch.nn.init.normal_(model.q_head.weight)
+    torch.nn.init.zeros_(model.q_head.bias)
+    return model
+
+
+def test_summary_by_hand():
+    """Five puzzles, three segments; 1 in `wants` is a Q-head that prefers to halt."""
+    wants = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0], [0, 0, 0], [0, 0, 1]], bool)
+    success = np.array([[1, 0, 0], [1, 0, 1], [0, 0, 1], [0, 0, 0], [0, 1, 0]], bool)
+    score = np.array([[1.0, 0.5, 0.5], [1.0, 0.25, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.5]], np.float32)
+    q_halt = np.where(wants, 0.5, 0.25).astype(np.float32)
+    # A tie thinks on.
+    q_continue = np.full((5, 3), 0.25, np.float32)
+    result = Trace(success, score, q_halt, q_continue)
+    assert result.halt_segment().tolist() == [0, 1, 2, 2, 2]
+    report = result.summarise("an/id", "test")
+    assert report.num_puzzles == 5
+    assert report.max_segments == 3
+    assert report.success_rate == 2 / 5
+    assert report.mean_score == pytest.approx((1.0 + 0.25 + 1.0 + 0.0 + 0.5) / 5)
+    assert report.mean_segments == (1 + 2 + 3 + 3 + 3) / 5
+    # The last puzzle halts of its own accord in the segment that would have been forced.
+    assert report.forced_rate == 2 / 5
+    assert report.success_per_segment == (2 / 5, 1 / 5, 2 / 5)
+    assert report.halts_per_segment == (1 / 5, 1 / 5, 3 / 5)
+    assert json.loads(json.dumps(report.to_dict()))["halts_per_segment"] == [0.2, 0.2, 0.6]
+
+
+def test_each_puzzle_of_the_test_split_is_judged_once(model, monkeypatch):
+    made, asked = [], []
+    make_vector = evaluation_module.make_vector
+
+    def spy(env_id, num_envs, kwargs):
+        env = make_vector(env_id, num_envs, kwargs)
+        reset = env.reset
+
+        def spying_reset(*, seed=None, options=None):
+            asked.extend(options["index"].tolist())
+            return reset(seed=seed, options=options)
+
+        env.reset = spying_reset
+        made.append(kwargs)
+        return env
+
+    monkeypatch.setattr(evaluation_module, "make_vector", spy)
+    shares = []
+    result = trace(model, ID, {"max_segments": 2}, num_puzzles=25, batch_size=10, progress=shares.append)
+    assert result.success.shape == result.score.shape == result.q_halt.shape == (25, 2)
+    # The last batch is filled up to the size of the others.
+    assert asked == [*range(25), *[24] * 5]
+    assert {kwargs["split"] for kwargs in made} == {"test"}
+    assert not any(kwargs["expose_solution"] for kwargs in made)
+    assert shares == [10 / 25, 20 / 25, 1.0]
+
+
+def test_batch_size_does_not_matter(model):
+    one, other = (trace(model, ID, {"max_segments": 3}, num_puzzles=20, batch_size=size) for size in (7, 100))
+    for name in ("success", "score"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for name in ("q_halt", "q_continue"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-4)
+    assert len(np.unique(one.q_halt)) == one.q_halt.size, "puzzles must differ for the test to say anything"
+
+
+def test_first_takes_the_first_of_the_same_puzzles(model):
+    whole = trace(model, ID, {"max_segments": 2}, num_puzzles=20)
+    part = trace(model, ID, {"max_segments": 2}, num_puzzles=20, first=6)
+    np.testing.assert_allclose(part.q_halt, whole.q_halt[:6], atol=1e-4)
+    assert len(trace(model, ID, {"max_segments": 2}, num_puzzles=5, first=6).q_halt) == 5
+
+
+def test_the_halting_rule_agrees_with_playing_the_episodes(model, sudoku_run):
+    """The report says what would happen in the environment if the model halted there."""
+    from hrm_agents.api import Solver
+
+    report = evaluate(model, ID, {"max_segments": 3, "num_puzzles": 12})
+    config = load(sudoku_run).config
+    solver = Solver(model, config, sudoku_run)
+    env = solver.make_env(num_puzzles=12)
+    lengths = [len(list(solver.think(env, options={"index": index}))) for index in range(12)]
+    assert report.mean_segments == pytest.approx(np.mean(lengths))
+    assert len(set(lengths)) > 1
+
+
+def test_model_is_left_as_it_was(model):
+    model.train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    evaluate(model, ID, {"max_segments": 2}, num_puzzles=5)
+    assert model.training
+    model.eval()
+    evaluate(model, ID, {"max_segments": 2}, num_puzzles=5)
+    assert not model.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_report_is_frozen(model):
+    report = evaluate(model, ID, {"max_segments": 2, "split": "train"}, num_puzzles=5)
+    assert report.split == "train"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.success_rate = 1.0

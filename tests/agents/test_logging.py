@@ -1,0 +1,130 @@
+import io
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+import hrm_agents.logging as logging_module
+from hrm_agents.errors import UserError
+from hrm_agents.evaluation import Evaluation
+from hrm_agents.logging import RunLog, write_frames
+from hrm_agents.rollout import SegmentBatch
+
+
+def events(folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    accumulator = EventAccumulator(str(folder / "tensorboard"))
+    accumulator.Reload()
+    return accumulator
+
+
+def scalars(folder):
+    read = events(folder)
+    return {tag: [(e.step, pytest.approx(e.value)) for e in read.Scalars(tag)] for tag in read.Tags()["scalars"]}
+
+
+def segment_batch(segment, reward, terminated, success):
+    rows = len(segment)
+    return SegmentBatch(
+        puzzle=torch.zeros(rows, 4, dtype=torch.uint8),
+        task_id=torch.zeros(rows, dtype=torch.int64),
+        solution=torch.zeros(rows, 4, dtype=torch.uint8),
+        segment=torch.tensor(segment),
+        decision=None,
+        halt_reward=torch.zeros(rows),
+        reward=np.array(reward),
+        terminated=np.array(terminated),
+        forced_halt=np.zeros(rows, bool),
+        success=np.array(success),
+        score=np.array(success, np.float32) / 2,
+    )
+
+
+REPORT = Evaluation("an/id", "test", 10, 2, 0.5, 0.75, 1.5, 0.25, (0.25, 0.5), (0.5, 0.5))
+
+
+@pytest.fixture
+def config(tiny_config):
+    return tiny_config(run={"updates": 4, "log_every": 2})
+
+
+def test_tags_and_averages(config, tmp_path):
+    output = io.StringIO()
+    with RunLog(tmp_path, config, Console(file=output, width=200)) as log:
+        log.segment(segment_batch([1, 1], [-0.25, 1.0], [False, True], [False, True]), {"loss": 3.0, "lr": 0.5}, 1)
+        log.segment(segment_batch([2, 1], [-0.25, -0.25], [False, False], [True, False]), {"loss": 1.0, "lr": 0.5}, 2)
+        log.segment(segment_batch([3, 2], [0.0, 1.0], [True, True], [False, True]), {"loss": 1.0, "lr": 0.5}, 3)
+        log.segment(segment_batch([1, 1], [0.0, 0.0], [False, False], [False, False]), {"loss": 2.0, "lr": 0.5}, 4)
+        log.evaluation(REPORT, 4)
+    read = scalars(tmp_path)
+    rates = read.pop("time/sps")
+    assert [step for step, _ in rates] == [2, 4]
+    assert read == {
+        "train/loss": [(2, 2.0), (4, 1.5)],
+        "train/lr": [(2, 0.5), (4, 0.5)],
+        "train/exact_accuracy": [(2, 0.5), (4, 0.25)],
+        "train/score": [(2, 0.25), (4, 0.125)],
+        # Two episodes end in the second half: returns -0.5 + 0 and -0.25 + 1, three and two segments long.
+        "rollout/ep_rew_mean": [(2, 1.0), (4, 0.125)],
+        "rollout/ep_len_mean": [(2, 1.0), (4, 2.5)],
+        "rollout/success_rate": [(2, 1.0), (4, 0.5)],
+        "eval/success_rate": [(4, 0.5)],
+        "eval/mean_score": [(4, 0.75)],
+        "eval/mean_segments": [(4, 1.5)],
+        "eval/forced_rate": [(4, 0.25)],
+        "eval_segments/success_01": [(4, 0.25)],
+        "eval_segments/success_02": [(4, 0.5)],
+    }
+
+
+def test_settings_are_recorded(config, tmp_path):
+    with RunLog(tmp_path, config, Console(file=io.StringIO())):
+        pass
+    text = events(tmp_path).Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert json.loads(text.removeprefix("```json\n").removesuffix("\n```"))["run"]["updates"] == 4
+
+
+def test_plain_lines_without_a_terminal(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(logging_module, "PLAIN_EVERY", 0.0)
+    output = io.StringIO()
+    with RunLog(tmp_path, config, Console(file=output, width=40)) as log:
+        with log.evaluating() as share:
+            share(0.5)
+        for step in (1, 2):
+            log.segment(segment_batch([1, 1], [0.0, 1.0], [True, True], [False, True]), {"loss": 3.0}, step)
+        log.evaluation(REPORT, 2)
+        for step in (3, 4):
+            log.segment(segment_batch([1, 1], [0.0, 1.0], [True, True], [False, True]), {"loss": 3.0}, step)
+    first, evaluation, second = output.getvalue().splitlines()
+    assert first.startswith("[2/4] loss 3.000  solved 50%")
+    assert "ETA" in first
+    assert evaluation == ("[2] 10 unseen puzzles: 50.0% solved in 1.50 segments (forced 25.0%); by segment 25.0 50.0")
+    assert "unseen 50.0%" in second
+    assert "\x1b" not in output.getvalue()
+
+
+def test_a_bar_on_a_terminal(config, tmp_path):
+    output = io.StringIO()
+    with RunLog(tmp_path, config, Console(file=output, force_terminal=True, width=120)) as log:
+        for step in range(1, 5):
+            log.segment(segment_batch([1], [1.0], [True], [True]), {"loss": 3.0}, step)
+    assert "4/4" in output.getvalue()
+    assert "solved 100%" in output.getvalue()
+
+
+def test_pictures(tmp_path):
+    pytest.importorskip("PIL")
+    write_frames(tmp_path, [np.zeros((8, 9, 3), np.uint8)], step=7)
+    (image,) = events(tmp_path).Images("solved/puzzle_1")
+    assert (image.step, image.height, image.width) == (7, 8, 9)
+
+
+def test_a_place_that_cannot_be_written(config, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot write to .*choose another with --out"):
+        RunLog(tmp_path / "file" / "run", config)

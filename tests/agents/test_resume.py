@@ -1,0 +1,176 @@
+import dataclasses
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from hrm_agents.checkpoint import CONFIG, MODEL, STATE, load_state
+from hrm_agents.cli import main
+from hrm_agents.config import EnvConfig
+from hrm_agents.errors import UserError
+from hrm_agents.trainer import Trainer
+
+LENGTH = ["--run.updates", "14", "--run.save-every", "5"]
+
+#: Trains, and kills itself as if by `kill -9` in the middle of update 13: three updates after the last checkpoint.
+KILLED = """
+import os, signal, sys
+from hrm_agents.cli import main
+from hrm_agents.trainer import Trainer
+losses = Trainer.losses
+def fatal(self, batch):
+    if self.updates_done == 12:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return losses(self, batch)
+Trainer.losses = fatal
+main(sys.argv[1:])
+"""
+
+
+def train(flags, out):
+    return main(["train", *flags, *LENGTH, "--out", str(out)])
+
+
+def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(tiny_flags, tmp_path, capsys):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert train(tiny_flags, whole) == 0
+    arguments = ["train", *tiny_flags, *LENGTH, "--out", str(broken)]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, timeout=120)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert load_state(broken)[1]["updates_done"] == 10
+    assert main(["train", "--resume", str(broken), "--no-gif"]) == 0
+    for name in (MODEL, STATE, CONFIG):
+        assert (whole / name).read_bytes() == (broken / name).read_bytes(), name
+    assert load_state(whole)[1]["updates_done"] == 14
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tiny_flags, tmp_path, capsys):
+    out = tmp_path / "a run"
+    command = [
+        sys.executable,
+        "-m",
+        "hrm_agents.cli",
+        "train",
+        *tiny_flags,
+        "--run.updates",
+        "1000000",
+        "--run.save-every",
+        "5",
+    ]
+    process = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("training HRM/Sudoku-4x4-v0")
+    deadline = time.monotonic() + 60
+    while not (out / CONFIG).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    updates = load_state(out)[1]["updates_done"]
+    assert updates >= 5
+    assert errors == f"interrupted: saved after {updates} updates; go on with: hrm-agents train --resume '{out}'\n"
+    assert main(["train", "--resume", str(out), "--no-gif", "--run.updates", str(updates + 3)]) == 0
+    assert load_state(out)[1]["updates_done"] == updates + 3
+
+
+def test_ctrl_c_finishes_the_update_and_a_second_one_does_not(tiny_config, tmp_path, monkeypatch):
+    trainer = Trainer(tiny_config(run={"updates": 50, "save_every": 1}), tmp_path)
+    update = trainer.update
+
+    def interrupted(times):
+        def once():
+            metrics = update()
+            if trainer.updates_done == 3:
+                for _ in range(times):
+                    signal.raise_signal(signal.SIGINT)
+            return metrics
+
+        return once
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(trainer, "update", interrupted(2))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    assert (trainer.updates_done, trainer.updates_saved) == (3, 2)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+    trainer = Trainer.resume(tmp_path)
+    assert trainer.updates_saved == 2
+    update = trainer.update
+    monkeypatch.setattr(trainer, "update", interrupted(1))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    assert (trainer.updates_done, trainer.updates_saved) == (3, 3)
+
+
+def test_everything_an_update_depends_on_is_restored(tiny_config, tmp_path):
+    config = tiny_config(run={"updates": 12}, halting={"exploration_prob": 0.9})
+    trainer = Trainer(config, tmp_path)
+    for _ in range(6):
+        trainer.update()
+    trainer.save()
+    expected = [trainer.update() for _ in range(6)]
+    torch.manual_seed(123)
+    resumed = Trainer.resume(tmp_path)
+    assert resumed.updates_done == 6
+    assert [resumed.update() for _ in range(6)] == expected
+    one, other = trainer.ema.state_dict(), resumed.ema.state_dict()
+    torch.testing.assert_close(other["average"], one["average"], rtol=0, atol=0)
+
+
+def test_more_updates_and_another_rate_are_fine(tiny_config, sudoku_run):
+    config = tiny_config(run={"updates": 6}, optim={"lr": 1e-4})
+    trainer = Trainer.resume(sudoku_run, config)
+    assert trainer.updates_done == 4
+    trainer.update()
+    assert trainer.optimizer.param_groups[0]["lr"] < 1e-4
+
+
+def test_lists_among_the_keywords_do_not_look_like_a_change(tiny_config, tmp_path):
+    config = tiny_config(kwargs={"num_puzzles": 8, "empty_cells": [4, 6], "max_segments": 2})
+    Trainer(config, tmp_path).save()
+    assert Trainer.resume(tmp_path, config).updates_done == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"env": EnvConfig("HRM/Sudoku-4x4-v0", {"num_puzzles": 33, "max_segments": 3})}, "other env settings"),
+        ({"env": EnvConfig("HRM/Maze-5x5-v0", {})}, "other env settings"),
+        ({"model": "wider"}, "other model settings"),
+        ({"run": "larger batch"}, "batch_size 4"),
+    ],
+)
+def test_what_does_not_fit_the_run_is_refused(tiny_config, sudoku_run, change, message):
+    config = tiny_config()
+    if "model" in change:
+        change = {"model": dataclasses.replace(config.model, hidden_size=32)}
+    elif "run" in change:
+        change = {"run": dataclasses.replace(config.run, batch_size=8)}
+    with pytest.raises(UserError, match=message):
+        Trainer.resume(sudoku_run, dataclasses.replace(config, **change))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--model.hidden-size", "32"], ["--kwargs", "num_puzzles=33"], ["HRM/Maze-5x5-v0"], ["--out", "elsewhere"]],
+)
+def test_the_command_line_refuses_them_too(sudoku_run, capsys, flags):
+    assert main(["train", *flags, "--resume", str(sudoku_run)]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("error: ")
+    assert len(errors.splitlines()) == 1
+
+
+def test_nothing_to_resume(tmp_path, sudoku_run):
+    with pytest.raises(UserError, match="holds no run to resume"):
+        Trainer.resume(tmp_path)
+    (tmp_path / STATE).write_bytes((sudoku_run / STATE).read_bytes()[:-100])
+    with pytest.raises(UserError, match="truncated"):
+        Trainer.resume(tmp_path)
+    (tmp_path / STATE).write_bytes((sudoku_run / MODEL).read_bytes())
+    with pytest.raises(UserError, match="not a training state"):
+        Trainer.resume(tmp_path)

@@ -1,0 +1,64 @@
+"""Shared by all tests: one thread, and tiny runs of training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hrm_agents.config import EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
+from hrm_agents.models.hrm import Architecture
+
+TINY_MODEL = {"hidden_size": 16, "num_heads": 2, "H_layers": 1, "L_layers": 1, "expansion": 2.0, "mlp_multiple": 8}
+TINY_RUN = {"updates": 4, "batch_size": 4, "eval_every": 0, "device": "cpu", "threads": 1, "log_every": 2}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def _tiny_config(env="HRM/Sudoku-4x4-v0", kwargs=None, *, model=None, optim=None, halting=None, run=None):
+    kwargs = {"num_puzzles": 32, "max_segments": 3} if kwargs is None else kwargs
+    return TrainConfig(
+        EnvConfig(env, kwargs),
+        Architecture(**{**TINY_MODEL, **(model or {})}),
+        OptimConfig(**{"warmup": 2, **(optim or {})}),
+        HaltingConfig(**(halting or {})),
+        RunConfig(**{**TINY_RUN, **(run or {})}),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    """Makes the settings of a run that lasts a moment."""
+    return _tiny_config
+
+
+@pytest.fixture(scope="session")
+def tiny_flags():
+    """The same as options of ``hrm-agents train``."""
+    flags = ["--optim.warmup", "2", "--no-gif", "--kwargs", "num_puzzles=32", "max_segments=3"]
+    for part, settings in (("model", TINY_MODEL), ("run", TINY_RUN)):
+        for name, value in settings.items():
+            flags += [f"--{part}.{name.replace('_', '-')}", str(value)]
+    return flags
+
+
+def _train(folder: Path, config: TrainConfig) -> Path:
+    from hrm_agents.trainer import Trainer
+
+    Trainer(config, folder).run()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sudoku_run(tmp_path_factory):
+    """Folder of a finished run on 4x4 Sudoku, which solves next to nothing; do not write into it."""
+    return _train(tmp_path_factory.mktemp("runs") / "sudoku", _tiny_config())
+
+
+@pytest.fixture(scope="session")
+def maze_run(tmp_path_factory):
+    """Folder of a finished run on 5x5 mazes; do not write into it."""
+    config = _tiny_config("HRM/Maze-5x5-v0", {"max_segments": 3})
+    return _train(tmp_path_factory.mktemp("runs") / "maze", config)

@@ -1,0 +1,110 @@
+"""Puzzle pools: distinct, reproducible, split by symmetry class, and cached by what they were made from."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+from hrm_envs.construction import Settings, build_dynamics
+from hrm_envs.maze import MazeTask
+from hrm_envs.pool import cached_pool, in_split, make_pool
+from hrm_envs.sudoku import SudokuTask
+from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Verdict
+
+
+class FewTask(Task):
+    """As many puzzles as there are cells."""
+
+    def __init__(self, cells: int = 40, token: int = 2) -> None:
+        self.spec = TaskSpec(f"Few {cells}", (1, cells), ("?", "a", "b", "c"))
+        self.token = token
+
+    def sample(self, rng, num):
+        puzzle = np.ones((num, self.spec.num_cells), np.uint8)
+        puzzle[np.arange(num), rng.integers(0, self.spec.num_cells, num)] = self.token
+        return PuzzleBatch(puzzle, puzzle.copy())
+
+    def verify(self, batch, answer):
+        success = (answer == batch.solution).all(axis=1)
+        return Verdict(success, success.astype(np.float32))
+
+
+@pytest.mark.parametrize("task", [SudokuTask(4), MazeTask(7), FewTask(400)], ids=lambda task: task.spec.name)
+@pytest.mark.parametrize("split", ["train", "test", "all"])
+def test_pools_are_distinct_and_reproducible(task, split):
+    pool = make_pool(task, split, 20)
+    assert len(pool) == len(np.unique(pool.puzzle, axis=0)) == 20
+    assert in_split(task, pool.puzzle, split).all()
+    assert task.verify(pool, pool.solution).success.all()
+    assert pool.digest() == make_pool(task, split, 20).digest()
+    assert pool.digest() != make_pool(task, split, 20, seed=1).digest()
+
+
+def test_splits_are_cut_by_symmetry_class():
+    task = MazeTask(7)
+    test, train = make_pool(task, "test", 60), make_pool(task, "train", 300)
+    turned = test.puzzle.reshape(-1, 7, 7).transpose(0, 2, 1)[:, ::-1].reshape(-1, 49)
+    assert in_split(task, turned, "test").all()
+    assert not set(task.symmetry_key(turned).tolist()) & set(task.symmetry_key(train.puzzle).tolist())
+
+
+def test_about_one_class_in_eight_is_held_out():
+    puzzle = SudokuTask(6).sample(np.random.default_rng(0), 400).puzzle
+    assert 20 < in_split(SudokuTask(6), puzzle, "test").sum() < 80
+
+
+def test_running_out_names_the_number_there_is():
+    with pytest.raises(ValueError, match=r"Few 40 has only 40 distinct puzzles in split 'all' .*num_puzzles=40"):
+        make_pool(FewTask(40), "all", 41)
+    assert len(make_pool(FewTask(40), "all", 40)) == 40
+
+
+def test_identities_count_as_a_difference():
+    class TwoIdentities(FewTask):
+        def sample(self, rng, num):
+            batch = super().sample(rng, num)
+            return PuzzleBatch(batch.puzzle, batch.solution, rng.integers(0, 2, num).astype(np.int32))
+
+    assert len(make_pool(TwoIdentities(10), "all", 20)) == 20
+
+
+def test_the_cache_returns_the_same_pool():
+    task = FewTask(30)
+    first = cached_pool(task, (FewTask, [("cells", [30])]), "all", 5, 0)
+    assert cached_pool(task, (FewTask, [("cells", [30])]), "all", 5, 0) is first
+    assert cached_pool(task, (FewTask, [("cells", [30])]), "all", 5, 1) is not first
+    unhashable = (FewTask, {"cells": 30})
+    assert cached_pool(task, unhashable, "all", 5, 0).digest() == first.digest()
+
+
+def pool_of(factory, **kwargs) -> PuzzleBatch:
+    return build_dynamics(factory, 1, Settings(num_puzzles=5, split="all"), kwargs).pool
+
+
+def test_classes_of_the_same_name_have_pools_of_their_own():
+    """As when somebody edits a class in a notebook and runs the cell again."""
+
+    def define(chosen):
+        class Edited(FewTask):
+            def __init__(self) -> None:
+                super().__init__(30, chosen)
+
+        return Edited
+
+    old, new = define(2), define(3)
+    assert repr(old) == repr(new)
+    assert pool_of(old).puzzle.max() == 2
+    assert pool_of(new).puzzle.max() == 3
+
+
+def test_functions_at_the_same_address_have_pools_of_their_own():
+    for token in (2, 3, 2, 3):
+        assert pool_of(lambda token=token: FewTask(30, token)).puzzle.max() == token
+        gc.collect()
+
+
+def test_keywords_tell_pools_apart():
+    assert pool_of(FewTask, token=2).puzzle.max() == 2
+    assert pool_of(FewTask, token=3).puzzle.max() == 3

@@ -1,0 +1,31 @@
+"""Every example runs, for a few steps."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def load_example(name):
+    return runpy.run_path(str(EXAMPLES / name))
+
+
+def test_examples_are_short_enough_to_copy():
+    for path in EXAMPLES.glob("*.py"):
+        assert len(path.read_text().splitlines()) < 120, path.name
+
+
+def test_own_task_registers_checks_and_trains():
+    assert 0.0 <= load_example("own_task.py")["main"](updates=3) <= 1.0
+
+
+def test_bundled_maze_trains_installs_and_draws(tmp_path, capsys):
+    pytest.importorskip("pygame")
+    image = pytest.importorskip("PIL.Image")
+    arguments = ["--out", str(tmp_path / "run"), "--install", str(tmp_path / "model"), "--gif", str(tmp_path / "maze.gif")]
+    load_example("bundled_maze.py")["main"]([*arguments, "--updates", "2", "--no-compile"])
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["config.json", "model.safetensors"]
+    with image.open(tmp_path / "maze.gif") as gif:
+        assert gif.n_frames >= 4 * 2
