@@ -10,7 +10,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from hrm_agents.api import BUNDLED_MAZE, load
+from hrm_agents import BUNDLED_MAZE, load
 from hrm_agents.checkpoint import CONFIG, MODEL, STATE
 from hrm_agents.presets import preset
 from hrm_agents.recording import record_episode, write_gif
@@ -26,11 +26,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--install", type=Path, default=BUNDLED_MAZE, help="where the model goes")
     parser.add_argument("--gif", type=Path, default=Path(__file__).with_name("maze.gif"), help="where the picture goes")
     parser.add_argument("--updates", type=int, help="fewer, to try the script out")
-    parser.add_argument("--no-compile", action="store_true", help="where there is no C++ compiler; other weights result")
+    parser.add_argument(
+        "--no-compile", action="store_true", help="where there is no C++ compiler; other weights result"
+    )
     options = parser.parse_args(arguments)
 
     config = preset(ENV)
-    run = replace(config.run, seed=0, threads=1, compile=not options.no_compile, updates=options.updates or config.run.updates)
+    run = replace(
+        config.run, seed=0, threads=1, compile=not options.no_compile, updates=options.updates or config.run.updates
+    )
     config = replace(config, run=run)
     trainer = Trainer.resume(options.out) if (options.out / STATE).exists() else Trainer(config, options.out)
     print(trainer.run())

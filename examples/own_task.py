@@ -1,6 +1,6 @@
 """A task of your own: register it, check it, train on it. Runs in about half a minute on a laptop.
 
-    python examples/own_task.py
+python examples/own_task.py
 """
 
 import tempfile

@@ -1,9 +1,22 @@
 """Hierarchical Reasoning Models as reinforcement-learning agents in Gymnasium environments."""
 
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
 
-from hrm_agents.api import Solution, Solver, load
+from hrm_agents.checkpoints import MAZE as BUNDLED_MAZE
+
+if TYPE_CHECKING:
+    from hrm_agents.api import Segment, Solution, Solver, load
 
 __version__ = _version("hrm-agents")
 
-__all__ = ["Solution", "Solver", "__version__", "load"]
+__all__ = ["BUNDLED_MAZE", "Segment", "Solution", "Solver", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    # On first use: `hrm-agents --help` should not wait for torch.
+    if name in ("Segment", "Solution", "Solver", "load"):
+        from hrm_agents import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -36,15 +36,16 @@ class RunLog:
         out: folder of the TensorBoard events.
         config: its settings are recorded and its length gives the ETA.
         console: where progress goes.
+        done: updates that an earlier part of the run has recorded; what it recorded beyond them is dropped.
 
     Raises:
         UserError: ``out`` cannot be written.
     """
 
-    def __init__(self, out: Path, config: TrainConfig, console: Console | None = None) -> None:
+    def __init__(self, out: Path, config: TrainConfig, console: Console | None = None, done: int = 0) -> None:
         self._config = config
         self._console = console or Console(stderr=True)
-        self._writer = _summary_writer(out / "tensorboard")
+        self._writer = _summary_writer(out / "tensorboard", purge_step=done + 1 if done else None)
         self._writer.add_text("config", f"```json\n{json.dumps(to_dict(config), indent=2)}\n```")
         self._sums: dict[str, float] = defaultdict(float)
         self._updates = 0
@@ -123,6 +124,16 @@ class RunLog:
             f"by segment {per_segment}"
         )
 
+    def hyperparameters(self, report: Evaluation) -> None:
+        """Record all settings beside the final results, for TensorBoard's HPARAMS table."""
+        settings = {
+            f"{group}.{name}": value if isinstance(value, (int, float, str, bool)) else json.dumps(value)
+            for group, values in to_dict(self._config).items()
+            for name, value in values.items()
+        }
+        results = {f"final/{name}": getattr(report, name) for name in ("success_rate", "mean_segments")}
+        self._writer.add_hparams(settings, results, run_name=".")
+
     def _write_row(self, step: int) -> None:
         now = time.monotonic()
         sps = self._updates * self._config.run.batch_size / max(1e-9, now - self._row_started)
@@ -162,7 +173,7 @@ def write_frames(out: Path, frames: Sequence[NDArray[np.uint8]], step: int) -> N
     writer.close()
 
 
-def _summary_writer(folder: Path) -> Any:
+def _summary_writer(folder: Path, purge_step: int | None = None) -> Any:
     """TensorBoard's writer, without the warnings of its own imports.
 
     Raises:
@@ -172,6 +183,6 @@ def _summary_writer(folder: Path) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         from torch.utils.tensorboard import SummaryWriter
     try:
-        return SummaryWriter(str(folder))
+        return SummaryWriter(str(folder), purge_step=purge_step)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror or error}; choose another with --out") from error

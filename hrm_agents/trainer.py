@@ -47,9 +47,7 @@ class Trainer:
         warm: whether to start from ``config.run.init_from``, if that is set.
     """
 
-    def __init__(
-        self, config: TrainConfig, out: Path, log: RunLog | None = None, *, warm: bool = True
-    ) -> None:
+    def __init__(self, config: TrainConfig, out: Path, log: RunLog | None = None, *, warm: bool = True) -> None:
         config = with_price(config)
         self.config, self.out = config, out
         run, optim = config.run, config.optim
@@ -175,6 +173,7 @@ class Trainer:
                     self.save()
             self.save()
             report = self.evaluate(None)
+            self.log.hyperparameters(report)
             self.save(report)
         return report
 
@@ -239,6 +238,7 @@ class Trainer:
                 raise UserError(f"{out}: the run to resume has other {part} settings; start a new one instead")
         if config.run.batch_size != saved.run.batch_size:
             raise UserError(f"{out}: the run to resume has batch_size {saved.run.batch_size}")
+        log = log or RunLog(out, config, done=document["updates_done"])
         trainer = cls(config, out, log, warm=False)
         trainer._restore(tensors, document)
         return trainer

@@ -24,7 +24,14 @@ def test_own_task_registers_checks_and_trains():
 def test_bundled_maze_trains_installs_and_draws(tmp_path, capsys):
     pytest.importorskip("pygame")
     image = pytest.importorskip("PIL.Image")
-    arguments = ["--out", str(tmp_path / "run"), "--install", str(tmp_path / "model"), "--gif", str(tmp_path / "maze.gif")]
+    arguments = [
+        "--out",
+        str(tmp_path / "run"),
+        "--install",
+        str(tmp_path / "model"),
+        "--gif",
+        str(tmp_path / "maze.gif"),
+    ]
     load_example("bundled_maze.py")["main"]([*arguments, "--updates", "2", "--no-compile"])
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["config.json", "model.safetensors"]
     with image.open(tmp_path / "maze.gif") as gif:

@@ -9,7 +9,6 @@ import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
@@ -24,9 +23,6 @@ Options = TypeVar("Options")
 EXPLAINED = tyro.conf.arg(help_behavior_hint="")
 #: The option ``--kwargs``.
 KEYWORDS = tyro.conf.arg(metavar="NAME=VALUE ...", help_behavior_hint="")
-
-#: The maze model that ships with the package.
-BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints" / "maze"
 
 
 def parse(options: type[Options], command: str, arguments: Sequence[str], default: Options | None = None) -> Options:

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hrm_agents.checkpoint import write_atomically
-from hrm_agents.commands.common import BUNDLED, EXPLAINED, KEYWORDS, keywords, parse, progress
+from hrm_agents.checkpoints import MAZE
+from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse, progress
 from hrm_agents.errors import UserError
 from hrm_agents.evaluation import Evaluation
 
@@ -28,7 +29,7 @@ class Evaluate:
     would give. With several --seeds, other puzzles of the split are made for each.
     """
 
-    checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = BUNDLED
+    checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = MAZE
     """Folder of a checkpoint; the bundled maze model if not given."""
     split: Literal["train", "test", "all"] = "test"
     """Which puzzles; "test" ones were held out from training, symmetric copies included."""

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import tyro
 
-from hrm_agents.commands.common import BUNDLED, EXPLAINED, KEYWORDS, keywords, parse, progress
+from hrm_agents.checkpoints import MAZE
+from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse, progress
 from hrm_agents.errors import UserError, user_errors
 
 
@@ -18,7 +19,7 @@ from hrm_agents.errors import UserError, user_errors
 class Watch:
     """Watch a model think: a window, or a GIF with --record. Close the window or press Ctrl-C to stop."""
 
-    checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = BUNDLED
+    checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = MAZE
     """Folder of a checkpoint; the bundled maze model if not given."""
     record: Annotated[Path | None, EXPLAINED] = None
     """Write a GIF here instead of opening a window."""

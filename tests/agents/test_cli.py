@@ -11,10 +11,11 @@ import pytest
 import torch
 
 import hrm_agents
+from hrm_agents import BUNDLED_MAZE
 from hrm_agents.checkpoint import CONFIG, MODEL, STATE
 from hrm_agents.cli import COMMANDS, main
 from hrm_agents.commands.bench import Bench
-from hrm_agents.commands.common import BUNDLED, keywords
+from hrm_agents.commands.common import keywords
 from hrm_agents.commands.envs import Envs
 from hrm_agents.commands.evaluate import Evaluate
 from hrm_agents.commands.solve import Solve
@@ -91,7 +92,7 @@ def test_help_mentions_every_option(options, capsys, monkeypatch):
     for name in names:
         assert name in text, name
     assert "None" not in " ".join(text.split()).replace("(default: None)", "")
-    assert str(BUNDLED) not in text
+    assert str(BUNDLED_MAZE) not in text
 
 
 def test_help_of_train_shows_the_defaults_of_the_environment(capsys, monkeypatch):
@@ -297,7 +298,7 @@ def test_evaluate_mistakes(error, sudoku_run, tmp_path):
     assert "cannot write" in error("evaluate", sudoku_run, "--num-puzzles", "5", "--json", target)
 
 
-@pytest.mark.skipif(not (BUNDLED / CONFIG).exists(), reason="no model is bundled")
+@pytest.mark.skipif(not (BUNDLED_MAZE / CONFIG).exists(), reason="no model is bundled")
 def test_the_bundled_model_solves_mazes(capsys):
     assert main(["evaluate", "--num-puzzles", "50", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["reports"][0]["success_rate"] > 0.8

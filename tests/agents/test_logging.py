@@ -1,6 +1,7 @@
 import io
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from rich.console import Console
 
 import hrm_agents.logging as logging_module
+from hrm_agents.config import TrainConfig
 from hrm_agents.errors import UserError
 from hrm_agents.evaluation import Evaluation
 from hrm_agents.logging import RunLog, write_frames
@@ -128,3 +130,22 @@ def test_a_place_that_cannot_be_written(config, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"cannot write to .*choose another with --out"):
         RunLog(tmp_path / "file" / "run", config)
+
+
+def test_hyperparameters_stand_beside_the_results(tmp_path):
+    with RunLog(tmp_path, TrainConfig(), Console(file=io.StringIO())) as log:
+        log.hyperparameters(REPORT)
+    read = events(tmp_path)
+    assert read.Scalars("final/success_rate")[0].value == 0.5
+    settings = read.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    assert b"optim.lr" in settings
+    assert b"env.id" in settings
+
+
+def test_a_resumed_run_drops_what_lies_beyond_its_checkpoint(tmp_path):
+    with RunLog(tmp_path, TrainConfig(), Console(file=io.StringIO())) as log:
+        for step in (1, 2, 3):
+            log.evaluation(replace(REPORT, success_rate=step / 10), step)
+    with RunLog(tmp_path, TrainConfig(), Console(file=io.StringIO()), done=1) as log:
+        log.evaluation(replace(REPORT, success_rate=0.9), 2)
+    assert scalars(tmp_path)["eval/success_rate"] == [(1, 0.1), (2, 0.9)]

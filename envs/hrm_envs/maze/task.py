@@ -165,9 +165,7 @@ class MazeTask(Task):
         super().check(batch)
         given = (batch.solution == PATH).sum(axis=1)
         for row in np.flatnonzero(given != best):
-            raise ValueError(
-                f"puzzle {row}: its solution has {given[row]} path cells, a shortest path has {best[row]}"
-            )
+            raise ValueError(f"puzzle {row}: its solution has {given[row]} path cells, a shortest path has {best[row]}")
 
     def mark(self, batch: PuzzleBatch, answer: Tokens) -> NDArray[np.uint8]:
         """Judge each cell for display, uint8 ``[B, S]``.
