@@ -12,7 +12,7 @@ from dataclasses import replace
 from hrm_agents.config import EnvConfig, RunConfig, TrainConfig
 from hrm_agents.models.hrm import Architecture
 
-_SUDOKU = Architecture(position="learned", gradient="cycle")
+_SUDOKU = Architecture(position="rope2d+learned", gradient="cycle")
 _MAZE = Architecture(position="rope2d", gradient="cycle")
 
 #: The first prefix that an id begins with decides; the rest of the id does not matter.

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +20,14 @@ from hrm_agents.environments import make_vector, registered_keywords
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.evaluation import Evaluation, evaluate
 from hrm_agents.halting import Exploration, continue_target
+from hrm_agents.interrupts import stop_requests
 from hrm_agents.logging import RunLog
 from hrm_agents.losses import q_loss, softmax_cross_entropy, stablemax_cross_entropy
 from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.optim import EMA, AdamATan2, SignSGD, lr_at
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.rollout import Rollout, SegmentBatch
+from hrm_agents.training_state import capture, restore
 
 ANSWER_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
 
@@ -195,25 +194,7 @@ class Trainer:
         Raises:
             UserError: the folder cannot be written; the previous checkpoint is whole.
         """
-        tensors, rollout_rng = self.rollout.get_state()
-        named = self.model.dense_parameters()
-        for name, tensor in self.model.state_dict().items():
-            tensors[f"model/{name}"] = tensor
-        for name, average in self.ema.state_dict()["average"].items():
-            tensors[f"ema/{name}"] = average
-        for name, parameter in named.items():
-            for key, value in self.optimizer.state[parameter].items():
-                tensors[f"optimizer/{key}/{name}"] = value
-        tensors["torch_rng"] = torch.get_rng_state()
-        document = {
-            "updates_done": self.updates_done,
-            "optimizer_step": self.optimizer.param_groups[0]["step"],
-            "ema_updates": self.ema.updates,
-            "rollout_rng": rollout_rng,
-            "config": to_dict(self.config),
-            "data_hash": self.env.data_hash,
-        }
-        save_state(self.out, tensors, document)
+        save_state(self.out, *capture(self))
         with self.ema.swap():
             save_model(self.out, self.model, self._description(report))
         self.updates_saved = self.updates_done
@@ -240,28 +221,8 @@ class Trainer:
             raise UserError(f"{out}: the run to resume has batch_size {saved.run.batch_size}")
         log = log or RunLog(out, config, done=document["updates_done"])
         trainer = cls(config, out, log, warm=False)
-        trainer._restore(tensors, document)
+        restore(trainer, tensors, document)
         return trainer
-
-    def _restore(self, tensors: dict[str, Tensor], document: dict[str, Any]) -> None:
-        if document["data_hash"] != self.env.data_hash:
-            raise UserError(f"{self.out}: the puzzles of {self.config.env.id} are not those the run began with")
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-        try:
-            self.model.load_state_dict(part("model/"))
-            self.ema.load_state_dict({"updates": document["ema_updates"], "average": part("ema/")})
-            for key in ("m", "v"):
-                for name, value in part(f"optimizer/{key}/").items():
-                    self.optimizer.state[self.model.dense_parameters()[name]][key] = value.to(self.device)
-            self.rollout.set_state(tensors, document["rollout_rng"])
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise UserError(f"{self.out}: the training state does not fit this model: {error}") from error
-        self.optimizer.param_groups[0]["step"] = document["optimizer_step"]
-        self.updates_done = self.updates_saved = document["updates_done"]
-        torch.set_rng_state(tensors["torch_rng"])
 
     def _description(self, report: Evaluation | None) -> dict[str, Any]:
         return {
@@ -321,27 +282,3 @@ def saved_config(folder: Path) -> TrainConfig:
         raise UserError(f"{folder}: the training state does not hold its settings")
     config: TrainConfig = from_dict(TrainConfig, document["config"], str(folder))
     return config
-
-
-@contextmanager
-def stop_requests() -> Iterator[list[int]]:
-    """A list that becomes non-empty at Ctrl-C or SIGTERM, so that the update under way is finished first.
-
-    A second Ctrl-C interrupts at once.
-    """
-    requests: list[int] = []
-
-    def request(number: int, frame: Any) -> None:
-        requests.append(number)
-        signal.signal(number, signal.default_int_handler)
-
-    try:
-        before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread, where Python delivers no signals
-        yield requests
-        return
-    try:
-        yield requests
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

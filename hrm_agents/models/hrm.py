@@ -54,8 +54,8 @@ class Architecture:
     """Size of the gated MLP: its width is 2/3 of expansion * d, rounded up to mlp_multiple."""
     mlp_multiple: int = 32
     """The MLP width is a multiple of this; 256 in the original, where it widens small nets much."""
-    position: Literal["rope", "rope2d", "learned"] = "learned"
-    """Positions: rotary over the flat grid, rotary over rows and columns, or a learned vector per cell."""
+    position: Literal["rope", "rope2d", "learned", "rope2d+learned"] = "learned"
+    """Positions: rotary over the flat grid, rotary over rows and columns, a learned vector per cell, or these two."""
     rope_theta: float = 10000.0
     """Base of the rotary frequencies."""
     puzzle_emb_ndim: int | None = None
@@ -107,7 +107,7 @@ class HRMConfig(Architecture):
             raise ValueError("prefix_slots must not be negative and puzzle_emb_ndim must be positive")
         if self.hidden_size % self.num_heads:
             raise ValueError(f"num_heads {self.num_heads} must divide hidden_size {self.hidden_size}")
-        pairs = {"learned": 1, "rope": 2, "rope2d": 4}[self.position]
+        pairs = {"learned": 1, "rope": 2, "rope2d": 4, "rope2d+learned": 4}[self.position]
         if self.head_dim % pairs:
             raise ValueError(f"{self.position} needs a head size divisible by {pairs}, got {self.head_dim}")
 
@@ -180,7 +180,7 @@ class HRM(nn.Module):
             prefix_slots=prefix,
             task_ids=config.num_task_ids,
             task_ndim=config.task_emb_ndim,
-            learned_positions=config.position == "learned",
+            learned_positions="learned" in config.position,
         )
         self.H = ReasoningModule(config.H_layers, d, config.num_heads, config.mlp_width, config.rms_eps)
         self.L = ReasoningModule(config.L_layers, d, config.num_heads, config.mlp_width, config.rms_eps)

@@ -11,7 +11,7 @@ from hrm_agents.models.layers import rms_norm, rotate, truncated_normal_
 torch.set_num_threads(1)  # at this size threads cost more than they give
 
 SMALL = HRMConfig(vocab_size=5, grid_shape=(3, 4), hidden_size=16, num_heads=2, mlp_multiple=8)
-POSITIONS = ("learned", "rope", "rope2d")
+POSITIONS = ("learned", "rope", "rope2d", "rope2d+learned")
 
 
 def build(**changes):

@@ -1,0 +1,62 @@
+"""All that the future of a run depends on, as tensors and JSON: what makes resuming bit-exact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from hrm_agents.config import to_dict
+from hrm_agents.errors import UserError
+
+if TYPE_CHECKING:
+    from hrm_agents.trainer import Trainer
+
+
+def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state of a run after its last update: tensors by name, and the rest as plain types."""
+    tensors, rollout_rng = trainer.rollout.get_state()
+    for name, tensor in trainer.model.state_dict().items():
+        tensors[f"model/{name}"] = tensor
+    for name, average in trainer.ema.state_dict()["average"].items():
+        tensors[f"ema/{name}"] = average
+    for name, parameter in trainer.model.dense_parameters().items():
+        for key, value in trainer.optimizer.state[parameter].items():
+            tensors[f"optimizer/{key}/{name}"] = value
+    tensors["torch_rng"] = torch.get_rng_state()
+    return tensors, {
+        "updates_done": trainer.updates_done,
+        "optimizer_step": trainer.optimizer.param_groups[0]["step"],
+        "ema_updates": trainer.ema.updates,
+        "rollout_rng": rollout_rng,
+        "config": to_dict(trainer.config),
+        "data_hash": trainer.env.data_hash,
+    }
+
+
+def restore(trainer: Trainer, tensors: dict[str, Tensor], document: dict[str, Any]) -> None:
+    """Put a freshly made trainer with the same settings into a captured state.
+
+    Raises:
+        UserError: the state is of other puzzles or of another model.
+    """
+    if document["data_hash"] != trainer.env.data_hash:
+        raise UserError(f"{trainer.out}: the puzzles of {trainer.config.env.id} are not those the run began with")
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+    parameters = trainer.model.dense_parameters()
+    try:
+        trainer.model.load_state_dict(part("model/"))
+        trainer.ema.load_state_dict({"updates": document["ema_updates"], "average": part("ema/")})
+        for key in ("m", "v"):
+            for name, value in part(f"optimizer/{key}/").items():
+                trainer.optimizer.state[parameters[name]][key] = value.to(trainer.device)
+        trainer.rollout.set_state(tensors, document["rollout_rng"])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise UserError(f"{trainer.out}: the training state does not fit this model: {error}") from error
+    trainer.optimizer.param_groups[0]["step"] = document["optimizer_step"]
+    trainer.updates_done = trainer.updates_saved = document["updates_done"]
+    torch.set_rng_state(tensors["torch_rng"])
