@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,20 @@ import torch
 from safetensors.torch import save
 
 import hrm_agents
-from hrm_agents.checkpoint import CONFIG, MODEL, STATE, load, load_state, save_model, save_state, write_atomically
+from hrm_agents.checkpoint import (
+    CONFIG,
+    MODEL,
+    STATE,
+    load,
+    load_state,
+    save_model,
+    save_state,
+    warm_start,
+    write_atomically,
+)
 from hrm_agents.errors import UserError
+from hrm_agents.models.hrm import HRM, HRMConfig
+from hrm_agents.trainer import Trainer
 
 
 @pytest.fixture
@@ -247,3 +260,42 @@ def test_state_keeps_types_and_numbers(tmp_path):
     for name, tensor in tensors.items():
         assert read[name].dtype == tensor.dtype
         assert torch.equal(read[name], tensor)
+
+
+def maze_model(size, position):
+    return HRM(HRMConfig(6, (size, size), hidden_size=16, num_heads=2, H_layers=1, L_layers=1, position=position))
+
+
+def save_maze_model(folder, model):
+    save_model(folder, model, {"env": {"id": "HRM/Maze-7x7-v0", "kwargs": {}}})
+    return folder
+
+
+def test_warm_start_carries_weights_to_another_grid_size(tmp_path):
+    small, large = maze_model(5, "rope2d"), maze_model(9, "rope2d")
+    warm_start(large, save_maze_model(tmp_path, small))
+    mine, theirs = large.state_dict(), small.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_warm_start_refuses_weights_that_do_not_fit(tmp_path):
+    folder = save_maze_model(tmp_path, maze_model(5, "learned"))
+    with pytest.raises(UserError, match=r"'embedding.position' has shape \(26, 16\) there and \(82, 16\) here"):
+        warm_start(maze_model(9, "learned"), folder)
+    with pytest.raises(UserError, match=r"'embedding.position' has shape .* there and none here"):
+        warm_start(maze_model(5, "rope2d"), folder)
+
+
+def test_a_run_starts_from_a_checkpoint_and_resumes_without_it(tmp_path, tiny_config):
+    first = Trainer(tiny_config(), tmp_path / "first")
+    first.run()
+    config = tiny_config()
+    config = replace(config, run=replace(config.run, seed=1, init_from=str(tmp_path / "first")))
+    second = Trainer(config, tmp_path / "second")
+    start = {name: tensor.clone() for name, tensor in second.model.state_dict().items()}
+    saved = load(tmp_path / "first").model.state_dict()
+    assert all(torch.equal(start[name], saved[name]) for name in saved)
+    second.run()
+    shutil.rmtree(tmp_path / "first")
+    assert Trainer.resume(tmp_path / "second").updates_done == config.run.updates
