@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from hrm_agents import checkpoint
@@ -18,6 +19,7 @@ from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig, from_dict
 from hrm_agents.environments import make_single
 from hrm_agents.errors import UserError
 from hrm_agents.evaluation import Evaluation, evaluate
+from hrm_agents.losses import log_stablemax
 from hrm_agents.models.hrm import HRM
 from hrm_agents.policy import HRMPolicy
 
@@ -69,6 +71,9 @@ class Solver:
         # Of the training settings only these: the others may come and go between versions.
         where = f"{folder / checkpoint.CONFIG}: training.halting"
         halting: HaltingConfig = from_dict(HaltingConfig, config["training"].get("halting", {}), where)
+        answer_loss = config["training"].get("run", {}).get("answer_loss", "stablemax")
+        #: How logits become the probabilities that training fitted.
+        self._log_probabilities = log_stablemax if answer_loss == "stablemax" else partial(F.log_softmax, dim=-1)
         #: Whether Q-values are logits of a probability, or plain values.
         self.values_are_logits = TrainConfig(env=env, halting=halting).q_loss() == "bce"
 
@@ -82,9 +87,13 @@ class Solver:
         check_sizes(self.model, env.unwrapped, self.folder)
         return env
 
+    def _solving_env(self, **kwargs: Any) -> gym.Env[Any, Any]:
+        """An environment for puzzles from outside: without those of the checkpoint, whose file may have moved."""
+        return self.make_env(**{"puzzles": None, "split": "all", **kwargs})
+
     @cached_property
-    def _solving_env(self) -> gym.Env[Any, Any]:
-        return self.make_env(num_puzzles=1)
+    def _task(self) -> Any:
+        return self._solving_env().unwrapped.task  # type: ignore[attr-defined]
 
     def solve(self, puzzle: Any, max_segments: int | None = None) -> Solution:
         """Solve one puzzle.
@@ -95,8 +104,9 @@ class Solver:
 
         Raises:
             ValueError: the puzzle is malformed or has no (unique) solution.
+            hrm_agents.errors.UserError: the environment of the checkpoint cannot be made.
         """
-        env = self._solving_env if max_segments is None else self.make_env(num_puzzles=1, max_segments=max_segments)
+        env = self._solving_env(**({} if max_segments is None else {"max_segments": max_segments}))
         segments = tuple(self.think(env, options={"puzzle": puzzle}))
         last = segments[-1]
         return Solution(last.answer, self.format(last.answer), last.success, segments)
@@ -127,7 +137,7 @@ class Solver:
         while not terminated:
             decision = policy.act({name: array[None] for name, array in obs.items()}, carry, reset)
             carry, reset = decision.carry, np.zeros(1, np.bool_)
-            confidence = decision.output.logits[0].softmax(-1).amax(-1).cpu().numpy()
+            confidence = self._log_probabilities(decision.output.logits[0]).amax(-1).exp().cpu().numpy()
             q_halt, q_continue = (self._value(q) for q in (decision.output.q_halt, decision.output.q_continue))
             halt = bool(decision.halt[0])
             env.unwrapped.post_thoughts(  # type: ignore[attr-defined]
@@ -150,7 +160,7 @@ class Solver:
 
     def format(self, answer: NDArray[np.uint8]) -> str:
         """An answer uint8 ``[S]`` in the task's notation."""
-        task = self._solving_env.unwrapped.task  # type: ignore[attr-defined]
+        task = self._task
         try:
             text: str = task.format(answer)
         except ValueError:
@@ -159,16 +169,24 @@ class Solver:
             text = "\n".join("".join(task.spec.symbols[token] for token in row) for row in rows)
         return text
 
-    def evaluate(self, **kwargs: Any) -> Evaluation:
-        """Success on the test split; takes what :func:`hrm_agents.evaluation.trace` does, and environment keywords."""
-        names = ("num_puzzles", "first", "batch_size", "progress")
-        options = {name: kwargs.pop(name) for name in names if name in kwargs}
-        self.make_env(**{**kwargs, "num_puzzles": 1}).close()
+    def evaluate(self, env_kwargs: Mapping[str, Any] | None = None, **options: Any) -> Evaluation:
+        """Success on the test split.
+
+        Args:
+            env_kwargs: keywords of the environment, changed or added.
+            options: ``num_puzzles``, ``first``, ``batch_size``, ``progress``: see
+                :func:`hrm_agents.evaluation.trace`.
+
+        Raises:
+            UserError: a keyword is wrong, or the grid or alphabet is not the model's.
+        """
+        changed = dict(env_kwargs or {})
+        self.make_env(**changed).close()
         saved = dict(self.env_kwargs)
-        if kwargs.get("split", "test") != "train":
+        if changed.get("split", "test") != "train":
             # How many puzzles it was trained on says nothing of how many others there are.
             saved.pop("num_puzzles", None)
-        return evaluate(self.model, self.env_id, {**saved, **kwargs}, **options)
+        return evaluate(self.model, self.env_id, {**saved, **changed}, **options)
 
     def _value(self, q: torch.Tensor) -> float:
         return float(q[0].sigmoid() if self.values_are_logits else q[0])
@@ -186,7 +204,7 @@ def check_sizes(model: HRM, env: Any, folder: Path) -> None:
     if mine != theirs:
         raise UserError(
             f"{folder} was trained on grids of {mine[0][0]} x {mine[0][1]} with {mine[1]} tokens; {spec.name} has "
-            f"{theirs[0][0]} x {theirs[0][1]} with {theirs[1]}: choose a checkpoint of that task"
+            f"{theirs[0][0]} x {theirs[0][1]} with {theirs[1]} (task identities: {mine[2]} and {theirs[2]}): choose a checkpoint of that task"
         )
 
 

@@ -12,6 +12,7 @@ the previous one whole.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -147,6 +148,8 @@ def resolve_device(device: str | torch.device) -> str:
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if str(device).split(":")[0] not in ("cpu", "cuda", "mps"):
+        raise UserError(f"device {str(device)!r}: choose cpu, cuda, mps or auto")
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -187,6 +190,7 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError(f"{folder} holds no run to resume: {STATE} is missing")
     tensors, metadata = read_tensors(folder / STATE)
     try:
-        return tensors, json.loads(metadata["document"])
-    except (KeyError, ValueError) as error:
+        document = json.loads(metadata["document"])
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / STATE} is not a training state of hrm-agents") from error
+    return tensors, document

@@ -31,6 +31,9 @@ class EnvConfig:
                 f"env.kwargs cannot be saved: {error}; register an id that has it built in, with "
                 "hrm_envs.register_task(..., kwargs=...)"
             ) from error
+        split = self.kwargs.get("split", "train")
+        if split != "train":
+            raise UserError(f"env.kwargs: split={split!r} would train on puzzles that the evaluation calls unseen")
         # Lists become tuples, the form that defaults have, so that saved and new settings compare as equal.
         object.__setattr__(self, "kwargs", {name: _as_tuples(value) for name, value in self.kwargs.items()})
 
@@ -98,7 +101,7 @@ class RunConfig:
     eval_every: int = 1000
     """Updates between two evaluations; 0 evaluates at the end only."""
     eval_puzzles: int = 500
-    """Unseen puzzles in each of those; the final one takes 1,000."""
+    """Unseen puzzles in each of those; the final one takes all of the test split."""
     save_every: int = 1000
     """Updates between two checkpoints."""
     device: str = "auto"
@@ -134,6 +137,8 @@ class TrainConfig:
         for name in ("weight_decay", "embedding_lr", "embedding_weight_decay", "min_lr_ratio"):
             if not 0.0 <= getattr(self.optim, name) < math.inf:
                 raise UserError(f"optim.{name} must not be negative, got {getattr(self.optim, name)}")
+        if self.optim.warmup < 0:
+            raise UserError(f"optim.warmup must not be negative, got {self.optim.warmup}")
         if self.optim.max_grad_norm is not None and not self.optim.max_grad_norm > 0.0:
             raise UserError(f"optim.max_grad_norm must be positive, got {self.optim.max_grad_norm}")
         if not 0.0 <= self.halting.exploration_prob <= 1.0:

@@ -8,7 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from hrm_agents.errors import user_errors
+from hrm_agents.errors import UserError, user_errors
 
 
 def make_vector(env_id: str, num_envs: int, kwargs: Mapping[str, Any]) -> Any:
@@ -17,7 +17,7 @@ def make_vector(env_id: str, num_envs: int, kwargs: Mapping[str, Any]) -> Any:
     Raises:
         UserError: the id is unknown or a keyword is wrong.
     """
-    _register()
+    _check(env_id)
     with user_errors(env_id):
         return gym.make_vec(env_id, num_envs=num_envs, **kwargs)
 
@@ -28,7 +28,7 @@ def make_single(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
     Raises:
         UserError: the id is unknown or a keyword is wrong.
     """
-    _register()
+    _check(env_id)
     with user_errors(env_id):
         return gym.make(env_id, **kwargs)
 
@@ -45,6 +45,11 @@ def registered_keywords(env_id: str) -> dict[str, Any]:
         if module:
             importlib.import_module(module)
         return dict(gym.spec(name).kwargs)
+
+
+def _check(env_id: str) -> None:
+    if "task" not in registered_keywords(env_id):
+        raise UserError(f"{env_id} is not a reasoning environment; `hrm-agents envs` lists those there are")
 
 
 def _register() -> None:

@@ -23,10 +23,13 @@ def user_errors(about: str) -> Iterator[None]:
         yield
     except gym.error.DependencyNotInstalled as error:
         raise UserError(str(error)) from error
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise UserError(f"{about}: {error.msg.split('. ')[0]}") from error
     except gym.error.UnregisteredEnv as error:
         raise UserError(f"{about}: {str(error).rstrip('.')}; `hrm-agents envs` lists the ids") from error
-    except (gym.error.Error, ValueError, TypeError) as error:
+    except gym.error.Error as error:
+        hint = "; `hrm-agents envs` lists the ids" if "No registered env" in str(error) else ""
+        raise UserError(f"{about}: {str(error).rstrip('.')}{hint}") from error
+    except (ValueError, TypeError) as error:
         # gym.make appends the creator's whole argument list to a TypeError: more noise than news.
         raise UserError(f"{about}: {str(error).split(' was raised from the environment creator')[0]}") from error

@@ -115,11 +115,8 @@ def trace(
     }
     if num_puzzles is not None:
         kwargs["num_puzzles"] = num_puzzles
-    total = make_vector(env_id, 1, kwargs).num_puzzles
-    if first is not None:
-        total = min(total, first)
-    batch_size = min(batch_size, total)
     env = make_vector(env_id, batch_size, kwargs)
+    total = env.num_puzzles if first is None else min(env.num_puzzles, first)
     parts: list[tuple[NDArray[Any], ...]] = []
     for start in range(0, total, batch_size):
         index = np.arange(start, min(total, start + batch_size))

@@ -35,5 +35,6 @@ _ANY = TrainConfig(model=_SUDOKU, run=RunConfig(updates=10_000))
 
 def preset(env_id: str) -> TrainConfig:
     """The settings for an environment; general ones for an id that has no preset."""
-    found = next((config for prefix, config in PRESETS if env_id.startswith(prefix)), _ANY)
+    name = env_id.rpartition(":")[2]
+    found = next((config for prefix, config in PRESETS if name.startswith(prefix)), _ANY)
     return replace(found, env=EnvConfig(env_id))

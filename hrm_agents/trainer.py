@@ -27,7 +27,7 @@ from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.optim import EMA, AdamATan2, SignSGD, lr_at
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.rollout import Rollout, SegmentBatch
-from hrm_agents.training_state import capture, restore
+from hrm_agents.training_state import KEYS, capture, restore
 
 ANSWER_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
 
@@ -278,7 +278,8 @@ def saved_config(folder: Path) -> TrainConfig:
         UserError: there is no run to resume, or it is damaged.
     """
     _, document = load_state(folder)
-    if "config" not in document:
-        raise UserError(f"{folder}: the training state does not hold its settings")
+    missing = [key for key in KEYS if key not in document]
+    if missing:
+        raise UserError(f"{folder}: the training state is not whole, it lacks {missing[0]!r}")
     config: TrainConfig = from_dict(TrainConfig, document["config"], str(folder))
     return config

@@ -35,6 +35,10 @@ def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     }
 
 
+#: What the JSON of a captured state holds.
+KEYS = ("updates_done", "optimizer_step", "ema_updates", "rollout_rng", "config", "data_hash")
+
+
 def restore(trainer: Trainer, tensors: dict[str, Tensor], document: dict[str, Any]) -> None:
     """Put a freshly made trainer with the same settings into a captured state.
 
@@ -51,12 +55,14 @@ def restore(trainer: Trainer, tensors: dict[str, Tensor], document: dict[str, An
     try:
         trainer.model.load_state_dict(part("model/"))
         trainer.ema.load_state_dict({"updates": document["ema_updates"], "average": part("ema/")})
-        for key in ("m", "v"):
-            for name, value in part(f"optimizer/{key}/").items():
-                trainer.optimizer.state[parameters[name]][key] = value.to(trainer.device)
+        if document["optimizer_step"]:
+            for key in ("m", "v"):
+                values = part(f"optimizer/{key}/")
+                for name, parameter in parameters.items():
+                    trainer.optimizer.state[parameter][key] = values[name].to(trainer.device)
         trainer.rollout.set_state(tensors, document["rollout_rng"])
+        torch.set_rng_state(tensors["torch_rng"])
     except (KeyError, ValueError, RuntimeError) as error:
         raise UserError(f"{trainer.out}: the training state does not fit this model: {error}") from error
     trainer.optimizer.param_groups[0]["step"] = document["optimizer_step"]
     trainer.updates_done = trainer.updates_saved = document["updates_done"]
-    torch.set_rng_state(tensors["torch_rng"])

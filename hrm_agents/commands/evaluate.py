@@ -35,8 +35,8 @@ class Evaluate:
     """Which puzzles; "test" ones were held out from training, symmetric copies included."""
     num_puzzles: Annotated[int | None, EXPLAINED] = None
     """How many; all of the split if not given."""
-    seeds: tuple[int, ...] = (0,)
-    """Seeds of the generated puzzles (pool_seed); training uses 0 unless told otherwise."""
+    seeds: Annotated[tuple[int, ...], EXPLAINED] = ()
+    """Seeds of the generated puzzles (pool_seed); the one of training if not given."""
     kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
     """Keywords of the environment as name=value, such as max_segments=32."""
     batch_size: int = 250
@@ -50,40 +50,43 @@ class Evaluate:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Evaluate, "evaluate", arguments)
-    if not options.seeds:
-        raise UserError("--seeds needs at least one number")
+    if any(seed < 0 for seed in options.seeds):
+        raise UserError(f"--seeds must not be negative, got {min(options.seeds)}")
     if options.batch_size < 1:
         raise UserError(f"--batch-size must be at least 1, got {options.batch_size}")
     from hrm_agents.api import load
 
     solver = load(options.checkpoint, options.device)
     reports: list[Evaluation] = []
-    for seed in options.seeds:
+    kwargs = {"split": options.split, **keywords(options.kwargs)}
+    if len(options.seeds) > 1 and {**solver.env_kwargs, **kwargs}.get("puzzles") is not None:
+        raise UserError("--seeds makes other puzzles for each seed, but this environment plays given ones")
+    seeds = options.seeds or (kwargs.get("pool_seed", solver.env_kwargs.get("pool_seed", 0)),)
+    if options.json is not None and options.json != Path("-"):
+        # That the report cannot be written should not be found out after the evaluation.
+        write_atomically(options.json, b"")
+    for seed in seeds:
         with progress(f"evaluating (seed {seed})") as share:
             reports.append(
                 solver.evaluate(
-                    **{
-                        "split": options.split,
-                        "num_puzzles": options.num_puzzles,
-                        "pool_seed": seed,
-                        **keywords(options.kwargs),
-                        "batch_size": options.batch_size,
-                        "progress": share,
-                    }
+                    {**kwargs, "pool_seed": seed},
+                    num_puzzles=options.num_puzzles,
+                    batch_size=options.batch_size,
+                    progress=share,
                 )
             )
     document = {
         "checkpoint": str(options.checkpoint),
-        "seeds": list(options.seeds),
+        "seeds": list(seeds),
         "reports": [report.to_dict() for report in reports],
     }
     if options.json == Path("-"):
         json.dump(document, sys.stdout, indent=2)
         print()
         return 0
+    _print(reports)
     if options.json is not None:
         write_atomically(options.json, (json.dumps(document, indent=2) + "\n").encode())
-    _print(reports)
     return 0
 
 

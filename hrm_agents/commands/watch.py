@@ -38,8 +38,8 @@ class Watch:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Watch, "watch", arguments)
-    if not 0 < options.fps <= 100:
-        raise UserError(f"--fps must lie above 0 and up to 100, got {options.fps}")
+    if not 0.1 <= options.fps <= 100:
+        raise UserError(f"--fps must lie between 0.1 and 100, got {options.fps}")
     if options.episodes is not None and options.episodes < 1:
         raise UserError(f"--episodes must be at least 1, got {options.episodes}")
     from hrm_agents.api import load

@@ -73,15 +73,15 @@ def test_another_size_is_refused(solver):
     with pytest.raises(UserError, match=r"trained on grids of 4 x 4 with 6 tokens; Sudoku 6x6 has 6 x 6 with 8"):
         solver.make_env(size=6)
     with pytest.raises(UserError, match="4 x 4"):
-        solver.evaluate(size=6)
+        solver.evaluate({"size": 6})
 
 
 def test_evaluate_takes_all_unseen_puzzles_however_few_it_was_trained_on(solver, monkeypatch):
-    report = solver.evaluate(max_segments=1)
+    report = solver.evaluate({"max_segments": 1})
     assert (report.split, report.num_puzzles, report.max_segments) == ("test", 1000, 1)
     # Of the training puzzles there are as many as in training.
-    assert solver.evaluate(max_segments=1, split="train").num_puzzles == 32
-    assert solver.evaluate(max_segments=1, num_puzzles=7, batch_size=2).num_puzzles == 7
+    assert solver.evaluate({"max_segments": 1, "split": "train"}).num_puzzles == 32
+    assert solver.evaluate({"max_segments": 1}, num_puzzles=7, batch_size=2).num_puzzles == 7
 
 
 def test_plain_values_stay_plain(tiny_config, tmp_path):

@@ -101,10 +101,10 @@ def test_help_of_train_shows_the_defaults_of_the_environment(capsys, monkeypatch
     def rope_default(*arguments):
         assert main(["train", *arguments, "--help"]) == 0
         text = " ".join(capsys.readouterr().out.split())
-        return text.split("a learned vector per cell. (default: ")[1].split(")")[0]
+        return text.split("a learned vector per cell, or these two. (default: ")[1].split(")")[0]
 
     assert rope_default("HRM/Maze-7x7-v0") == rope_default("--no-gif", "HRM/Maze-7x7-v0") == "rope2d"
-    assert rope_default() == "learned"
+    assert rope_default() == "rope2d+learned"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_help_of_train_shows_the_defaults_of_the_environment(capsys, monkeypatch
         (["bench", "--seconds", "0"], "--seconds must be positive"),
         (["watch", "--fps", "0"], "--fps"),
         (["watch", "--episodes", "0"], "--episodes must be at least 1"),
-        (["evaluate", "--seeds"], "--seeds needs at least one"),
+        (["evaluate", "--seeds", "-1"], "--seeds must not be negative, got -1"),
         (["evaluate", "--batch-size", "0"], "--batch-size must be at least 1"),
     ],
 )
@@ -242,7 +242,7 @@ def test_training_into_a_place_that_cannot_be_written(error, tiny_flags, tmp_pat
         (["--kwargs", "puzzles=/nowhere/x.npz"], "there is no such file"),
         (["--kwargs", "reward=nice"], "nice"),
         (["--halting.q-loss", "bce", "--kwargs", "segment_cost=0.1"], "needs returns in [0, 1]"),
-        (["--run.device", "abacus"], "device 'abacus' is not available here"),
+        (["--run.device", "abacus"], "device 'abacus': choose cpu, cuda, mps or auto"),
         (["--model.num-heads", "3"], "num_heads 3 must divide hidden_size"),
         (["--optim.ema-decay", "1"], "optim.ema_decay must lie in [0, 1), got 1.0"),
         (["--resume", "/nowhere"], "/nowhere holds no run to resume"),
