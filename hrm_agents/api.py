@@ -204,7 +204,8 @@ def check_sizes(model: HRM, env: Any, folder: Path) -> None:
     if mine != theirs:
         raise UserError(
             f"{folder} was trained on grids of {mine[0][0]} x {mine[0][1]} with {mine[1]} tokens; {spec.name} has "
-            f"{theirs[0][0]} x {theirs[0][1]} with {theirs[1]} (task identities: {mine[2]} and {theirs[2]}): choose a checkpoint of that task"
+            f"{theirs[0][0]} x {theirs[0][1]} with {theirs[1]} (task identities: {mine[2]} and {theirs[2]}): "
+            "choose a checkpoint of that task"
         )
 
 

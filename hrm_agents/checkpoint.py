@@ -12,7 +12,6 @@ the previous one whole.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Mapping

@@ -49,7 +49,7 @@ def import_pygame() -> Any:
     """The pygame module, loaded on first use.
 
     Raises:
-        DependencyNotInstalled: pygame is absent.
+        DependencyNotInstalled: pygame-ce is absent.
     """
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     try:
@@ -59,6 +59,11 @@ def import_pygame() -> Any:
         raise DependencyNotInstalled(
             'rendering needs pygame, which is not installed: run `pip install "hrm-agents[render]"`'
         ) from error
+    if not hasattr(pygame.draw, "aacircle"):
+        raise DependencyNotInstalled(
+            "rendering needs pygame-ce, and the older pygame stands in its place: run `pip uninstall pygame`, "
+            'then `pip install --force-reinstall "hrm-agents[render]"`'
+        )
     return pygame
 
 

@@ -10,6 +10,8 @@ import inspect
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from hrm_envs.checks import whole_number
 from hrm_envs.dynamics import SegmentDynamics
 from hrm_envs.pool import SPLITS, Split, cached_pool, in_split, make_pool
 from hrm_envs.rewards import Reward, resolve_reward
@@ -52,6 +55,15 @@ class Settings:
     expose_solution: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("max_segments", "num_puzzles", "pool_seed"):
+            value = getattr(self, name)
+            if not (value is None and name == "num_puzzles"):
+                whole_number(name, value)
+        if isinstance(self.segment_cost, bool) or not isinstance(self.segment_cost, Real):
+            raise ValueError(f"segment_cost={self.segment_cost!r} is not a number")
+        for name in ("augment", "expose_solution"):
+            if not isinstance(getattr(self, name), (bool, np.bool_, type(None))):
+                raise ValueError(f"{name}={getattr(self, name)!r} is not true or false")
         if self.split not in SPLITS:
             raise ValueError(f"split={self.split!r}: choose one of {', '.join(map(repr, SPLITS))}")
         if self.max_segments < 1:
@@ -184,8 +196,13 @@ def as_tokens(array: NDArray[Any], spec: TaskSpec, name: str) -> Tokens:
 def build_dynamics(
     task: TaskLike, num_rows: int, settings: Settings, task_kwargs: Mapping[str, Any]
 ) -> SegmentDynamics:
-    """The dynamics of an environment with ``num_rows`` rows."""
+    """The dynamics of an environment with ``num_rows`` rows.
+
+    Puzzles from outside are read and checked here; generated ones are made when they are first needed, so that
+    an environment which only plays a given puzzle makes none.
+    """
     made = resolve_task(task, task_kwargs)
+    pool: PuzzleBatch | Callable[[], PuzzleBatch]
     if settings.puzzles is not None:
         pool = read_puzzles(settings.puzzles, made)
         kept = in_split(made, pool.puzzle, settings.split)
@@ -201,10 +218,10 @@ def build_dynamics(
         defaults = made.default_num_puzzles
         num = settings.num_puzzles or (defaults["train"] if settings.split == "all" else defaults[settings.split])
         if isinstance(task, Task):
-            pool = make_pool(made, settings.split, num, settings.pool_seed)
+            pool = partial(make_pool, made, settings.split, num, settings.pool_seed)
         else:
             identity = (task, sorted(task_kwargs.items()))
-            pool = cached_pool(made, identity, settings.split, num, settings.pool_seed)
+            pool = partial(cached_pool, made, identity, settings.split, num, settings.pool_seed)
     return SegmentDynamics(
         made,
         pool,
@@ -271,3 +288,40 @@ def as_action(action: Mapping[str, Any], spec: TaskSpec, num_rows: int) -> tuple
     if halt.dtype != np.bool_ and not ((halt == 0) | (halt == 1)).all():
         raise ValueError(f"action: 'halt' must be 0 or 1, found {halt[(halt != 0) & (halt != 1)][0]}")
     return answer, halt.astype(np.bool_)
+
+
+def split_settings(kwargs: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
+    """The keywords that every environment takes, and the rest, which is for the task."""
+    ours = {name: value for name, value in kwargs.items() if name in Settings.__dataclass_fields__}
+    return Settings(**ours), {name: value for name, value in kwargs.items() if name not in ours}
+
+
+def reset_choice(options: Mapping[str, Any] | None, num_rows: int, dynamics: SegmentDynamics) -> dict[str, Any]:
+    """What ``reset(options=...)`` asks to be played, as keywords of ``SegmentDynamics.reset``.
+
+    Raises:
+        ValueError: an unknown option, a bad puzzle, or an index out of range.
+    """
+    options = options or {}
+    unknown = sorted(set(options) - {"puzzle", "solution", "index"})
+    if unknown:
+        raise ValueError(f"unknown reset option {unknown[0]!r}: use 'puzzle' (with or without 'solution') or 'index'")
+    if "index" in options and "puzzle" in options:
+        raise ValueError("reset options: give 'puzzle' or 'index', not both")
+    if "solution" in options and "puzzle" not in options:
+        raise ValueError("reset options: 'solution' needs the 'puzzle' that it solves")
+    if "puzzle" in options:
+        source = options["puzzle"]
+        batch = read_puzzles((source, options["solution"]) if "solution" in options else source, dynamics.task)
+        if len(batch) != num_rows:
+            raise ValueError(f"reset options: {num_rows} puzzle(s) expected, {len(batch)} found")
+        return {"puzzles": batch}
+    if "index" in options:
+        index = np.atleast_1d(np.asarray(options["index"]))
+        if index.shape != (num_rows,) or index.dtype.kind not in "ui":
+            raise ValueError(f"reset options: 'index' must be {num_rows} integer(s), found {options['index']!r}")
+        num_puzzles = len(dynamics.pool)
+        if index.min() < 0 or index.max() >= num_puzzles:
+            raise ValueError(f"reset options: 'index' must be in [0, {num_puzzles}), found {options['index']!r}")
+        return {"index": index}
+    return {}

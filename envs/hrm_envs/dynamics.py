@@ -10,6 +10,7 @@ One step is one segment of thought. The agent proposes a whole answer and says w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +52,7 @@ class SegmentDynamics:
 
     Args:
         task: judges the answers and draws the symmetries.
-        pool: the puzzles to play.
+        pool: the puzzles to play, or a function that makes them when they are first needed.
         num_rows: ``B``.
         max_segments: ``M >= 1``, the segment at which every answer is graded.
         reward: what halting pays.
@@ -62,7 +63,7 @@ class SegmentDynamics:
     def __init__(
         self,
         task: Task,
-        pool: PuzzleBatch,
+        pool: PuzzleBatch | Callable[[], PuzzleBatch],
         num_rows: int,
         *,
         max_segments: int,
@@ -71,7 +72,7 @@ class SegmentDynamics:
         augment: bool = False,
     ) -> None:
         cells = task.spec.num_cells
-        self.task, self.pool = task, pool
+        self.task, self._pool = task, pool
         self.max_segments, self.segment_cost = max_segments, segment_cost
         self._reward, self._augment = reward, augment
         self.batch = PuzzleBatch(np.zeros((num_rows, cells), np.uint8), np.zeros((num_rows, cells), np.uint8))
@@ -79,6 +80,13 @@ class SegmentDynamics:
         self.segment = np.zeros(num_rows, np.int32)
         self._keys: Words = np.zeros(num_rows, np.uint64)
         self._episodes = np.zeros(num_rows, np.int64)
+
+    @property
+    def pool(self) -> PuzzleBatch:
+        """The puzzles to play; made now if nobody has asked for them before."""
+        if not isinstance(self._pool, PuzzleBatch):
+            self._pool = self._pool()
+        return self._pool
 
     def __len__(self) -> int:
         return len(self.segment)

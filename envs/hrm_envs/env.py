@@ -11,13 +11,13 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from hrm_envs.construction import (
-    Settings,
     TaskLike,
     action_space,
     as_action,
     build_dynamics,
     observation_space,
-    read_puzzles,
+    reset_choice,
+    split_settings,
 )
 from hrm_envs.episode_view import EpisodeView
 from hrm_envs.rendering import Thoughts, Window, ansi, paint
@@ -119,7 +119,7 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         Raises:
             ValueError: the given puzzle is malformed, has no (unique) solution, or the index is out of range.
         """
-        choice = reset_choice(options, self.task, 1, self.num_puzzles)  # a bad one must change nothing
+        choice = reset_choice(options, 1, self._dynamics)  # a bad one must change nothing
         unseeded = self._np_random is None
         super().reset(seed=seed)
         if seed is not None or unseeded:
@@ -163,7 +163,7 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
             confidence: float32 ``[S]`` in [0, 1], how sure it is of each cell.
             decision: a word or two, such as ``"halt"``.
         """
-        self._view.thoughts = Thoughts(q_halt, q_continue, confidence, decision)
+        self._view.posted = Thoughts(q_halt, q_continue, confidence, decision)
 
     def render(self) -> Any:
         """The current frame: uint8 ``[H, W, 3]`` for ``"rgb_array"``, a string for ``"ansi"``."""
@@ -200,39 +200,3 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         if self._expose_solution:
             info["solution"] = self._dynamics.batch.solution[0].copy()
         return info
-
-
-def split_settings(kwargs: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
-    """The keywords that every environment takes, and the rest, which is for the task."""
-    ours = {name: value for name, value in kwargs.items() if name in Settings.__dataclass_fields__}
-    return Settings(**ours), {name: value for name, value in kwargs.items() if name not in ours}
-
-
-def reset_choice(options: Mapping[str, Any] | None, task: Any, num_rows: int, num_puzzles: int) -> dict[str, Any]:
-    """What ``reset(options=...)`` asks to be played, as keywords of ``SegmentDynamics.reset``.
-
-    Raises:
-        ValueError: an unknown option, a bad puzzle, or an index out of range.
-    """
-    options = options or {}
-    unknown = sorted(set(options) - {"puzzle", "solution", "index"})
-    if unknown:
-        raise ValueError(f"unknown reset option {unknown[0]!r}: use 'puzzle' (with or without 'solution') or 'index'")
-    if "index" in options and "puzzle" in options:
-        raise ValueError("reset options: give 'puzzle' or 'index', not both")
-    if "solution" in options and "puzzle" not in options:
-        raise ValueError("reset options: 'solution' needs the 'puzzle' that it solves")
-    if "puzzle" in options:
-        source = options["puzzle"]
-        batch = read_puzzles((source, options["solution"]) if "solution" in options else source, task)
-        if len(batch) != num_rows:
-            raise ValueError(f"reset options: {num_rows} puzzle(s) expected, {len(batch)} found")
-        return {"puzzles": batch}
-    if "index" in options:
-        index = np.atleast_1d(np.asarray(options["index"]))
-        if index.shape != (num_rows,) or index.dtype.kind not in "ui":
-            raise ValueError(f"reset options: 'index' must be {num_rows} integer(s), found {options['index']!r}")
-        if index.min() < 0 or index.max() >= num_puzzles:
-            raise ValueError(f"reset options: 'index' must be in [0, {num_puzzles}), found {options['index']!r}")
-        return {"index": index}
-    return {}

@@ -14,8 +14,8 @@ class EpisodeView:
 
     def __init__(self, task: Task, max_segments: int) -> None:
         self._task, self._max_segments = task, max_segments
-        #: What the agent says of the step it is about to take.
-        self.thoughts: Thoughts | None = None
+        #: What the agent says of the step it is about to take; that step takes it away.
+        self.posted: Thoughts | None = None
         cells = np.zeros((1, task.spec.num_cells), np.uint8)
         self.begin(PuzzleBatch(cells, cells), 0)
 
@@ -31,7 +31,8 @@ class EpisodeView:
         self._success = self._halted = self._forced = False
         self._score = 0.0
         self._history: list[tuple[float | None, float | None]] = []
-        self.thoughts = None
+        self._thoughts: Thoughts | None = None
+        self.posted = None
 
     def advance(self, answer: Tokens, outcome: Outcome, row: int) -> None:
         """Take in one step: the answer (uint8 ``[S]``) and row ``row`` of its outcome."""
@@ -41,7 +42,8 @@ class EpisodeView:
         self._score = float(outcome.verdict.score[row])
         self._halted = bool(outcome.terminated[row])
         self._forced = bool(outcome.forced_halt[row])
-        thoughts = self.thoughts
+        self._thoughts, self.posted = self.posted, None
+        thoughts = self._thoughts
         self._history.append((thoughts.q_halt, thoughts.q_continue) if thoughts else (None, None))
 
     def frame(self) -> Frame:
@@ -58,5 +60,5 @@ class EpisodeView:
             halted=self._halted,
             forced=self._forced,
             history=tuple(self._history),
-            thoughts=self.thoughts,
+            thoughts=self._thoughts,
         )

@@ -13,9 +13,16 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from hrm_envs.construction import TaskLike, action_space, as_action, build_dynamics, observation_space
+from hrm_envs.construction import (
+    TaskLike,
+    action_space,
+    as_action,
+    build_dynamics,
+    observation_space,
+    reset_choice,
+    split_settings,
+)
 from hrm_envs.dynamics import Outcome
-from hrm_envs.env import reset_choice, split_settings
 from hrm_envs.episode_view import EpisodeView
 from hrm_envs.rendering import ansi, paint
 from hrm_envs.streams import Words, stream_key
@@ -112,7 +119,7 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         """
         rows, choice = self._what_to_reset(options)  # a bad option must change nothing
         seeds = self._row_seeds(seed)
-        super().reset(seed=seed if isinstance(seed, int) else None)
+        super().reset(seed=int(seed) if isinstance(seed, int | np.integer) else None)
         self._seed_rows(rows, seeds)
         self._dynamics.reset(rows, **choice)
         self._begin(rows)
@@ -188,13 +195,13 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
             raise ValueError(f"reset options: 'reset_mask' must be bool [{self.num_envs}] with a true entry")
         rows = np.flatnonzero(mask)
-        return rows, reset_choice(choice, self.task, len(rows), self.num_puzzles)
+        return rows, reset_choice(choice, len(rows), self._dynamics)
 
     def _row_seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
         if seed is None:
             return [None] * self.num_envs
-        if isinstance(seed, int):
-            return [seed + i for i in range(self.num_envs)]
+        if isinstance(seed, int | np.integer):
+            return [int(seed) + i for i in range(self.num_envs)]
         seeds = [None if one is None else int(one) for one in seed]
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds for {self.num_envs} rows")

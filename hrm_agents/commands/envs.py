@@ -28,8 +28,7 @@ def run(arguments: Sequence[str]) -> int:
 
     from hrm_agents.errors import UserError
     from hrm_envs import registered_ids
-    from hrm_envs.construction import resolve_task
-    from hrm_envs.env import split_settings
+    from hrm_envs.construction import resolve_task, split_settings
 
     for module in options.module:
         try:

@@ -41,7 +41,11 @@ def pool(env) -> PuzzleBatch:
         ({"num_puzzles": 0}, ValueError, "num_puzzles=0"),
         ({"segment_cost": float("nan")}, ValueError, "segment_cost=nan"),
         ({"size": 5}, ValueError, "5"),
-        ({"num_puzzles": 400, "empty_cells": (0, 0)}, ValueError, "ask for fewer with num_puzzles="),
+        ({"max_segments": 2.5}, ValueError, "max_segments=2.5 must be a whole number"),
+        ({"num_puzzles": "abc"}, ValueError, "num_puzzles='abc' must be a whole number"),
+        ({"num_puzzles": True}, ValueError, "num_puzzles=True must be a whole number"),
+        ({"segment_cost": "x"}, ValueError, "segment_cost='x' is not a number"),
+        ({"augment": "yes"}, ValueError, "augment='yes' is not true or false"),
     ],
 )
 def test_bad_keywords(env_class, kwargs, error, message):
@@ -231,3 +235,48 @@ def test_official_files_are_read(id, file):
     assert env.unwrapped.num_puzzles == 1000
     assert env.step({"answer": info["solution"], "halt": 1})[1] == 1.0
     assert obs in env.observation_space
+
+
+@pytest.mark.parametrize("env_class", [ReasoningEnv, ReasoningVectorEnv])
+def test_more_puzzles_than_exist(env_class):
+    env = env_class("hrm_envs.sudoku:SudokuTask", size=4, num_puzzles=400, empty_cells=(0, 0))
+    with pytest.raises(ValueError, match="ask for fewer with num_puzzles="):
+        env.reset(seed=0)
+
+
+def test_playing_a_given_puzzle_makes_no_others(monkeypatch):
+    env = ReasoningEnv("hrm_envs.sudoku:SudokuTask", size=4, num_puzzles=31)
+    monkeypatch.setattr(env.task, "sample", lambda rng, num: pytest.fail("made puzzles"))
+    obs, _ = env.reset(options={"puzzle": "1.3. .... .... .2.4".replace(" ", "\n")}, seed=0)
+    assert obs["puzzle"][0] == 2
+
+
+def test_mazes_in_one_text(tmp_path):
+    maze = "#####\n#S.G#\n#.#.#\n#...#\n#####"
+    (tmp_path / "mazes.txt").write_text(f"{maze}\n\n{maze}\n")
+    task = MazeTask(5)
+    assert task.parse((tmp_path / "mazes.txt").read_text()).shape == (2, 25)
+    with pytest.raises(ValueError, match="line 8, column 2"):
+        task.parse(f"{maze}\n\n#####\n#XoG#\n#.#.#\n#...#\n#####")
+    with pytest.raises(ValueError, match="the maze in line 7 is 4 x 5"):
+        task.parse(f"{maze}\n\n#####\n#S.G#\n#...#\n#####")
+    for kwargs in ({"size": 7.0}, {"min_path": 2.5}, {"wall_share": 0.4}):
+        with pytest.raises(ValueError, match=next(iter(kwargs))):
+            MazeTask(**kwargs)
+
+
+def test_seeds_may_be_numpy_integers():
+    env = ReasoningVectorEnv("hrm_envs.sudoku:SudokuTask", 2, size=4, num_puzzles=20)
+    assert np.array_equal(env.reset(seed=np.int64(3))[0]["puzzle"], env.reset(seed=3)[0]["puzzle"])
+
+
+def test_thoughts_belong_to_one_step():
+    env = ReasoningEnv("hrm_envs.sudoku:SudokuTask", size=4, num_puzzles=20, render_mode="ansi")
+    env.reset(seed=0)
+    env.post_thoughts(q_halt=0.9)
+    action = {"answer": np.ones(16, np.uint8), "halt": 0}
+    env.step(action)
+    assert "Q halt 0.90" in env.render()
+    env.step(action)
+    assert "Q halt" not in env.render()
+    assert env._view.frame().history == ((0.9, None), (None, None))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from hrm_envs.checks import whole_number
 from hrm_envs.maze.formats import parse_maze
 from hrm_envs.maze.generator import perfect_grids, random_grids, sample_mazes
 from hrm_envs.maze.search import UNREACHED, distances, shortest_path
@@ -52,14 +53,18 @@ class MazeTask(Task):
     ) -> None:
         if kind not in get_args(Kind):
             raise ValueError(f"kind must be one of {get_args(Kind)}, not {kind!r}")
+        size = whole_number("size", size)
         if not 5 <= size <= MAX_SIZE:
             raise ValueError(f"size must be between 5 and {MAX_SIZE}, not {size}")
         if kind == "perfect" and size % 2 == 0:
             raise ValueError(f"perfect mazes have an odd size (rooms between walls), not {size}")
+        if not isinstance(wall_share, tuple | list):
+            raise ValueError(f"wall_share={wall_share!r} must be two numbers (low, high)")
         if len(wall_share) != 2 or not 0 <= wall_share[0] <= wall_share[1] < 1:
             raise ValueError(f"wall_share must be (low, high) with 0 <= low <= high < 1, not {wall_share}")
         if min_path is None:
             min_path = size // 2 if kind == "perfect" else size
+        min_path = whole_number("min_path", min_path)
         # At best the path visits every free cell: the rooms and one wall fewer, or the whole grid.
         longest = 2 * (size // 2) ** 2 - 2 if kind == "perfect" else size**2 - 1
         if not 1 <= min_path <= longest:
@@ -183,17 +188,28 @@ class MazeTask(Task):
         return np.where((answer != batch.puzzle) & (answer != PAD), marks, MARK_NONE).astype(np.uint8)
 
     def parse(self, text: str) -> Tokens:
-        """Read one maze from text, uint8 ``[1, S]``; see :func:`hrm_envs.maze.formats.parse_maze`.
+        """Read mazes from text, uint8 ``[N, S]``: blocks of lines, with empty lines between the mazes.
 
         Raises:
-            ValueError: the text is malformed or of another size.
+            ValueError: a maze is malformed (see :func:`hrm_envs.maze.formats.parse_maze`) or of another size.
         """
-        grid = parse_maze(text)
-        if grid.shape != self.spec.grid_shape:
-            raise ValueError(
-                f"the maze is {grid.shape[0]} x {grid.shape[1]}; {self.spec.name} expects {self.size} x {self.size}"
-            )
-        return grid.reshape(1, -1)
+        lines = text.splitlines()
+        empty = [number for number, line in enumerate(lines) if not line]
+        grids = []
+        for start, end in zip([0, *(number + 1 for number in empty)], [*empty, len(lines)], strict=True):
+            if start == end:
+                continue
+            # Empty lines in front, so that errors name the line in the whole text.
+            grid = parse_maze("\n" * start + "\n".join(lines[start:end]))
+            if grid.shape != self.spec.grid_shape:
+                raise ValueError(
+                    f"the maze in line {start + 1} is {grid.shape[0]} x {grid.shape[1]}; "
+                    f"{self.spec.name} expects {self.size} x {self.size}"
+                )
+            grids.append(grid.reshape(-1))
+        if not grids:
+            raise ValueError("the maze text is empty")
+        return np.stack(grids)
 
     def draw(self, board: Board) -> None:
         """Paint walls, ends and the path; see :func:`hrm_envs.maze.drawing.draw_maze`."""

@@ -54,7 +54,8 @@ class SudokuTask(Task):
         size: digits: 4 (2x2 boxes), 6 (boxes of 2 rows and 3 columns) or 9 (3x3).
         level: a named difficulty of 9x9, see below. None draws by ``empty_cells`` alone.
         empty_cells: inclusive range of blanks; each puzzle draws its own number, uniformly. Overrides the
-        level's. difficulty: inclusive range of guess counts. Overrides the level's. None takes any puzzle.
+            level's.
+        difficulty: inclusive range of guess counts. Overrides the level's. None takes any puzzle.
 
     The levels, with the mean guess count of a sample and the time to make 1000 puzzles on one CPU core:
 
