@@ -19,7 +19,9 @@ def make_vector(env_id: str, num_envs: int, kwargs: Mapping[str, Any]) -> Any:
     """
     _check(env_id)
     with user_errors(env_id):
-        return gym.make_vec(env_id, num_envs=num_envs, **kwargs)
+        env: Any = gym.make_vec(env_id, num_envs=num_envs, **kwargs)
+        _ = env.num_puzzles  # makes the puzzles, so that asking for too many fails here
+    return env
 
 
 def make_single(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:

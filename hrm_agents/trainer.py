@@ -159,7 +159,7 @@ class Trainer:
         """
         run = self.config.run
         # That there are unseen puzzles should not be found wanting after hours of training.
-        _ = make_vector(self.config.env.id, 1, self._held_out()).num_puzzles
+        make_vector(self.config.env.id, 1, self._held_out()).close()
         with stop_requests() as stop, self.log:
             while self.updates_done < run.updates:
                 self.update()

@@ -58,16 +58,19 @@ class Settings:
         for name in ("max_segments", "num_puzzles", "pool_seed"):
             value = getattr(self, name)
             if not (value is None and name == "num_puzzles"):
-                whole_number(name, value)
+                object.__setattr__(self, name, whole_number(name, value))
         if isinstance(self.segment_cost, bool) or not isinstance(self.segment_cost, Real):
             raise ValueError(f"segment_cost={self.segment_cost!r} is not a number")
         for name in ("augment", "expose_solution"):
-            if not isinstance(getattr(self, name), (bool, np.bool_, type(None))):
-                raise ValueError(f"{name}={getattr(self, name)!r} is not true or false")
+            value = getattr(self, name)
+            if not isinstance(value, bool | np.bool_) and (value is not None or name != "augment"):
+                raise ValueError(f"{name}={value!r} is not true or false")
         if self.split not in SPLITS:
             raise ValueError(f"split={self.split!r}: choose one of {', '.join(map(repr, SPLITS))}")
         if self.max_segments < 1:
             raise ValueError(f"max_segments={self.max_segments}: an episode needs at least one segment")
+        if self.pool_seed < 0:
+            raise ValueError(f"pool_seed={self.pool_seed}: a seed must not be negative")
         if self.num_puzzles is not None and self.num_puzzles < 1:
             raise ValueError(f"num_puzzles={self.num_puzzles}: an environment needs at least one puzzle")
         if not np.isfinite(self.segment_cost):
@@ -316,11 +319,11 @@ def reset_choice(options: Mapping[str, Any] | None, num_rows: int, dynamics: Seg
         if len(batch) != num_rows:
             raise ValueError(f"reset options: {num_rows} puzzle(s) expected, {len(batch)} found")
         return {"puzzles": batch}
+    num_puzzles = len(dynamics.pool)  # made here at the latest: if that fails, nothing has changed yet
     if "index" in options:
         index = np.atleast_1d(np.asarray(options["index"]))
         if index.shape != (num_rows,) or index.dtype.kind not in "ui":
             raise ValueError(f"reset options: 'index' must be {num_rows} integer(s), found {options['index']!r}")
-        num_puzzles = len(dynamics.pool)
         if index.min() < 0 or index.max() >= num_puzzles:
             raise ValueError(f"reset options: 'index' must be in [0, {num_puzzles}), found {options['index']!r}")
         return {"index": index}

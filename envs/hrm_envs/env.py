@@ -155,7 +155,7 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         confidence: NDArray[np.float32] | None = None,
         decision: str | None = None,
     ) -> None:
-        """Say what the agent thinks of the step it is about to take; the next frame shows it.
+        """Say what the agent thinks of the step it is about to take; the frame after that step, and no other, shows it.
 
         Args:
             q_halt: value of halting now.

@@ -30,6 +30,8 @@ from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD, PuzzleBatch, T
 _FEW = 12
 #: Puzzles wanted of each split; every task should have as many.
 _SPLIT_SIZE = 4
+#: No more of ``default_num_puzzles`` are made of each split, for the check to stay quick.
+_MOST_OF_SPLIT = 200
 
 
 class TaskError(AssertionError):
@@ -38,6 +40,8 @@ class TaskError(AssertionError):
 
 def check_task(task: Task, *, num: int = 64, seed: int = 0, padded: bool = False) -> None:
     """Check a task against every rule in :data:`RULES`.
+
+    Whether ``default_num_puzzles`` exist is tried with at most 200 puzzles of each split, to stay quick.
 
     Args:
         task: the task, ready made.
@@ -290,6 +294,18 @@ def _splits_share_nothing(specimen: _Specimen) -> None:
         )
 
 
+def _splits_hold_the_default(specimen: _Specimen) -> None:
+    task = specimen.task
+    for split in SPLITS[:2]:
+        wanted = task.default_num_puzzles[split]
+        try:
+            make_pool(task, split, min(wanted, _MOST_OF_SPLIT), specimen.seed)
+        except ValueError as error:
+            raise TaskError(
+                f"default_num_puzzles[{split!r}] is {wanted}, but {error} (set default_num_puzzles on the task)"
+            ) from error
+
+
 # -- reading, solving, showing -----------------------------------------------------------------------------------
 
 
@@ -377,6 +393,7 @@ RULES: dict[str, Callable[[_Specimen], None]] = {
     "symmetry_key returns a key for each row on its own": _keys_are_well_formed,
     "symmetry_key is equal for symmetric copies": _keys_are_invariant,
     "the train and the test split share no symmetry class": _splits_share_nothing,
+    "each split holds the default number of puzzles": _splits_hold_the_default,
     "mark returns a mark for each cell": _marks_are_well_formed,
     "parse reads what format writes": _text_is_read_back,
     "complete returns right solutions": _complete_solves,

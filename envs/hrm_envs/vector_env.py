@@ -103,7 +103,7 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
     def reset(
         self,
         *,
-        seed: int | Sequence[int | None] | None = None,
+        seed: int | np.integer[Any] | Sequence[int | None] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> tuple[Observations, dict[str, Any]]:
         """Begin new episodes.
@@ -197,7 +197,7 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         rows = np.flatnonzero(mask)
         return rows, reset_choice(choice, len(rows), self._dynamics)
 
-    def _row_seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
+    def _row_seeds(self, seed: int | np.integer[Any] | Sequence[int | None] | None) -> Sequence[int | None]:
         if seed is None:
             return [None] * self.num_envs
         if isinstance(seed, int | np.integer):

@@ -40,6 +40,10 @@ def pool(env) -> PuzzleBatch:
         ({"max_segments": 0}, ValueError, "max_segments=0"),
         ({"num_puzzles": 0}, ValueError, "num_puzzles=0"),
         ({"segment_cost": float("nan")}, ValueError, "segment_cost=nan"),
+        ({"max_segments": None}, ValueError, "max_segments=None must be a whole number"),
+        ({"pool_seed": "7"}, ValueError, "pool_seed='7' must be a whole number"),
+        ({"pool_seed": -1}, ValueError, "pool_seed=-1"),
+        ({"expose_solution": None}, ValueError, "expose_solution=None"),
         ({"size": 5}, ValueError, "5"),
         ({"max_segments": 2.5}, ValueError, "max_segments=2.5 must be a whole number"),
         ({"num_puzzles": "abc"}, ValueError, "num_puzzles='abc' must be a whole number"),
@@ -51,6 +55,28 @@ def pool(env) -> PuzzleBatch:
 def test_bad_keywords(env_class, kwargs, error, message):
     with pytest.raises(error, match=message):
         env_class("hrm_envs.sudoku:SudokuTask", **{"size": 4, "num_puzzles": 4, **kwargs})
+
+
+@pytest.mark.parametrize("env_class", [ReasoningEnv, ReasoningVectorEnv])
+def test_puzzles_are_made_when_first_needed(env_class):
+    class Counting(SudokuTask):
+        calls = 0
+
+        def sample(self, rng, num):
+            self.calls += 1
+            return super().sample(rng, num)
+
+    task = Counting(4)
+    env = env_class(task, num_puzzles=np.int64(5))
+    env.reset(seed=0, options={"puzzle": BATCH.puzzle[:1]})
+    assert task.calls == 0
+    env.reset(options={"index": [0]})
+    assert task.calls > 0
+    made = task.calls
+    assert env.num_puzzles == 5
+    assert env.data_hash
+    env.reset()
+    assert task.calls == made
 
 
 def test_tasks_by_name_class_function_and_instance():

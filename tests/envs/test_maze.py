@@ -270,3 +270,18 @@ def test_check_refuses_a_label_that_is_a_detour():
     task.check(PuzzleBatch(puzzle, short))
     with pytest.raises(ValueError, match="puzzle 0: its solution has 3 path cells, a shortest path has 1"):
         task.check(PuzzleBatch(puzzle, detour))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"size": 7.0}, "size=7.0 must be a whole number"),
+        ({"size": "7"}, "size='7' must be a whole number"),
+        ({"min_path": 2.5}, "min_path=2.5 must be a whole number"),
+        ({"wall_share": 0.3}, "wall_share=0.3"),
+        ({"wall_share": ("a", "b")}, "wall_share="),
+    ],
+)
+def test_keywords_of_the_wrong_type(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        MazeTask(**kwargs)

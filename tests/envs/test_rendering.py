@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from gymnasium.error import DependencyNotInstalled, Error
 
-from hrm_envs import rendering
+from hrm_envs import canvas, rendering
 from hrm_envs.board import Board
 from hrm_envs.maze.drawing import draw_maze
 from hrm_envs.rendering import Frame, Thoughts, Window, ansi, paint
@@ -266,3 +266,11 @@ def test_ansi_before_the_first_segment_is_the_puzzle() -> None:
     task, shown = FRAMES["plain"]
     text = re.sub(r"\x1b\[[0-9;]*m", "", ansi(task, replace(shown, answer=np.zeros(6, np.uint8), segment=0)))
     assert text == "Letters 2x3 | segment 0/8 | ready\na  .  .\n.  .  b\n"
+
+
+def test_plain_pygame_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pygame
+
+    monkeypatch.delattr(pygame.draw, "aacircle")
+    with pytest.raises(DependencyNotInstalled, match=r"pip uninstall pygame.*hrm-agents\[render\]"):
+        canvas.import_pygame()

@@ -281,6 +281,15 @@ class OneClass(SortTask):
         return np.zeros(len(puzzle), np.uint64)
 
 
+class FewPuzzles(SortTask):
+    """default_num_puzzles\\['train'\\] is 1000, but Sort has only \\d+ distinct puzzles"""
+
+    def sample(self, rng, num):
+        puzzle = rng.integers(1, 3, (num, 8)).astype(np.uint8)
+        puzzle[:, 3:5] = 1
+        return PuzzleBatch(puzzle, np.sort(puzzle, axis=1))
+
+
 class UnknownMark(SortTask):
     """mark 3 is none of"""
 

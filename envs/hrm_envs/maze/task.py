@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -58,7 +59,7 @@ class MazeTask(Task):
             raise ValueError(f"size must be between 5 and {MAX_SIZE}, not {size}")
         if kind == "perfect" and size % 2 == 0:
             raise ValueError(f"perfect mazes have an odd size (rooms between walls), not {size}")
-        if not isinstance(wall_share, tuple | list):
+        if not isinstance(wall_share, tuple | list) or not all(isinstance(share, Real) for share in wall_share):
             raise ValueError(f"wall_share={wall_share!r} must be two numbers (low, high)")
         if len(wall_share) != 2 or not 0 <= wall_share[0] <= wall_share[1] < 1:
             raise ValueError(f"wall_share must be (low, high) with 0 <= low <= high < 1, not {wall_share}")
