@@ -60,9 +60,13 @@ class Trace:
     q_halt: NDArray[np.float32]
     q_continue: NDArray[np.float32]
 
+    def wants_halt(self) -> NDArray[np.bool_]:
+        """Where the Q-head prefers to halt, bool ``[N, M]``: :func:`hrm_agents.halting.should_halt` in numpy."""
+        return self.q_halt > self.q_continue
+
     def halt_segment(self) -> NDArray[np.int64]:
         """Index (from 0) of the segment after which each episode ends: int64 ``[N]``."""
-        wants = self.q_halt > self.q_continue
+        wants = self.wants_halt()
         wants[:, -1] = True
         return wants.argmax(axis=1)
 
@@ -71,7 +75,7 @@ class Trace:
         num, segments = self.success.shape
         last = self.halt_segment()
         rows = np.arange(num)
-        forced = (last == segments - 1) & ~(self.q_halt > self.q_continue)[:, -1]
+        forced = (last == segments - 1) & ~self.wants_halt()[:, -1]
         return Evaluation(
             env_id=env_id,
             split=split,

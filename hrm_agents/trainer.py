@@ -212,7 +212,7 @@ class Trainer:
             UserError: there is nothing to resume, it is damaged, or the changed settings do not fit it.
         """
         tensors, document = load_state(out)
-        saved = saved_config(out)
+        saved = _config_of(document, out)
         config = saved if config is None else with_price(config)
         for part in ("env", "model"):
             if getattr(config, part) != getattr(saved, part):
@@ -277,7 +277,11 @@ def saved_config(folder: Path) -> TrainConfig:
     Raises:
         UserError: there is no run to resume, or it is damaged.
     """
-    _, document = load_state(folder)
+    return _config_of(load_state(folder)[1], folder)
+
+
+def _config_of(document: dict[str, Any], folder: Path) -> TrainConfig:
+    """The settings in the JSON of a training state, which must be whole."""
     missing = [key for key in KEYS if key not in document]
     if missing:
         raise UserError(f"{folder}: the training state is not whole, it lacks {missing[0]!r}")
