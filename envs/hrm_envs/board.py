@@ -69,6 +69,9 @@ class Frame:
     history: tuple[tuple[float | None, float | None], ...] = ()
     #: What the agent posted, or None.
     thoughts: Thoughts | None = None
+    #: The puzzle's task identity, and which example of it the puzzle is; 0 where the task has none.
+    task_id: int = 0
+    example: int = 0
 
     @cached_property
     def changed(self) -> NDArray[np.bool_]:

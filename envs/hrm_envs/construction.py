@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hrm_envs.checks import whole_number
 from hrm_envs.dynamics import SegmentDynamics
-from hrm_envs.pool import SPLITS, Split, cached_pool, in_split, make_pool
+from hrm_envs.pool import SPLITS, Split, cached_pool, hold_pool, in_split
 from hrm_envs.rewards import Reward, resolve_reward
 from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Tokens
 
@@ -84,12 +84,7 @@ def resolve_task(task: TaskLike, kwargs: Mapping[str, Any]) -> Task:
         TypeError: a keyword is neither the environment's nor the task's.
         ValueError: the task itself refuses its keywords.
     """
-    factory: Task | Callable[..., Task]
-    if isinstance(task, str):
-        module, _, name = task.partition(":")
-        factory = getattr(importlib.import_module(module), name)
-    else:
-        factory = task
+    factory = _factory(task)
     parameters = {} if isinstance(factory, Task) else inspect.signature(factory).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     known = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
@@ -101,6 +96,20 @@ def resolve_task(task: TaskLike, kwargs: Mapping[str, Any]) -> Task:
             + (f"; the task takes {', '.join(known)}" if known else "")
         )
     return factory if isinstance(factory, Task) else factory(**kwargs)
+
+
+def _factory(task: TaskLike) -> Task | Callable[..., Task]:
+    if not isinstance(task, str):
+        return task
+    module, _, name = task.partition(":")
+    factory: Callable[..., Task] = getattr(importlib.import_module(module), name)
+    return factory
+
+
+def _reads_puzzles(task: TaskLike) -> bool:
+    """Whether the task's constructor takes the keyword ``puzzles`` over from the environment."""
+    factory = _factory(task)
+    return not isinstance(factory, Task) and "puzzles" in inspect.signature(factory).parameters
 
 
 def read_puzzles(source: PuzzlesLike, task: Task) -> PuzzleBatch:
@@ -204,10 +213,13 @@ def build_dynamics(
     Puzzles from outside are read and checked here; generated ones are made when they are first needed, so that
     an environment which only plays a given puzzle makes none.
     """
+    source = settings.puzzles
+    if source is not None and _reads_puzzles(task):
+        source, task_kwargs = None, {**task_kwargs, "puzzles": source}
     made = resolve_task(task, task_kwargs)
     pool: PuzzleBatch | Callable[[], PuzzleBatch]
-    if settings.puzzles is not None:
-        pool = read_puzzles(settings.puzzles, made)
+    if source is not None:
+        pool = read_puzzles(source, made)
         kept = in_split(made, pool.puzzle, settings.split)
         pool = pool.take(kept)
         if len(pool) == 0:
@@ -218,13 +230,11 @@ def build_dynamics(
         if settings.num_puzzles is not None:
             pool = pool.take(slice(settings.num_puzzles))
     else:
-        defaults = made.default_num_puzzles
-        num = settings.num_puzzles or (defaults["train"] if settings.split == "all" else defaults[settings.split])
         if isinstance(task, Task):
-            pool = partial(make_pool, made, settings.split, num, settings.pool_seed)
+            pool = partial(hold_pool, made, settings.split, settings.num_puzzles, settings.pool_seed)
         else:
             identity = (task, sorted(task_kwargs.items()))
-            pool = partial(cached_pool, made, identity, settings.split, num, settings.pool_seed)
+            pool = partial(cached_pool, made, identity, settings.split, settings.num_puzzles, settings.pool_seed)
     return SegmentDynamics(
         made,
         pool,
@@ -236,14 +246,16 @@ def build_dynamics(
     )
 
 
-def observation_space(spec: TaskSpec, max_segments: int) -> spaces.Dict:
-    """A flat ``Dict`` of 1-D boxes; ``S`` cells, ``V`` tokens."""
+def observation_space(task: Task, max_segments: int) -> spaces.Dict:
+    """A flat ``Dict`` of 1-D boxes; ``S`` cells, ``V`` tokens. The task may add some of its own."""
+    spec = task.spec
     return spaces.Dict(
         {
             "answer": spaces.Box(0, spec.vocab_size - 1, (spec.num_cells,), np.uint8),
             "puzzle": spaces.Box(0, spec.vocab_size - 1, (spec.num_cells,), np.uint8),
             "segment": spaces.Box(0, max_segments, (1,), np.int32),
             "task_id": spaces.Box(0, max(1, spec.num_task_ids - 1), (1,), np.int32),
+            **task.context_spaces(),
         }
     )
 

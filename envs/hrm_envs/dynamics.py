@@ -123,6 +123,7 @@ class SegmentDynamics:
         self.batch.puzzle[rows] = batch.puzzle
         self.batch.solution[rows] = batch.solution
         self.batch.task_id[rows] = batch.task_id
+        self.batch.example[rows] = batch.example
         self.answer[rows] = 0
         self.segment[rows] = 0
 
@@ -155,6 +156,7 @@ class SegmentDynamics:
             "puzzle": self.batch.puzzle.copy(),
             "segment": self.segment[:, None].copy(),
             "task_id": self.batch.task_id[:, None].copy(),
+            **self.task.context(self.batch),
         }
 
     def get_state(self) -> dict[str, NDArray[Any]]:
@@ -165,6 +167,7 @@ class SegmentDynamics:
             "puzzle": self.batch.puzzle.copy(),
             "solution": self.batch.solution.copy(),
             "task_id": self.batch.task_id.copy(),
+            "example": self.batch.example.copy(),
             "answer": self.answer.copy(),
             "segment": self.segment.copy(),
         }
@@ -186,6 +189,7 @@ class SegmentDynamics:
             state["puzzle"].astype(np.uint8),
             state["solution"].astype(np.uint8),
             state["task_id"].astype(np.int32),
+            state["example"].astype(np.int32),
         )
         self.answer = state["answer"].astype(np.uint8)
         self.segment = state["segment"].astype(np.int32)

@@ -82,9 +82,7 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         self._view = EpisodeView(self.task, settings.max_segments)
         self._window: Window | None = None
         self._over = True
-        self.observation_space = observation_space(  # type: ignore[assignment]
-            self.task_spec, settings.max_segments
-        )
+        self.observation_space = observation_space(self.task, settings.max_segments)  # type: ignore[assignment]
         self.action_space = action_space(self.task_spec)
 
     @property

@@ -21,11 +21,7 @@ class EpisodeView:
 
     def begin(self, batch: PuzzleBatch, row: int) -> None:
         """Start an episode with the puzzle in row ``row`` of ``batch``."""
-        self._batch = PuzzleBatch(
-            batch.puzzle[row : row + 1].copy(),
-            batch.solution[row : row + 1].copy(),
-            batch.task_id[row : row + 1],
-        )
+        self._batch = batch.take(slice(row, row + 1)).copy()
         self._answer = self._previous = np.zeros_like(self._batch.puzzle[0])
         self._segment = 0
         self._success = self._halted = self._forced = False
@@ -50,6 +46,8 @@ class EpisodeView:
         """The picture of now."""
         return Frame(
             puzzle=self._batch.puzzle[0],
+            task_id=int(self._batch.task_id[0]),
+            example=int(self._batch.example[0]),
             answer=self._answer,
             previous_answer=self._previous,
             marks=self._task.mark(self._batch, self._answer[None])[0],

@@ -1,4 +1,4 @@
-"""The puzzles that an environment holds: made once, distinct, and split by symmetry class."""
+"""The puzzles that an environment holds: stored by the task, or made once, distinct, and split by symmetry class."""
 
 from __future__ import annotations
 
@@ -64,8 +64,43 @@ def make_pool(task: Task, split: Split, num_puzzles: int, seed: int = 0) -> Puzz
     return PuzzleBatch.concatenate(found)
 
 
-def cached_pool(task: Task, identity: object, split: Split, num_puzzles: int, seed: int) -> PuzzleBatch:
-    """:func:`make_pool`, remembered for the process.
+def stored_pool(task: Task, split: Split) -> PuzzleBatch | None:
+    """All stored puzzles of a split, in the task's order; None if the task stores none."""
+    parts = [task.stored("train") if split != "test" else None, task.stored("test") if split != "train" else None]
+    found = [part for part in parts if part is not None]
+    return PuzzleBatch.concatenate(found) if found else None
+
+
+def hold_pool(task: Task, split: Split, num_puzzles: int | None, seed: int = 0) -> PuzzleBatch:
+    """The puzzles of an environment: the stored ones (a random choice of them, if fewer are asked for) or new ones.
+
+    Args:
+        task: makes or stores them.
+        split: which.
+        num_puzzles: how many; all stored ones, or the task's own default, if None.
+        seed: of the choice, or of the new puzzles.
+
+    Raises:
+        ValueError: there are not so many, or none.
+    """
+    stored = stored_pool(task, split)
+    if stored is None:
+        defaults = task.default_num_puzzles
+        return make_pool(task, split, num_puzzles or defaults["train" if split == "all" else split], seed)
+    if len(stored) == 0:
+        raise ValueError(f"{task.spec.name} holds no puzzle in split {split!r} with these settings")
+    if num_puzzles is None or num_puzzles == len(stored):
+        return stored
+    if num_puzzles > len(stored):
+        raise ValueError(
+            f"{task.spec.name} holds {len(stored)} puzzles in split {split!r} with these settings, not {num_puzzles}"
+        )
+    chosen = np.random.default_rng(seed).permutation(len(stored))[:num_puzzles]
+    return stored.take(np.sort(chosen))
+
+
+def cached_pool(task: Task, identity: object, split: Split, num_puzzles: int | None, seed: int) -> PuzzleBatch:
+    """:func:`hold_pool`, remembered for the process.
 
     ``identity`` tells tasks with other settings apart. It is compared by value, never by its text: two classes may
     share a name, and a function may get the address of one that is gone.
@@ -74,9 +109,9 @@ def cached_pool(task: Task, identity: object, split: Split, num_puzzles: int, se
     try:
         hash(key)
     except TypeError:  # a setting without a value to compare by
-        return make_pool(task, split, num_puzzles, seed)
+        return hold_pool(task, split, num_puzzles, seed)
     if key not in _cache:
-        _cache[key] = make_pool(task, split, num_puzzles, seed)
+        _cache[key] = hold_pool(task, split, num_puzzles, seed)
         if len(_cache) > _CACHE_SIZE:
             _cache.popitem(last=False)
     return _cache[key]

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from hrm_envs.streams import Draws, hash_rows
 
 if TYPE_CHECKING:
+    from hrm_envs.ensemble import Ensemble
     from hrm_envs.rendering import Board
 
 Tokens = NDArray[np.uint8]
@@ -29,6 +31,24 @@ PAD = 0
 
 #: Cell marks, the values of :meth:`Task.mark`.
 MARK_NONE, MARK_RIGHT, MARK_WRONG = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class IdTable:
+    """What each task identity stands for: the table that a trained task embedding must never be parted from.
+
+    Identity 0 means "none"; copy ``k`` of task ``i`` has identity ``1 + i * copies + k``.
+    """
+
+    #: The names of the tasks, in order.
+    tasks: tuple[str, ...]
+    #: Copies of each task with an identity of their own, such as its augmentations; copy 0 is the task itself.
+    copies: int = 1
+    #: Seed from which the copies are drawn.
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return 1 + len(self.tasks) * self.copies
 
 
 @dataclass(frozen=True)
@@ -41,8 +61,13 @@ class TaskSpec:
     grid_shape: tuple[int, int]
     #: The text of every token, one character each; ``symbols[0]`` is padding. ``V = len(symbols)``.
     symbols: tuple[str, ...]
-    #: Number of task identities; identity 0 means "none", so 1 is a task without identities.
-    num_task_ids: int = 1
+    #: What the task identities stand for; None if there are none.
+    id_table: IdTable | None = None
+
+    @property
+    def num_task_ids(self) -> int:
+        """Number of task identities; identity 0 means "none", so 1 is a task without identities."""
+        return 1 if self.id_table is None else len(self.id_table)
 
     @property
     def num_cells(self) -> int:
@@ -65,17 +90,24 @@ class PuzzleBatch:
     solution: Tokens
     #: int32 ``[B]``, identity of the task instance (ARC); 0 where the task has none.
     task_id: NDArray[np.int32] = field(default=None)  # type: ignore[arg-type]
+    #: int32 ``[B]``, which example of its task a row is, as the task numbers them; 0 where it does not.
+    example: NDArray[np.int32] = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
-        if self.task_id is None:
-            object.__setattr__(self, "task_id", np.zeros(len(self.puzzle), np.int32))
+        for name in ("task_id", "example"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.zeros(len(self.puzzle), np.int32))
 
     def __len__(self) -> int:
         return len(self.puzzle)
 
     def take(self, index: NDArray[Any] | slice) -> PuzzleBatch:
         """The rows that ``index`` (integers, a mask or a slice) selects."""
-        return PuzzleBatch(self.puzzle[index], self.solution[index], self.task_id[index])
+        return PuzzleBatch(self.puzzle[index], self.solution[index], self.task_id[index], self.example[index])
+
+    def copy(self) -> PuzzleBatch:
+        """The same rows in memory of their own."""
+        return PuzzleBatch(self.puzzle.copy(), self.solution.copy(), self.task_id.copy(), self.example.copy())
 
     def digest(self) -> str:
         """SHA-256 of all rows, hexadecimal: equal exactly for the same puzzles in the same order."""
@@ -92,6 +124,7 @@ class PuzzleBatch:
             np.concatenate([b.puzzle for b in batches]),
             np.concatenate([b.solution for b in batches]),
             np.concatenate([b.task_id for b in batches]),
+            np.concatenate([b.example for b in batches]),
         )
 
 
@@ -109,21 +142,38 @@ class Task(ABC):
     """A family of puzzles. Subclass it, write :meth:`sample` and :meth:`verify`, and register it.
 
     A subclass sets :attr:`spec` in its constructor; the constructor's keywords become keywords of the
-    environment. Override :meth:`augment` and :meth:`symmetry_key` together where the puzzle has symmetries,
-    :meth:`complete` to let users play puzzles of their own, and :meth:`draw` to paint more than symbols.
+    environment (one named ``puzzles`` takes the environment's own keyword of that name over). A task with a fixed
+    collection of puzzles writes :meth:`stored` instead of :meth:`sample`.
+
+    Override :meth:`augment` and :meth:`symmetry_key` together where the puzzle has symmetries, :meth:`complete` to
+    let users play puzzles of their own, and :meth:`draw` to paint more than symbols.
     """
 
     spec: TaskSpec
     #: How many puzzles an environment holds unless told otherwise, for each split.
+    #: Of no meaning to a task with stored puzzles, whose environment holds them all.
     default_num_puzzles: dict[str, int] = {"train": 1000, "test": 1000}  # noqa: RUF012 (overridden, not changed)
+    #: How many views of a puzzle the keyword ``views`` of the environment can ask for, for :meth:`ensemble`.
+    max_views: int = 1
 
-    @abstractmethod
     def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
         """Draw about ``num`` puzzles (at least one), with all randomness from ``rng``.
 
         Called when an environment is made, not at every reset. Duplicates and both splits may be among them:
-        the caller removes what it does not want and asks again.
+        the caller removes what it does not want and asks again. The default draws from the stored puzzles.
         """
+        stored = [batch for batch in (self.stored("train"), self.stored("test")) if batch is not None]
+        if not stored:
+            raise TypeError(f"{type(self).__name__} must define sample (or stored)")
+        collection = PuzzleBatch.concatenate(stored)
+        return collection.take(rng.integers(len(collection), size=num))
+
+    def stored(self, split: Literal["train", "test"]) -> PuzzleBatch | None:
+        """All puzzles of a split, for a task with a fixed collection; None (the default) for one that samples.
+
+        The task itself answers for the two splits having no puzzle in common.
+        """
+        return None
 
     @abstractmethod
     def verify(self, batch: PuzzleBatch, answer: Tokens) -> Verdict:
@@ -173,6 +223,30 @@ class Task(ABC):
         columns = self.spec.grid_shape[1]
         text = "".join(self.spec.symbols[token] for token in tokens)
         return "\n".join(text[i : i + columns] for i in range(0, len(text), columns))
+
+    def context_spaces(self) -> Mapping[str, spaces.Box]:
+        """Spaces of further entries of the observation, 1-D each; none by default."""
+        return {}
+
+    def context(self, batch: PuzzleBatch) -> Mapping[str, NDArray[Any]]:
+        """Those entries for each row ``[B, ...]``, as fresh arrays: what the agent may read beside the puzzle.
+
+        Must not depend on ``batch.solution``.
+        """
+        return {}
+
+    def ensemble(self, batch: PuzzleBatch, answer: Tokens, halt_probability: NDArray[np.float32]) -> Ensemble | None:
+        """Combine answers to several views of the same puzzles, for a task that has views.
+
+        Args:
+            batch: the views, in the order of the environment's puzzles.
+            answer: uint8 ``[B, S]``, the answer to each.
+            halt_probability: float32 ``[B]`` in [0, 1], how sure the agent was of it.
+
+        Returns:
+            None (the default) for a task whose puzzles have one view.
+        """
+        return None
 
     def check(self, batch: PuzzleBatch) -> None:
         """Check puzzles that came from outside with their solutions. The default asks the verifier.

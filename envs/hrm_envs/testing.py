@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.board import Frame
-from hrm_envs.pool import SPLITS, in_split, make_pool
+from hrm_envs.pool import SPLITS, in_split, make_pool, stored_pool
 from hrm_envs.rendering import paint
 from hrm_envs.streams import Draws
 from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD, PuzzleBatch, Task, Tokens, Verdict
@@ -103,7 +103,7 @@ class _Specimen:
 
     def augmented(self, episode: int) -> PuzzleBatch:
         """Symmetric copies of a copy of the puzzles."""
-        return self.task.augment(_copy(self.batch), self.draws(episode))
+        return self.task.augment(self.batch.copy(), self.draws(episode))
 
     def show(self, puzzle: Tokens, answer: Tokens | None = None) -> str:
         """Grids for a message, on lines of their own."""
@@ -125,8 +125,9 @@ def _spec_is_sane(specimen: _Specimen) -> None:
             raise TaskError(f"symbols[{token}]={symbol!r} must be one printable character")
         if symbol in spec.symbols[:token]:
             raise TaskError(f"symbols[{token}]={symbol!r} must be unique, symbols[{spec.symbols.index(symbol)}] has it")
-    if spec.num_task_ids < 1:
-        raise TaskError(f"num_task_ids={spec.num_task_ids} must be at least 1 (identity 0 means none)")
+    table = spec.id_table
+    if table is not None and (not table.tasks or table.copies < 1 or len(set(table.tasks)) < len(table.tasks)):
+        raise TaskError("id_table needs at least one task and one copy, and names that differ")
 
 
 def _sample_is_well_formed(specimen: _Specimen) -> None:
@@ -147,7 +148,7 @@ def _sample_follows_its_generator(specimen: _Specimen) -> None:
 
 def _verdict_is_well_formed(specimen: _Specimen) -> None:
     num = len(specimen.batch)
-    verdict = specimen.task.verify(_copy(specimen.batch), specimen.answers.copy())
+    verdict = specimen.task.verify(specimen.batch.copy(), specimen.answers.copy())
     if not isinstance(verdict, Verdict):
         raise TaskError(f"verify returns {type(verdict).__name__}, not a Verdict")
     _check_array(verdict.success, "verify: success", (num,), np.bool_)
@@ -177,7 +178,7 @@ def _score_matches_success(specimen: _Specimen) -> None:
 
 
 def _verify_leaves_its_inputs(specimen: _Specimen) -> None:
-    batch, answers = _copy(specimen.batch), specimen.answers.copy()
+    batch, answers = specimen.batch.copy(), specimen.answers.copy()
     specimen.task.verify(batch, answers)
     _check_untouched(specimen.batch, batch, "verify")
     if (answers != specimen.answers).any():
@@ -209,15 +210,18 @@ def _blank_answers_are_rejected(specimen: _Specimen) -> None:
 
 
 def _augment_is_well_formed(specimen: _Specimen) -> None:
-    batch, given = specimen.batch, _copy(specimen.batch)
+    batch, given = specimen.batch, specimen.batch.copy()
     copies = specimen.task.augment(given, specimen.draws(0))
     _check_untouched(batch, given, "augment")
     _check_batch(specimen, copies, "augment")
     if len(copies) != len(batch):
         raise TaskError(f"augment returns {len(copies)} rows for {len(batch)}")
-    row = _first(copies.task_id != batch.task_id)
+    row = _first(_task_number(specimen.task, copies) != _task_number(specimen.task, batch))
     if row is not None:
         raise TaskError(f"augment changes task_id of row {row} from {batch.task_id[row]} to {copies.task_id[row]}")
+    row = _first(copies.example != batch.example)
+    if row is not None:
+        raise TaskError(f"augment changes example of row {row} from {batch.example[row]} to {copies.example[row]}")
 
 
 def _augment_follows_its_draws(specimen: _Specimen) -> None:
@@ -234,7 +238,7 @@ def _augment_takes_rows_alone(specimen: _Specimen) -> None:
     batch, together = specimen.batch, specimen.augmented(0)
     for row in range(min(_FEW, len(batch))):
         rows = slice(row, row + 1)
-        alone = specimen.task.augment(_copy(batch.take(rows)), specimen.draws(0, rows))
+        alone = specimen.task.augment(batch.take(rows).copy(), specimen.draws(0, rows))
         if alone.digest() != together.take(rows).digest():
             raise TaskError(
                 f"row {row} becomes another copy in the batch than alone with its own draws"
@@ -280,12 +284,21 @@ def _keys_are_invariant(specimen: _Specimen) -> None:
 def _splits_share_nothing(specimen: _Specimen) -> None:
     task, batch = specimen.task, specimen.batch
     keys = {}
+    stored = stored_pool(task, "all") is not None
     for split in SPLITS[:2]:
-        pool = make_pool(task, split, _SPLIT_SIZE, specimen.seed)
-        keys[split] = set(task.symmetry_key(pool.puzzle).tolist())
+        pool = stored_pool(task, split) if stored else make_pool(task, split, _SPLIT_SIZE, specimen.seed)
+        # The same puzzle in two tasks with identities is two puzzles.
+        keys[split] = set() if pool is None else {
+            (key, number)
+            for key, number in zip(
+                task.symmetry_key(pool.puzzle).tolist(), _task_number(task, pool).tolist(), strict=True
+            )
+        }  # fmt: skip
     both = keys["train"] & keys["test"]
     if both:
-        raise TaskError(f"puzzles with key {both.pop()} are in the train and in the test split")
+        raise TaskError(f"puzzles with key {both.pop()[0]} are in the train and in the test split")
+    if stored:
+        return
     here = in_split(task, batch.puzzle, "test")
     row = _first(in_split(task, specimen.augmented(1).puzzle, "test") != here)
     if row is not None:
@@ -296,6 +309,8 @@ def _splits_share_nothing(specimen: _Specimen) -> None:
 
 def _splits_hold_the_default(specimen: _Specimen) -> None:
     task = specimen.task
+    if stored_pool(task, "all") is not None:
+        return
     for split in SPLITS[:2]:
         wanted = task.default_num_puzzles[split]
         try:
@@ -306,12 +321,38 @@ def _splits_hold_the_default(specimen: _Specimen) -> None:
             ) from error
 
 
+# -- what else the agent sees -----------------------------------------------------------------------------------
+
+
+def _context_fits_its_spaces(specimen: _Specimen) -> None:
+    task, batch = specimen.task, specimen.batch
+    spaces = dict(task.context_spaces())
+    given = batch.copy()
+    context = dict(task.context(given))
+    _check_untouched(batch, given, "context")
+    if set(context) != set(spaces):
+        raise TaskError(f"context has entries {sorted(context)}, context_spaces has {sorted(spaces)}")
+    taken = set(spaces) & {"puzzle", "answer", "segment", "task_id"}
+    if taken:
+        raise TaskError(f"context_spaces: {taken.pop()!r} is an entry of every observation already")
+    blind = task.context(replace(given, solution=np.full_like(batch.solution, PAD)))
+    for name, space in spaces.items():
+        if len(space.shape) != 1:
+            raise TaskError(f"context_spaces: {name!r} has shape {space.shape}; entries are 1-D")
+        _check_array(context[name], f"context: {name}", (len(batch), *space.shape), space.dtype)
+        row = _first(np.array([not space.contains(entry) for entry in context[name]]))
+        if row is not None:
+            raise TaskError(f"context: {name!r} of row {row} lies outside its space {space}")
+        if (blind[name] != context[name]).any():
+            raise TaskError(f"context: {name!r} depends on the solution, which no agent may see")
+
+
 # -- reading, solving, showing -----------------------------------------------------------------------------------
 
 
 def _marks_are_well_formed(specimen: _Specimen) -> None:
     batch = specimen.batch
-    given, answers = _copy(batch), specimen.answers.copy()
+    given, answers = batch.copy(), specimen.answers.copy()
     marks = specimen.task.mark(given, answers)
     _check_array(marks, "mark", batch.puzzle.shape, np.uint8)
     _check_untouched(batch, given, "mark")
@@ -371,6 +412,8 @@ def _draw_paints(specimen: _Specimen) -> None:
             score=float(verdict.score[0]),
             halted=segment == len(history) - 1,
             forced=False,
+            task_id=int(one.task_id[0]),
+            example=int(one.example[0]),
         )
         paint(specimen.task, frame, (360, 240))
 
@@ -394,6 +437,7 @@ RULES: dict[str, Callable[[_Specimen], None]] = {
     "symmetry_key is equal for symmetric copies": _keys_are_invariant,
     "the train and the test split share no symmetry class": _splits_share_nothing,
     "each split holds the default number of puzzles": _splits_hold_the_default,
+    "context fits its spaces and does not tell the solution": _context_fits_its_spaces,
     "mark returns a mark for each cell": _marks_are_well_formed,
     "parse reads what format writes": _text_is_read_back,
     "complete returns right solutions": _complete_solves,
@@ -429,6 +473,7 @@ def _check_batch(specimen: _Specimen, batch: PuzzleBatch, source: str) -> None:
             f"{source}: task_id of row {row_} is {batch.task_id[row_]}; num_task_ids={spec.num_task_ids} allows "
             f"0 to {spec.num_task_ids - 1}"
         )
+    _check_array(batch.example, f"{source}: example", (num,), np.int32)
 
 
 def _check_array(array: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
@@ -445,8 +490,10 @@ def _check_untouched(before: PuzzleBatch, after: PuzzleBatch, source: str) -> No
         raise TaskError(f"{source} changes the puzzles that it is given")
 
 
-def _copy(batch: PuzzleBatch) -> PuzzleBatch:
-    return PuzzleBatch(batch.puzzle.copy(), batch.solution.copy(), batch.task_id.copy())
+def _task_number(task: Task, batch: PuzzleBatch) -> NDArray[np.int32]:
+    """Which task each row is of ``[B]``, whatever its copy; -1 for none."""
+    table = task.spec.id_table
+    return batch.task_id - 1 if table is None else (batch.task_id - 1) // table.copies
 
 
 def _first(broken: NDArray[np.bool_]) -> int | None:

@@ -75,7 +75,7 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         self._views = [EpisodeView(self.task, settings.max_segments) for _ in range(num_envs)] if render_mode else []
         self._done = np.zeros(num_envs, np.bool_)
         self._seeded = np.zeros(num_envs, np.bool_)
-        self.single_observation_space = observation_space(self.task_spec, settings.max_segments)
+        self.single_observation_space = observation_space(self.task, settings.max_segments)
         self.single_action_space = action_space(self.task_spec)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)

@@ -9,7 +9,7 @@ import pytest
 
 from hrm_envs.construction import Settings, build_dynamics
 from hrm_envs.maze import MazeTask
-from hrm_envs.pool import cached_pool, in_split, make_pool
+from hrm_envs.pool import cached_pool, hold_pool, in_split, make_pool
 from hrm_envs.sudoku import SudokuTask
 from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Verdict
 
@@ -108,3 +108,52 @@ def test_functions_at_the_same_address_have_pools_of_their_own():
 def test_keywords_tell_pools_apart():
     assert pool_of(FewTask, token=2).puzzle.max() == 2
     assert pool_of(FewTask, token=3).puzzle.max() == 3
+
+
+class StoredTask(FewTask):
+    """Ten puzzles to train on and four to test; none is sampled."""
+
+    def __init__(self) -> None:
+        super().__init__(14)
+        puzzle = np.ones((14, 14), np.uint8) + np.eye(14, dtype=np.uint8)
+        self.all = PuzzleBatch(puzzle, puzzle, example=np.arange(14, dtype=np.int32))
+
+    def stored(self, split):
+        return self.all.take(slice(10) if split == "train" else slice(10, None))
+
+
+def test_a_stored_collection_is_held_whole_and_in_order():
+    assert hold_pool(StoredTask(), "test", None).example.tolist() == [10, 11, 12, 13]
+    assert hold_pool(StoredTask(), "all", None).example.tolist() == list(range(14))
+    assert len(build_dynamics(StoredTask, 1, Settings(), {}).pool) == 10
+
+
+def test_fewer_of_a_stored_collection_are_a_random_choice():
+    chosen = [hold_pool(StoredTask(), "train", 4, seed).example.tolist() for seed in range(5)]
+    assert all(len(set(c)) == 4 and c == sorted(c) and max(c) < 10 for c in chosen)
+    assert len({tuple(c) for c in chosen}) > 1
+    assert chosen[0] == hold_pool(StoredTask(), "train", 4, 0).example.tolist()
+
+
+def test_more_than_stored_is_an_error_that_says_how_many_there_are():
+    with pytest.raises(ValueError, match="holds 4 puzzles in split 'test' with these settings, not 5"):
+        hold_pool(StoredTask(), "test", 5)
+
+
+def test_a_task_may_take_the_keyword_puzzles_over():
+    class Reader(StoredTask):
+        def __init__(self, puzzles=None) -> None:
+            super().__init__()
+            self.source = puzzles
+
+    dynamics = build_dynamics(Reader, 1, Settings(puzzles="somewhere"), {})
+    assert dynamics.task.source == "somewhere"
+    assert len(dynamics.pool) == 10
+
+
+def test_a_task_without_puzzles_says_what_it_lacks():
+    class Nothing(FewTask):
+        sample = Task.sample
+
+    with pytest.raises(TypeError, match="Nothing must define sample"):
+        make_pool(Nothing(), "train", 1)

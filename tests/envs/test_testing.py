@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from hrm_envs.maze import MazeTask
 from hrm_envs.streams import hash_rows
 from hrm_envs.sudoku import SudokuTask
-from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Verdict
+from hrm_envs.task import IdTable, PuzzleBatch, Task, TaskSpec, Verdict
 from hrm_envs.testing import RULES, TaskError, check_task
 
 
@@ -290,6 +291,44 @@ class FewPuzzles(SortTask):
         return PuzzleBatch(puzzle, np.sort(puzzle, axis=1))
 
 
+class SharesStored(SortTask):
+    """puzzles with key \\d+ are in the train and in the test split"""
+
+    def stored(self, split):
+        return super().sample(np.random.default_rng(3), 9)
+
+
+class AnswerInContext(SortTask):
+    """'hint' depends on the solution"""
+
+    def context_spaces(self):
+        return {"hint": spaces.Box(0, 4, (8,), np.uint8)}
+
+    def context(self, batch):
+        return {"hint": batch.solution.copy()}
+
+
+class UnannouncedContext(SortTask):
+    """context has entries \\['hint'\\], context_spaces has \\[\\]"""
+
+    def context(self, batch):
+        return {"hint": batch.puzzle.copy()}
+
+
+class ContextOutOfRange(AnswerInContext):
+    """'hint' of row 0 lies outside its space"""
+
+    def context(self, batch):
+        return {"hint": batch.puzzle + np.uint8(4)}
+
+
+class RenumbersExamples(SortTask):
+    """augment changes example of row 0 from 0 to 1"""
+
+    def augment(self, batch, draws):
+        return replace(super().augment(batch, draws), example=batch.example + np.int32(1))
+
+
 class UnknownMark(SortTask):
     """mark 3 is none of"""
 
@@ -344,6 +383,31 @@ def test_every_rule_is_broken_by_some_task():
             check_task(broken())
         named.add(re.search(r"the rule '(.+?)':", str(caught.value))[1])
     assert named == set(RULES)
+
+
+def test_a_task_with_a_stored_collection_and_context_conforms():
+    class Stored(SortTask):
+        spec = replace(SortTask.spec, id_table=IdTable(("one", "two"), copies=3))
+        puzzles = SortTask().sample(np.random.default_rng(0), 60)
+        keys = SortTask().symmetry_key(puzzles.puzzle)
+
+        def sample(self, rng, num):
+            return Task.sample(self, rng, num)
+
+        def stored(self, split):
+            chosen = np.flatnonzero((self.keys % np.uint64(4) == 0) == (split == "test"))
+            return replace(self.puzzles.take(chosen), task_id=np.full(len(chosen), 1, np.int32))
+
+        def augment(self, batch, draws):
+            return replace(super().augment(batch, draws), task_id=(1 + draws.integers(3)).astype(np.int32))
+
+        def context_spaces(self):
+            return {"first": spaces.Box(0, 4, (1,), np.uint8)}
+
+        def context(self, batch):
+            return {"first": batch.puzzle[:, :1].copy()}
+
+    check_task(Stored())
 
 
 def test_padding_is_allowed_where_grids_are_smaller():
