@@ -1,0 +1,69 @@
+"""The augmented copies of a task: a turn or flip of the grid and a permutation of its colours, black fixed.
+
+Which copies a task has depends on its name, the seed and the number of the copy alone, so that the table of
+identities is the same wherever and among whichever tasks it is made.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_envs.arc.canvas import NUM_COLOURS, Grid
+from hrm_envs.streams import Draws
+from hrm_envs.task import IdTable
+
+#: The eight symmetries of the square: symmetry ``k`` flips (transposes, if ``k >= 4``) and then turns ``k % 4`` times.
+NUM_SYMMETRIES = 8
+#: The number that undoes each symmetry.
+INVERSE = (0, 3, 2, 1, 4, 5, 6, 7)
+
+
+def turn(grid: Grid, symmetry: int) -> Grid:
+    """Symmetry ``symmetry`` of a grid ``[height, width]``: transposed from 4 on, then turned by quarters."""
+    return np.rot90(grid.T if symmetry >= 4 else grid, symmetry % 4)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One way of showing a task."""
+
+    #: In [0, 8), see :func:`turn`.
+    symmetry: int
+    #: uint8 ``[10]``, the colour that each colour becomes; 0 stays 0.
+    colours: NDArray[np.uint8]
+
+    def apply(self, grid: Grid) -> Grid:
+        """The grid, augmented."""
+        return self.colours[turn(grid, self.symmetry)]
+
+    def undo(self, grid: Grid) -> Grid:
+        """The grid that :meth:`apply` made ``grid`` of."""
+        return turn(self.colours.argsort().astype(np.uint8)[grid], INVERSE[self.symmetry])
+
+
+class AugmentationTable:
+    """The augmentations behind the identities of a table: copy 0 of each task is the task itself.
+
+    Attributes:
+        symmetry: uint8 ``[N]`` for the ``N`` identities; identity 0 changes nothing.
+        colours: uint8 ``[N, 10]``.
+    """
+
+    def __init__(self, table: IdTable) -> None:
+        self.symmetry = np.zeros(len(table), np.uint8)
+        self.colours = np.tile(np.arange(NUM_COLOURS, dtype=np.uint8), (len(table), 1))
+        copies = np.arange(table.copies)
+        for number, name in enumerate(table.tasks):
+            first = 1 + number * table.copies
+            key = np.uint64(zlib.crc32(name.encode()) | table.seed << 32)
+            draws = Draws(np.full(table.copies, key), copies)
+            rows = slice(first + 1, first + table.copies)
+            self.symmetry[rows] = draws.integers(NUM_SYMMETRIES)[1:]
+            self.colours[rows, 1:] = 1 + draws.permutations(NUM_COLOURS - 1)[1:]
+
+    def __getitem__(self, task_id: int) -> Augmentation:
+        return Augmentation(int(self.symmetry[task_id]), self.colours[task_id])
