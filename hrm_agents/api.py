@@ -19,9 +19,11 @@ from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig, from_dict
 from hrm_agents.environments import make_single
 from hrm_agents.errors import UserError
 from hrm_agents.evaluation import Evaluation, evaluate
+from hrm_agents.identities import first_difference, saved_table
 from hrm_agents.losses import log_stablemax
 from hrm_agents.models.hrm import HRM
 from hrm_agents.policy import HRMPolicy
+from hrm_envs import TaskSpec
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,10 @@ class Solver:
         """The environment of the checkpoint, with keywords changed or added.
 
         Raises:
-            UserError: its grid or alphabet is not the model's.
+            UserError: its grid, alphabet or task identities are not the model's.
         """
         env = make_single(self.env_id, {"split": "test", **self.env_kwargs, **kwargs})
-        check_sizes(self.model, env.unwrapped, self.folder)
+        check_task(self.model, self.config, env.unwrapped.task_spec, self.folder)  # type: ignore[attr-defined]
         return env
 
     def _solving_env(self, **kwargs: Any) -> gym.Env[Any, Any]:
@@ -93,7 +95,26 @@ class Solver:
 
     @cached_property
     def _task(self) -> Any:
-        return self._solving_env().unwrapped.task  # type: ignore[attr-defined]
+        # Tasks with identities may come from the very puzzles of the checkpoint.
+        env = self.make_env() if self._has_identities else self._solving_env()
+        return env.unwrapped.task  # type: ignore[attr-defined]
+
+    @property
+    def _has_identities(self) -> bool:
+        return self.model.config.num_task_ids > 1
+
+    def check_solves_from_outside(self) -> None:
+        """Refuse if :meth:`solve` can do nothing with this model.
+
+        Raises:
+            UserError: the model reads the identity of a task, which a puzzle from outside does not have.
+        """
+        if self._has_identities:
+            raise UserError(
+                f"{self.folder} must be told which task a puzzle belongs to, and a puzzle from outside belongs to "
+                f"none of those it was trained on: use `hrm-agents evaluate` or `hrm-agents watch`, which play the "
+                f"puzzles of {self.env_id}"
+            )
 
     def solve(self, puzzle: Any, max_segments: int | None = None) -> Solution:
         """Solve one puzzle.
@@ -104,8 +125,10 @@ class Solver:
 
         Raises:
             ValueError: the puzzle is malformed or has no (unique) solution.
-            hrm_agents.errors.UserError: the environment of the checkpoint cannot be made.
+            hrm_agents.errors.UserError: the environment of the checkpoint cannot be made, or the model needs the
+                identity of a task, which a puzzle from outside does not have.
         """
+        self.check_solves_from_outside()
         env = self._solving_env(**({} if max_segments is None else {"max_segments": max_segments}))
         segments = tuple(self.think(env, options={"puzzle": puzzle}))
         last = segments[-1]
@@ -170,42 +193,76 @@ class Solver:
         return text
 
     def evaluate(self, env_kwargs: Mapping[str, Any] | None = None, **options: Any) -> Evaluation:
-        """Success on the test split.
+        """Success on the test split, and the ensemble of the answers if the task makes one of its views.
 
         Args:
-            env_kwargs: keywords of the environment, changed or added.
+            env_kwargs: keywords of the environment, changed or added; ``views=8`` shows eight views of each puzzle
+                where the task has them (:meth:`max_views`).
             options: ``num_puzzles``, ``first``, ``batch_size``, ``progress``: see
-                :func:`hrm_agents.evaluation.trace`.
+                :func:`hrm_agents.evaluation.evaluate`.
 
         Raises:
-            UserError: a keyword is wrong, or the grid or alphabet is not the model's.
+            UserError: a keyword is wrong, the grid, alphabet or task identities are not the model's, or a choice of
+                puzzles would tear views of the same one apart.
         """
         changed = dict(env_kwargs or {})
-        self.make_env(**changed).close()
+        views = {**self.env_kwargs, **changed}.get("views", 1) if self.max_views(changed) > 1 else 1
+        for name in ("num_puzzles", "first"):
+            number = options.get(name, changed.get(name))
+            if views > 1 and number is not None:
+                raise UserError(
+                    f"{name}={number} would choose among the {views} views of each puzzle, which belong together: "
+                    "leave it away, or ask for views=1"
+                )
         saved = dict(self.env_kwargs)
         if changed.get("split", "test") != "train":
             # How many puzzles it was trained on says nothing of how many others there are.
             saved.pop("num_puzzles", None)
-        return evaluate(self.model, self.env_id, {**saved, **changed}, **options)
+        return evaluate(
+            self.model, self.env_id, {**saved, **changed}, values_are_logits=self.values_are_logits, **options
+        )
+
+    def max_views(self, env_kwargs: Mapping[str, Any] | None = None) -> int:
+        """How many views of a puzzle the keyword ``views`` of the environment can ask for; 1 if its task has none.
+
+        Args:
+            env_kwargs: other keywords of the environment, changed or added.
+
+        Raises:
+            UserError: a keyword is wrong, or the grid, alphabet or task identities are not the model's.
+        """
+        number: int = self.make_env(**dict(env_kwargs or {})).unwrapped.task.max_views  # type: ignore[attr-defined]
+        return number
 
     def _value(self, q: torch.Tensor) -> float:
         return float(q[0].sigmoid() if self.values_are_logits else q[0])
 
 
-def check_sizes(model: HRM, env: Any, folder: Path) -> None:
-    """Refuse an environment whose grid or alphabet is not the model's.
+def check_task(model: HRM, config: Mapping[str, Any], spec: TaskSpec, folder: Path) -> None:
+    """Refuse an environment whose grid, alphabet or task identities are not the model's.
+
+    Args:
+        model: the network.
+        config: the ``config.json`` of its checkpoint.
+        spec: of the environment's task.
+        folder: the checkpoint, for messages.
 
     Raises:
-        UserError: naming both.
+        UserError: naming both sizes, or the first identity that stands for something else.
     """
-    spec, config = env.task_spec, model.config
-    mine = (tuple(config.grid_shape), config.vocab_size, config.num_task_ids)
-    theirs = (tuple(spec.grid_shape), spec.vocab_size, spec.num_task_ids)
+    mine = (tuple(model.config.grid_shape), model.config.vocab_size)
+    theirs = (tuple(spec.grid_shape), spec.vocab_size)
     if mine != theirs:
         raise UserError(
             f"{folder} was trained on grids of {mine[0][0]} x {mine[0][1]} with {mine[1]} tokens; {spec.name} has "
-            f"{theirs[0][0]} x {theirs[0][1]} with {theirs[1]} (task identities: {mine[2]} and {theirs[2]}): "
-            "choose a checkpoint of that task"
+            f"{theirs[0][0]} x {theirs[0][1]} with {theirs[1]}: choose a checkpoint of that task"
+        )
+    # Weights of the same shape may belong to other tasks, or to other copies of the same.
+    difference = first_difference(saved_table(config.get("task"), f"{folder / checkpoint.CONFIG}: task"), spec.id_table)
+    if difference is not None:
+        raise UserError(
+            f"{folder} was trained with other task identities than {spec.name} has here ({difference}): leave the "
+            "environment's keywords as they were in training, or choose a checkpoint of these tasks"
         )
 
 

@@ -27,7 +27,9 @@ from torch import Tensor
 
 from hrm_agents.config import from_dict, to_dict
 from hrm_agents.errors import UserError
+from hrm_agents.identities import first_difference, saved_table
 from hrm_agents.models.hrm import HRM, HRMConfig
+from hrm_envs import IdTable
 
 MODEL, CONFIG, STATE = "model.safetensors", "config.json", "training_state.safetensors"
 FORMAT = 1
@@ -100,7 +102,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Checkpoint:
     """Load a checkpoint folder, strictly.
 
     Raises:
-        UserError: a file is missing, truncated or foreign, or weights and config do not fit.
+        UserError: a file is missing, truncated or foreign, or weights, config and table of identities do not fit.
     """
     device = resolve_device(device)
     config = read_config(folder)
@@ -117,17 +119,38 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Checkpoint:
                 f"{folder / MODEL}: weight {name!r} has shape {tuple(tensors[name].shape)}, "
                 f"{CONFIG} says {tuple(tensor.shape)}"
             )
+    table = saved_table(config.get("task"), f"{folder / CONFIG}: task")
+    named = 1 if table is None else len(table)
+    if named != model_config.num_task_ids:
+        raise UserError(
+            f"{folder / CONFIG}: task.id_table names {named} task identities, the weights have "
+            f"{model_config.num_task_ids}: take {CONFIG} and {MODEL} from one and the same run"
+        )
     model.load_state_dict(tensors)
     return Checkpoint(model.to(device).eval(), config, folder)
 
 
-def warm_start(model: HRM, folder: Path) -> None:
+def warm_start(model: HRM, folder: Path, id_table: IdTable | None = None) -> None:
     """Copy the weights of a checkpoint into ``model``, which may be of another grid size if no weight depends on it.
 
+    Args:
+        model: takes the weights.
+        folder: the checkpoint.
+        id_table: what the task identities of ``model`` stand for, None if it has none. The checkpoint's must stand
+            for the same: shapes alone would let the embedding of one task pass for that of another.
+
     Raises:
-        UserError: the checkpoint cannot be loaded, or a weight is missing or of another shape.
+        UserError: the checkpoint cannot be loaded, its task identities stand for something else, or a weight is
+            missing or of another shape.
     """
-    weights, mine = load(folder).model.state_dict(), model.state_dict()
+    loaded, mine = load(folder), model.state_dict()
+    difference = first_difference(saved_table(loaded.config.get("task"), f"{folder / CONFIG}: task"), id_table)
+    if difference is not None:
+        raise UserError(
+            f"cannot start from {folder}: its task identities are not this environment's ({difference}); take the "
+            "environment keywords of that run, or start without run.init_from"
+        )
+    weights = loaded.model.state_dict()
     for name in sorted(set(mine) | set(weights)):
         theirs = tuple(weights[name].shape) if name in weights else "none"
         ours = tuple(mine[name].shape) if name in mine else "none"

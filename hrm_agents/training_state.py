@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from hrm_agents.config import to_dict
 from hrm_agents.errors import UserError
+from hrm_agents.identities import first_difference, saved_table
 
 if TYPE_CHECKING:
     from hrm_agents.trainer import Trainer
@@ -31,11 +33,12 @@ def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "ema_updates": trainer.ema.updates,
         "rollout_rng": rollout_rng,
         "config": to_dict(trainer.config),
+        "task": dataclasses.asdict(trainer.env.task_spec),
         "data_hash": trainer.env.data_hash,
     }
 
 
-#: What the JSON of a captured state holds.
+#: What the JSON of a captured state must hold. "task" may be absent: runs from before there were identities lack it.
 KEYS = ("updates_done", "optimizer_step", "ema_updates", "rollout_rng", "config", "data_hash")
 
 
@@ -43,8 +46,15 @@ def restore(trainer: Trainer, tensors: dict[str, Tensor], document: dict[str, An
     """Put a freshly made trainer with the same settings into a captured state.
 
     Raises:
-        UserError: the state is of other puzzles or of another model.
+        UserError: the state is of other task identities, other puzzles or of another model.
     """
+    saved = saved_table(document.get("task"), f"{trainer.out}: training state: task")
+    difference = first_difference(saved, trainer.env.task_spec.id_table)
+    if difference is not None:
+        raise UserError(
+            f"{trainer.out}: the task identities of {trainer.config.env.id} are not those the run began with "
+            f"({difference}): bring its tasks back, or start a new run"
+        )
     if document["data_hash"] != trainer.env.data_hash:
         raise UserError(f"{trainer.out}: the puzzles of {trainer.config.env.id} are not those the run began with")
 

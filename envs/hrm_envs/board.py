@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -97,6 +98,7 @@ class Board:
         area: the rectangle of the whole grid.
         cell: width and height of a cell in pixels.
         key: marks to explain beside the board, as (name for :meth:`sample`, text); a task may replace it.
+        samples: painters of marks of a task's own for the key, by name; each takes the rectangle to paint in.
     """
 
     def __init__(self, canvas: Canvas, spec: TaskSpec, frame: Frame, space: Rect) -> None:
@@ -109,6 +111,7 @@ class Board:
         self.key: tuple[tuple[str, str], ...] = (
             ("given", "given"), ("right", "right"), ("wrong", "wrong"), ("changed", "changed"),
         )  # fmt: skip
+        self.samples: dict[str, Callable[[Rect], None]] = {}
 
     @cached_property
     def confidence(self) -> NDArray[np.float32] | None:
@@ -210,7 +213,9 @@ class Board:
     def sample(self, name: str, rect: Rect) -> None:
         """A small picture of a mark for the key; unknown names leave the space empty."""
         x, y, w, h = rect
-        if name in ("given", "right", "wrong", "changed"):
+        if name in self.samples:
+            self.samples[name](rect)
+        elif name in ("given", "right", "wrong", "changed"):
             mark = {"right": MARK_RIGHT, "wrong": MARK_WRONG}.get(name, 0)
             self.tile(rect, "5", name == "given", mark, name == "changed", None)
         elif name in ("path", "new", "bad"):

@@ -78,6 +78,7 @@ class SegmentDynamics:
         self.batch = PuzzleBatch(np.zeros((num_rows, cells), np.uint8), np.zeros((num_rows, cells), np.uint8))
         self.answer: Tokens = np.zeros((num_rows, cells), np.uint8)
         self.segment = np.zeros(num_rows, np.int32)
+        self._context = {name: array.copy() for name, array in task.context(self.batch).items()}
         self._keys: Words = np.zeros(num_rows, np.uint64)
         self._episodes = np.zeros(num_rows, np.int64)
 
@@ -124,6 +125,8 @@ class SegmentDynamics:
         self.batch.solution[rows] = batch.solution
         self.batch.task_id[rows] = batch.task_id
         self.batch.example[rows] = batch.example
+        for name, entries in self.task.context(batch).items():
+            self._context[name][rows] = entries
         self.answer[rows] = 0
         self.segment[rows] = 0
 
@@ -156,7 +159,7 @@ class SegmentDynamics:
             "puzzle": self.batch.puzzle.copy(),
             "segment": self.segment[:, None].copy(),
             "task_id": self.batch.task_id[:, None].copy(),
-            **self.task.context(self.batch),
+            **{name: array.copy() for name, array in self._context.items()},
         }
 
     def get_state(self) -> dict[str, NDArray[Any]]:
@@ -191,5 +194,6 @@ class SegmentDynamics:
             state["task_id"].astype(np.int32),
             state["example"].astype(np.int32),
         )
+        self._context = dict(self.task.context(self.batch))
         self.answer = state["answer"].astype(np.uint8)
         self.segment = state["segment"].astype(np.int32)

@@ -22,7 +22,7 @@ from hrm_envs.construction import (
 from hrm_envs.episode_view import EpisodeView
 from hrm_envs.rendering import Thoughts, Window, ansi, paint
 from hrm_envs.streams import stream_key
-from hrm_envs.task import TaskSpec
+from hrm_envs.task import PuzzleBatch, TaskSpec
 
 RENDER_MODES = ("human", "rgb_array", "ansi")
 
@@ -94,6 +94,11 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
     def num_puzzles(self) -> int:
         """How many puzzles the environment holds; ``reset(options={"index": i})`` plays the i-th."""
         return len(self._dynamics.pool)
+
+    @property
+    def puzzles(self) -> PuzzleBatch:
+        """The puzzles that the environment holds, in the order of their index; shared, so copy them to change them."""
+        return self._dynamics.pool
 
     @property
     def data_hash(self) -> str:

@@ -87,18 +87,22 @@ def ansi(task: Task, frame: Frame) -> str:
                 head.append(f"{name} {value:.2f}")
         if frame.thoughts.decision:
             head.append(frame.thoughts.decision)
-    lines = [" | ".join(head)]
     columns = task.spec.grid_shape[1]
+    rows = []
     for start in range(0, task.spec.num_cells, columns):
         cells = (_ansi_cell(task, frame, index) for index in range(start, start + columns))
-        lines.append(" ".join(cells).rstrip())
-    return "\n".join(lines) + "\n"
+        rows.append(" ".join(cells).rstrip())
+    while len(rows) > 1 and not rows[-1]:
+        rows.pop()  # a small grid on a large canvas
+    return "\n".join([" | ".join(head), *rows]) + "\n"
 
 
 def _ansi_cell(task: Task, frame: Frame, index: int) -> str:
     token = int(frame.shown[index])
     symbol = (task.spec.symbols[token] if token != PAD else " ")[:1] or " "
     wrong, changed = frame.marks[index] == MARK_WRONG, bool(frame.changed[index])
+    if token == PAD and not wrong and not changed:
+        return "  "
     answered = frame.answer[index] not in (PAD, frame.puzzle[index])
     if wrong:
         style = "1;4;31" if answered else "1;31"

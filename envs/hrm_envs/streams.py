@@ -60,9 +60,9 @@ class Draws:
         self._used += width
         return mix(self._base[:, None] + steps)
 
-    def integers(self, high: int) -> NDArray[np.int64]:
-        """Uniform integers ``[B]`` in ``[0, high)``, for ``0 < high <= 2**32``."""
-        return (((self.bits(1)[:, 0] >> _S32) * np.uint64(high)) >> _S32).astype(np.int64)
+    def integers(self, high: int | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Uniform integers ``[B]`` in ``[0, high)``, for ``0 < high <= 2**32``, one for all rows or one a row."""
+        return (((self.bits(1)[:, 0] >> _S32) * np.asarray(high, np.uint64)) >> _S32).astype(np.int64)
 
     def permutations(self, size: int, groups: int = 1) -> NDArray[np.int64]:
         """Uniform permutations of ``range(size)``: ``[B, groups, size]``, or ``[B, size]`` for one group."""

@@ -273,7 +273,9 @@ def _keys_are_invariant(specimen: _Specimen) -> None:
     keys = specimen.task.symmetry_key(specimen.batch.puzzle)
     for episode in range(3):
         copies = specimen.augmented(episode)
-        row = _first(specimen.task.symmetry_key(copies.puzzle) != keys)
+        # A copy with an identity of its own is another puzzle.
+        same = copies.task_id == specimen.batch.task_id
+        row = _first((specimen.task.symmetry_key(copies.puzzle) != keys) & same)
         if row is not None:
             advice = "" if _overrides(specimen.task, "symmetry_key") else " (augment needs a symmetry_key of its own)"
             text = f"row {row} and its symmetric copy have different keys{advice}"
@@ -287,12 +289,9 @@ def _splits_share_nothing(specimen: _Specimen) -> None:
     stored = stored_pool(task, "all") is not None
     for split in SPLITS[:2]:
         pool = stored_pool(task, split) if stored else make_pool(task, split, _SPLIT_SIZE, specimen.seed)
-        # The same puzzle in two tasks with identities is two puzzles.
+        # The same puzzle under two identities is two puzzles.
         keys[split] = set() if pool is None else {
-            (key, number)
-            for key, number in zip(
-                task.symmetry_key(pool.puzzle).tolist(), _task_number(task, pool).tolist(), strict=True
-            )
+            *zip(task.symmetry_key(pool.puzzle).tolist(), pool.task_id.tolist(), strict=True)
         }  # fmt: skip
     both = keys["train"] & keys["test"]
     if both:

@@ -26,7 +26,7 @@ from hrm_envs.dynamics import Outcome
 from hrm_envs.episode_view import EpisodeView
 from hrm_envs.rendering import ansi, paint
 from hrm_envs.streams import Words, stream_key
-from hrm_envs.task import TaskSpec
+from hrm_envs.task import PuzzleBatch, TaskSpec
 
 Observations = dict[str, NDArray[Any]]
 
@@ -89,6 +89,11 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
     def num_puzzles(self) -> int:
         """How many puzzles the environment holds; ``reset(options={"index": [...]})`` plays those."""
         return len(self._dynamics.pool)
+
+    @property
+    def puzzles(self) -> PuzzleBatch:
+        """The puzzles that the environment holds, in the order of their index; shared, so copy them to change them."""
+        return self._dynamics.pool
 
     @property
     def data_hash(self) -> str:

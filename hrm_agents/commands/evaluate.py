@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -17,8 +17,11 @@ from rich.table import Table
 from hrm_agents.checkpoint import write_atomically
 from hrm_agents.checkpoints import MAZE
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse, progress
-from hrm_agents.errors import UserError
+from hrm_agents.errors import UserError, user_errors
 from hrm_agents.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from hrm_agents.api import Solver
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Evaluate:
     """Solve unseen puzzles with a checkpoint and report success at every segment.
 
     The success rate is that with the Q-head deciding when to halt; the table says what stopping at each segment
-    would give. With several --seeds, other puzzles of the split are made for each.
+    would give. With several --seeds, other puzzles of the split are made for each. Where the environment can show a
+    test puzzle in several views, the answers to all of them are also combined into one.
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = MAZE
@@ -37,6 +41,8 @@ class Evaluate:
     """How many; all of the split if not given."""
     seeds: Annotated[tuple[int, ...], EXPLAINED] = ()
     """Seeds of the generated puzzles (pool_seed); the one of training if not given."""
+    views: Annotated[int | None, EXPLAINED] = None
+    """How many augmented views of each test input vote; all of the task's if not given."""
     kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
     """Keywords of the environment as name=value, such as max_segments=32."""
     batch_size: int = 250
@@ -45,6 +51,8 @@ class Evaluate:
     """cpu, cuda, mps, or auto."""
     json: Annotated[Path | None, EXPLAINED] = None
     """Also write the report to this file; "-" for standard output."""
+    out: Annotated[Path | None, EXPLAINED] = None
+    """Also write what the views voted for, such as predictions and pictures, into this folder."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -59,12 +67,15 @@ def run(arguments: Sequence[str]) -> int:
     solver = load(options.checkpoint, options.device)
     reports: list[Evaluation] = []
     kwargs = {"split": options.split, **keywords(options.kwargs)}
+    kwargs |= _views(solver, options, kwargs)
     if len(options.seeds) > 1 and {**solver.env_kwargs, **kwargs}.get("puzzles") is not None:
         raise UserError("--seeds makes other puzzles for each seed, but this environment plays given ones")
     seeds = options.seeds or (kwargs.get("pool_seed", solver.env_kwargs.get("pool_seed", 0)),)
     if options.json is not None and options.json != Path("-"):
         # That the report cannot be written should not be found out after the evaluation.
         write_atomically(options.json, b"")
+    if options.out is not None:
+        _make_folder(options.out)
     for seed in seeds:
         with progress(f"evaluating (seed {seed})") as share:
             reports.append(
@@ -78,24 +89,70 @@ def run(arguments: Sequence[str]) -> int:
     document = {
         "checkpoint": str(options.checkpoint),
         "seeds": list(seeds),
+        **({"views": kwargs["views"]} if "views" in kwargs else {}),
         "reports": [report.to_dict() for report in reports],
     }
     if options.json == Path("-"):
         json.dump(document, sys.stdout, indent=2)
         print()
-        return 0
-    _print(reports)
-    if options.json is not None:
-        write_atomically(options.json, (json.dumps(document, indent=2) + "\n").encode())
+    else:
+        _print(reports, kwargs)
+        if options.json is not None:
+            write_atomically(options.json, (json.dumps(document, indent=2) + "\n").encode())
+    if options.out is not None:
+        _write(reports[0], options.out)
     return 0
 
 
-def _print(reports: Sequence[Evaluation]) -> None:
+def _views(solver: Solver, options: Evaluate, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The keyword ``views``, for a task that has views and a split that shows them.
+
+    Raises:
+        UserError: an option asks for votes where there can be none.
+    """
+    most = solver.max_views(kwargs)
+    for name, value in (("--views", options.views), ("--out", options.out)):
+        if value is not None and most == 1:
+            raise UserError(f"{name} is for tasks that show a puzzle in several views; {solver.env_id} has one of each")
+        if value is not None and kwargs["split"] != "test":
+            raise UserError(f"{name} is for the test split, whose puzzles have views; --split is {kwargs['split']}")
+    if options.views is not None and not 1 <= options.views <= most:
+        raise UserError(
+            f"--views must lie between 1 and {most}, the views that {solver.env_id} has; got {options.views}"
+        )
+    if options.out is not None and len(options.seeds) > 1:
+        raise UserError(f"--out holds the votes of one evaluation: give one of the {len(options.seeds)} --seeds")
+    if most == 1 or kwargs["split"] != "test" or "views" in kwargs:
+        return {}
+    return {"views": options.views or most}
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}; choose another --out") from error
+
+
+def _write(report: Evaluation, folder: Path) -> None:
+    """The files of the votes, named on standard error."""
+    if report.ensemble is None:
+        raise UserError(f"--out: the task of {report.env_id} combined nothing, so there is nothing to write")
+    try:
+        with user_errors("--out"):
+            paths = report.ensemble.write(folder)
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}: {error.strerror or error}; choose another --out") from error
+    for path in paths:
+        print(f"wrote {path}", file=sys.stderr)
+
+
+def _print(reports: Sequence[Evaluation], kwargs: Mapping[str, Any]) -> None:
     first = reports[0]
 
-    def spread(values: Sequence[float], scale: float = 100.0, unit: str = "%") -> str:
+    def spread(values: Sequence[float], scale: float = 100.0, unit: str = "%", digits: int = 2) -> str:
         mean, deviation = scale * float(np.mean(values)), scale * float(np.std(values))
-        return f"{mean:.2f}{unit}" + (f" +- {deviation:.2f}" if len(values) > 1 else "")
+        return f"{mean:.{digits}f}{unit}" + (f" +- {deviation:.{digits}f}" if len(values) > 1 else "")
 
     console = Console()
     console.print(f"[bold]{first.env_id}[/] {first.split}, {first.num_puzzles} puzzles x {len(reports)} seed(s)")
@@ -113,3 +170,9 @@ def _print(reports: Sequence[Evaluation]) -> None:
             spread([r.halts_per_segment[segment] for r in reports]),
         )
     console.print(table)
+    votes = [r.ensemble.metrics for r in reports if r.ensemble is not None]
+    if votes:
+        combined = Table("all views combined", f"{kwargs.get('views', 1)} of each puzzle")
+        for name in votes[0]:
+            combined.add_row(name, spread([metrics[name] for metrics in votes], 1.0, "", 4))
+        console.print(combined)

@@ -40,6 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     from hrm_agents.api import load
 
     solver = load(options.checkpoint, options.device)
+    solver.check_solves_from_outside()  # before anybody types in a puzzle
     text = _read(options.puzzle)
     with user_errors("puzzle"):
         solution = solver.solve(text, options.max_segments)

@@ -7,9 +7,15 @@ import torch
 
 import hrm_agents.evaluation as evaluation_module
 from hrm_agents.checkpoint import load
-from hrm_agents.evaluation import Trace, evaluate, trace
+from hrm_agents.evaluation import Trace, evaluate, open_env
+from hrm_agents.evaluation import trace as trace_env
 
 ID = "HRM/Sudoku-4x4-v0"
+
+
+def trace(model, env_id, env_kwargs, *, num_puzzles=None, batch_size=250, **options):
+    env = open_env(env_id, env_kwargs, num_puzzles=num_puzzles, batch_size=batch_size)
+    return trace_env(model, env, **options)
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ def test_summary_by_hand():
     q_halt = np.where(wants, 0.5, 0.25).astype(np.float32)
     # A tie thinks on.
     q_continue = np.full((5, 3), 0.25, np.float32)
-    result = Trace(success, score, q_halt, q_continue)
+    result = Trace(success, score, q_halt, q_continue, np.zeros((5, 4), np.uint8))
     assert result.halt_segment().tolist() == [0, 1, 2, 2, 2]
     report = result.summarise("an/id", "test")
     assert report.num_puzzles == 5
@@ -73,7 +79,7 @@ def test_each_puzzle_of_the_test_split_is_judged_once(model, monkeypatch):
 
 def test_batch_size_does_not_matter(model):
     one, other = (trace(model, ID, {"max_segments": 3}, num_puzzles=20, batch_size=size) for size in (7, 100))
-    for name in ("success", "score"):
+    for name in ("success", "score", "answer"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     for name in ("q_halt", "q_continue"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-4)
@@ -95,9 +101,37 @@ def test_the_halting_rule_agrees_with_playing_the_episodes(model, sudoku_run):
     config = load(sudoku_run).config
     solver = Solver(model, config, sudoku_run)
     env = solver.make_env(num_puzzles=12)
-    lengths = [len(list(solver.think(env, options={"index": index}))) for index in range(12)]
+    episodes = [list(solver.think(env, options={"index": index})) for index in range(12)]
+    lengths = [len(segments) for segments in episodes]
     assert report.mean_segments == pytest.approx(np.mean(lengths))
     assert len(set(lengths)) > 1
+    traced = trace(model, ID, {"max_segments": 3, "num_puzzles": 12}, batch_size=5)
+    np.testing.assert_array_equal(traced.answer, [segments[-1].answer for segments in episodes])
+    probability = traced.halt_probability(values_are_logits=True)
+    assert probability.dtype == np.float32
+    np.testing.assert_allclose(probability, [segments[-1].q_halt for segments in episodes], atol=1e-4)
+
+
+def halting_at_once(q_halt):
+    """A trace of puzzles with one segment each and these values of halting."""
+    q_halt = np.array(q_halt, np.float32)[:, None]
+    nothing = np.zeros_like(q_halt)
+    return Trace(nothing > 0, nothing, q_halt, nothing, np.zeros((len(q_halt), 4), np.uint8))
+
+
+def test_halt_probability_by_hand():
+    result = halting_at_once([0.0, np.log(3.0), -np.log(3.0), 200.0, -200.0])
+    logits = result.halt_probability(values_are_logits=True)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, [0.5, 0.75, 0.25, 1.0, 0.0], atol=1e-6)
+    plain = halting_at_once([0.0, 0.3, -0.2, 1.5]).halt_probability(values_are_logits=False)
+    np.testing.assert_array_equal(plain, np.array([0.0, 0.3, 0.0, 1.0], np.float32))
+
+
+def test_an_ordinary_task_has_no_ensemble(model):
+    report = evaluate(model, ID, {"max_segments": 2}, num_puzzles=5, values_are_logits=True)
+    assert report.ensemble is None
+    assert "ensemble" not in report.to_dict()
 
 
 def test_model_is_left_as_it_was(model):

