@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ COMMANDS = {
     "solve": "solve one puzzle from an argument, a file or standard input",
     "watch": "watch a model think, in a window or as a GIF",
     "envs": "list the environments",
-    "bench": "measure environment steps per second",
+    "bench": "measure environment steps or training updates per second",
+    "import": "turn a checkpoint of the public HRM code into one of ours",
 }
 
 
@@ -38,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        code: int = importlib.import_module(f"hrm_agents.commands.{command}").run(arguments)
+        module = command + "_" * keyword.iskeyword(command)
+        code: int = importlib.import_module(f"hrm_agents.commands.{module}").run(arguments)
         return code
     except SystemExit as exit:  # after --help
         return int(exit.code or 0)

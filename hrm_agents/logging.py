@@ -80,6 +80,10 @@ class RunLog:
             self._progress.stop()
         self._writer.close()
 
+    def close(self) -> None:
+        """Finish the files, of a log that was not used as a context."""
+        self._writer.close()
+
     def segment(self, batch: SegmentBatch, metrics: dict[str, float], step: int) -> None:
         """Take in update ``step``; writes a row when one is due."""
         if self._first_step is None:

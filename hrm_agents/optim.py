@@ -72,11 +72,19 @@ class AdamATan2(Optimizer):
         return loss
 
 
+def _summed(grad: Tensor) -> Tensor:
+    """A sparse gradient with one row for each id."""
+    if not grad.is_sparse:
+        raise TypeError("SignSGD needs sparse gradients, as F.embedding(..., sparse=True) gives")
+    return grad.coalesce()
+
+
 class SignSGD(Optimizer):
     """Sign descent for an embedding table with sparse gradients.
 
     Gradients of ids that occur several times in a batch are summed before the sign. Only rows the
-    batch visited change: ``row = row * (1 - lr * weight_decay) - lr * sign(grad)``. No state.
+    batch visited change: ``row = row * (1 - lr * weight_decay) - lr * sign(grad)``. No state: time and memory of
+    a step depend on the batch, not on the table.
     """
 
     def __init__(self, params: Params, lr: float, weight_decay: float = 0.1) -> None:
@@ -99,12 +107,20 @@ class SignSGD(Optimizer):
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                if not p.grad.is_sparse:
-                    raise TypeError("SignSGD needs sparse gradients, as F.embedding(..., sparse=True) gives")
-                grad = p.grad.coalesce()
+                grad = _summed(p.grad)
                 ids = grad.indices()[0]
                 p[ids] = p[ids] * (1.0 - lr * group["weight_decay"]) - lr * grad.values().sign()
         return loss
+
+    @torch.no_grad()
+    def grad_norm(self) -> Tensor:
+        """Euclidean norm of all gradients, float32 scalar, with those of the same id summed; 0 if there are none.
+
+        Raises:
+            TypeError: as in :meth:`step`.
+        """
+        grads = [_summed(p.grad) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        return torch.nn.utils.get_total_norm([grad.values() for grad in grads])
 
 
 def lr_at(

@@ -55,6 +55,13 @@ class HRMPolicy:
         """The memory of ``num_rows`` agents that have not thought yet."""
         return self.model.initial_carry(num_rows)
 
+    def keep_rows(self, carry: Carry, kept: NDArray[np.bool_]) -> Carry:
+        """The memory of the rows in ``kept``, bool ``[B]``: a smaller batch goes on thinking."""
+        if kept.all():
+            return carry
+        index = torch.from_numpy(kept).to(self.device)
+        return Carry(carry.z_H[index], carry.z_L[index])
+
     def observe(self, obs: Observations) -> tuple[Tensor, Tensor]:
         """Puzzle uint8 ``[B, S]`` and task identity int64 ``[B]`` of an observation, on the model's device."""
         puzzle = torch.from_numpy(np.ascontiguousarray(obs["puzzle"])).to(self.device)

@@ -115,7 +115,9 @@ class Rollout:
         self._obs = self.env.set_state(env_state)
         self._solution = self.env.solutions()
         device = self.policy.device
-        self._carry = Carry(tensors["carry/z_H"].to(device), tensors["carry/z_L"].to(device))
+        # The run may go on where activations are of another type.
+        dtype = self.policy.model.dtype
+        self._carry = Carry(tensors["carry/z_H"].to(device, dtype), tensors["carry/z_L"].to(device, dtype))
         self._reset = tensors["reset"].cpu().numpy()
         self._min_segments = tensors["min_segments"].cpu().numpy()
         self._rng.bit_generator.state = rng

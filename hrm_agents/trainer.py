@@ -60,7 +60,7 @@ class Trainer:
         with user_errors("model"):
             self.model = HRM(HRMConfig.for_task(config.model, self.env.task_spec)).to(self.device)
         if run.init_from is not None and warm:
-            warm_start(self.model, Path(run.init_from))
+            warm_start(self.model, Path(run.init_from), self.env.task_spec.id_table)
         forward = torch.compile(self.model) if run.compile else None
         self.rollout = Rollout(
             self.env,
@@ -111,6 +111,8 @@ class Trainer:
             torch._foreach_mul_(grads, (self.config.optim.max_grad_norm / grad_norm).clamp(max=1.0))
         metrics = {name: loss.item() for name, loss in losses.items()}
         metrics |= {"loss": total.item(), "grad_norm": grad_norm.item()}
+        if self.embedding_optimizer is not None:
+            metrics["embedding_grad_norm"] = self.embedding_optimizer.grad_norm().item()
         self._guard(metrics)
         self._set_learning_rates()
         self.optimizer.step()

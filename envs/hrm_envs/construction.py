@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,14 +19,13 @@ from numpy.typing import NDArray
 
 from hrm_envs.checks import whole_number
 from hrm_envs.dynamics import SegmentDynamics
-from hrm_envs.pool import SPLITS, Split, cached_pool, hold_pool, in_split
+from hrm_envs.pool import SPLITS, Split, cached_pool, hold_pool
 from hrm_envs.rewards import Reward, resolve_reward
+from hrm_envs.sources import PuzzlesLike, read_puzzles
 from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Tokens
 
 #: A task, its class, or ``"module:Class"``.
 TaskLike = Task | type[Task] | Callable[..., Task] | str
-#: Puzzles from outside: a batch, an array of puzzles, a pair (puzzles, solutions), a path, or text.
-PuzzlesLike = PuzzleBatch | NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | str | Path
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,8 @@ class Settings:
     split: Split = "train"
     #: How many distinct puzzles to hold; the task's own default if not given.
     num_puzzles: int | None = None
-    #: Play these puzzles instead of generated ones: arrays, a path to .npz, .npy or text, or a PuzzleBatch.
+    #: Play these puzzles instead of generated ones: arrays, a PuzzleBatch, text, or a path to a file or a folder of
+    #: an official data set; see :func:`hrm_envs.sources.read_puzzles`.
     puzzles: PuzzlesLike | None = None
     #: Seed of the generated puzzles; the seed of ``reset`` only chooses among them.
     pool_seed: int = 0
@@ -112,99 +110,6 @@ def _reads_puzzles(task: TaskLike) -> bool:
     return not isinstance(factory, Task) and "puzzles" in inspect.signature(factory).parameters
 
 
-def read_puzzles(source: PuzzlesLike, task: Task) -> PuzzleBatch:
-    """Puzzles from outside, checked: each is well formed and each given solution passes the verifier.
-
-    Args:
-        source: a PuzzleBatch; puzzles uint8 ``[N, S]``, ``[N, rows, columns]`` or one puzzle ``[S]``; a pair
-            (puzzles, solutions); a path to ``.npz`` (``inputs`` and optionally ``labels``), ``.npy`` or text;
-            or the text itself, in the task's own notation.
-        task: the task whose notation, checks and solver are used.
-
-    Raises:
-        ValueError: the source cannot be read or a puzzle is bad; the text says which and why.
-    """
-    if isinstance(source, PuzzleBatch):
-        return _checked(task, source.puzzle, source.solution, source.task_id)
-    if isinstance(source, tuple):
-        if len(source) != 2:
-            raise ValueError(f"puzzles: a tuple must be (puzzles, solutions), found {len(source)} entries")
-        return _checked(task, *source)
-    if isinstance(source, Path) or (isinstance(source, str) and _looks_like_path(source)):
-        return _read_file(Path(source), task)
-    if isinstance(source, str):
-        return task.complete(task.parse(source))
-    return _checked(task, np.asarray(source), None)
-
-
-def _looks_like_path(text: str) -> bool:
-    return "\n" not in text and text.lower().endswith((".npz", ".npy", ".txt"))
-
-
-def _read_file(path: Path, task: Task) -> PuzzleBatch:
-    if not path.is_file():
-        raise ValueError(f"puzzles={str(path)!r}: there is no such file")
-    suffix = path.suffix.lower()
-    if suffix not in (".npz", ".npy"):
-        return task.complete(task.parse(path.read_text()))
-    try:
-        with path.open("rb") as file:
-            data = np.load(file, allow_pickle=False)
-            # The content decides, not the suffix: files get renamed.
-            arrays = {"inputs": data} if isinstance(data, np.ndarray) else {name: data[name] for name in data.files}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"puzzles={str(path)!r} cannot be read as a numpy file: {error}") from error
-    if "inputs" not in arrays:
-        raise ValueError(f"puzzles={str(path)!r} holds {sorted(arrays)}; expected 'inputs' and optionally 'labels'")
-    return _checked(task, arrays["inputs"], arrays.get("labels"))
-
-
-def _checked(
-    task: Task, puzzle: NDArray[Any], solution: NDArray[Any] | None, task_id: NDArray[Any] | None = None
-) -> PuzzleBatch:
-    puzzle = as_tokens(puzzle, task.spec, "puzzle")
-    if solution is None:
-        return task.complete(puzzle)
-    solution = as_tokens(solution, task.spec, "solution")
-    if len(puzzle) != len(solution):
-        raise ValueError(f"{len(puzzle)} puzzles but {len(solution)} solutions")
-    ids = np.zeros(len(puzzle), np.int32) if task_id is None else np.asarray(task_id, np.int32)
-    if ids.shape != (len(puzzle),):
-        raise ValueError(f"task_id: expected one for each of {len(puzzle)} puzzles, found shape {ids.shape}")
-    if ids.min() < 0 or ids.max() >= task.spec.num_task_ids:
-        raise ValueError(f"task_id: {task.spec.name} has identities 0 to {task.spec.num_task_ids - 1}")
-    batch = PuzzleBatch(puzzle, solution, ids)
-    task.check(batch)
-    return batch
-
-
-def as_tokens(array: NDArray[Any], spec: TaskSpec, name: str) -> Tokens:
-    """An integer array of puzzles as uint8 ``[N, S]``.
-
-    Raises:
-        ValueError: its shape or a token does not fit the task; the text names the row and the cell.
-    """
-    array = np.asarray(array)
-    if array.dtype.kind not in "ui":
-        raise ValueError(f"{name}: expected integer tokens, found {array.dtype}")
-    rows, columns = spec.grid_shape
-    found = array.shape
-    if array.shape[-2:] == (rows, columns):
-        array = array.reshape(*array.shape[:-2], rows * columns)
-    if array.ndim == 1:
-        array = array[None]
-    if array.ndim != 2 or array.shape[1] != rows * columns or len(array) == 0:
-        raise ValueError(f"{name}: {spec.name} has {rows} x {columns} = {rows * columns} cells; found shape {found}")
-    bad = np.argwhere((array < 0) | (array >= spec.vocab_size))
-    if len(bad):
-        row, cell = bad[0]
-        raise ValueError(
-            f"{name} {row}: cell (row {cell // columns + 1}, column {cell % columns + 1}) holds "
-            f"{array[row, cell]}; tokens are 0 to {spec.vocab_size - 1}"
-        )
-    return array.astype(np.uint8)
-
-
 def build_dynamics(
     task: TaskLike, num_rows: int, settings: Settings, task_kwargs: Mapping[str, Any]
 ) -> SegmentDynamics:
@@ -219,16 +124,7 @@ def build_dynamics(
     made = resolve_task(task, task_kwargs)
     pool: PuzzleBatch | Callable[[], PuzzleBatch]
     if source is not None:
-        pool = read_puzzles(source, made)
-        kept = in_split(made, pool.puzzle, settings.split)
-        pool = pool.take(kept)
-        if len(pool) == 0:
-            raise ValueError(
-                f"none of the {len(kept)} puzzles falls into split {settings.split!r} (cut by symmetry class): "
-                "give more puzzles, or split='all' to play them all"
-            )
-        if settings.num_puzzles is not None:
-            pool = pool.take(slice(settings.num_puzzles))
+        pool = read_puzzles(source, made, settings.split, settings.num_puzzles)
     else:
         if isinstance(task, Task):
             pool = partial(hold_pool, made, settings.split, settings.num_puzzles, settings.pool_seed)

@@ -2,40 +2,65 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from hrm_agents.commands.common import parse, progress
+from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse, progress
 from hrm_agents.environments import make_vector
 from hrm_agents.errors import UserError
+from hrm_agents.presets import SMALL, PresetName, preset
+
+if TYPE_CHECKING:
+    import torch
+
+#: What is measured unless told otherwise.
+ENVS = ("HRM/Sudoku-9x9-v0", "HRM/Maze-30x30-v0")
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure how many environment steps per second a vector environment makes with random actions."""
+    """Measure how many environment steps per second a vector environment makes with random actions.
 
-    envs: Annotated[tuple[str, ...], tyro.conf.Positional] = ("HRM/Sudoku-9x9-v0", "HRM/Maze-30x30-v0")
-    """Gymnasium ids."""
+    With --train, measure updates of training instead: seconds, segments per second and peak memory after each.
+    """
+
+    envs: Annotated[tuple[str, ...], tyro.conf.Positional, EXPLAINED] = ()
+    """Gymnasium ids; two of the built-in ones if not given, with --train that of the preset."""
     num_envs: int = 256
     """Rows of the vector environment."""
     seconds: float = 3.0
     """How long to measure each."""
+    train: Annotated[PresetName | None, EXPLAINED] = None
+    """Measure updates of training with this preset."""
+    batch_size: Annotated[int | None, EXPLAINED] = None
+    """With --train: rows; those of the preset if not given."""
+    segments: int = 8
+    """With --train: how many updates, each on one segment of every row."""
+    kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
+    """With --train: keywords of the environment as name=value; they add to those of the preset."""
+    device: str = "auto"
+    """With --train: cpu, cuda, mps, or auto."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Bench, "bench", arguments)
+    if options.train is not None:
+        return _train(options)
     if options.seconds <= 0:
         raise UserError(f"--seconds must be positive, got {options.seconds}")
     table = Table("id", "rows", "env-steps/s, answers from the action space", "env-steps/s, uint8 answers")
-    for id in options.envs:
+    for id in options.envs or ENVS:
         with progress(f"measuring {id}") as share:
             env = make_vector(id, options.num_envs, {})
             rates = [steps_per_second(env, options.seconds / 2, dtype) for dtype in (np.int64, np.uint8)]
@@ -43,6 +68,67 @@ def run(arguments: Sequence[str]) -> int:
         table.add_row(id, str(options.num_envs), *(f"{rate:,.0f}" for rate in rates))
     Console().print(table)
     return 0
+
+
+def _train(options: Bench) -> int:
+    if len(options.envs) > 1:
+        raise UserError(f"--train measures one environment at a time, got {' and '.join(options.envs)}")
+    if options.segments < 1:
+        raise UserError(f"--segments must be at least 1, got {options.segments}")
+    config = preset(options.envs[0] if options.envs else None, options.train or SMALL)
+    changes: dict[str, Any] = {"updates": options.segments, "device": options.device}
+    if options.batch_size is not None:
+        changes["batch_size"] = options.batch_size
+    config = replace(
+        config,
+        env=replace(config.env, kwargs={**config.env.kwargs, **keywords(options.kwargs)}),
+        run=replace(config.run, **changes),
+    )
+    from hrm_agents.trainer import Trainer
+
+    table = Table("segment", "seconds", "segments/s", "peak memory, MiB")
+    with tempfile.TemporaryDirectory() as folder, progress(f"training in {config.env.id}") as share:
+        trainer = Trainer(config, Path(folder))
+        dense = trainer.model.dense_parameters()
+        # The embedding of a task without identities.
+        dense.pop("embedding.prefix", None)
+        parameters = sum(parameter.numel() for parameter in dense.values())
+        for segment in range(1, options.segments + 1):
+            start = time.perf_counter()
+            trainer.update()  # reads the losses, so that the device has finished
+            seconds = time.perf_counter() - start
+            peak = peak_memory(trainer.device)
+            table.add_row(
+                str(segment),
+                f"{seconds:.2f}",
+                f"{config.run.batch_size / seconds:,.2f}",
+                "unknown" if peak is None else f"{peak / 2**20:,.0f}",
+            )
+            share(segment / options.segments)
+        trainer.log.close()
+    console = Console()
+    console.print(
+        f"{options.train} in {config.env.id} on {trainer.device}, {trainer.model.dtype}: {parameters:,} parameters "
+        f"besides the task embedding, {config.run.batch_size} rows, M = {trainer.env.max_segments}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(table)
+    return 0
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Most bytes that this process held so far: of the GPU's memory on CUDA, else of the machine's; None if unknown."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows has no such count
+        return None
+    # In KiB on Linux, in bytes on macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def steps_per_second(env: Any, seconds: float, dtype: Any = np.int64) -> float:

@@ -15,25 +15,30 @@ from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse
 from hrm_agents.config import EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
 from hrm_agents.errors import UserError
 from hrm_agents.models.hrm import Architecture
-from hrm_agents.presets import preset
+from hrm_agents.presets import SMALL, PresetName, preset
 
 
 @dataclass(frozen=True)
 class Train:
     """Train a model in an environment, evaluate it on unseen puzzles and draw a GIF of it at work.
 
-    The defaults of all options depend on the environment (see its preset in hrm_agents/presets.py). A run can be
-    stopped with Ctrl-C, or killed, and continued with --resume; it ends with the same weights as if it had not been.
+    The defaults of all options are those of the preset (see hrm_agents/presets.py), which for `small` depend on the
+    environment. A run can be stopped with Ctrl-C, or killed, and continued with --resume; it ends with the same
+    weights as if it had not been.
     """
 
     env: Annotated[str, tyro.conf.Positional] = EnvConfig.id
     """Gymnasium id; `hrm-agents envs` lists the built-in ones. module:id imports your module first."""
+    preset: Annotated[PresetName, EXPLAINED] = SMALL
+    """small, the default: nets for a CPU. paper-*: the paper's 27-million-parameter models for a GPU, each with its
+    environment."""
     out: Annotated[Path | None, EXPLAINED] = None
     """Folder of the checkpoint and records; runs/<environment> if not given."""
     resume: Annotated[Path | None, EXPLAINED] = None
     """Continue the run in this folder, with its settings unless you change them here."""
     kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
-    """Keywords of the environment as name=value, such as num_puzzles=1000 'empty_cells=[4,8]'."""
+    """Keywords of the environment as name=value, such as num_puzzles=1000 'empty_cells=[4,8]'; they add to those of
+    the preset."""
     gif: bool = True
     """Draw solved puzzles when done (needs the render extra)."""
     model: Architecture = field(default_factory=Architecture)
@@ -45,12 +50,16 @@ class Train:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Train, "train", arguments, default=_defaults(arguments))
-    env = EnvConfig(options.env, keywords(options.kwargs))
     if options.resume is not None:
         if options.out is not None:
             raise UserError("--resume goes on in the folder of the run: leave --out away")
-        if not options.kwargs:
-            env = EnvConfig(options.env, _saved(options.resume).env.kwargs)
+        if options.preset != SMALL:
+            raise UserError("--resume goes on with the settings of the run: leave --preset away")
+        saved = _saved(options.resume).env.kwargs
+        env = EnvConfig(options.env, keywords(options.kwargs) if options.kwargs else saved)
+    else:
+        own = preset(options.env, options.preset).env.kwargs
+        env = EnvConfig(options.env, {**own, **keywords(options.kwargs)})
     config = TrainConfig(env, options.model, options.optim, options.halting, options.run)
     out = options.resume or options.out or Path("runs") / env.id.replace("/", "-").replace(":", "-")
     from hrm_agents.checkpoint import MODEL, STATE
@@ -86,9 +95,14 @@ def say(line: str) -> None:
 
 
 def _defaults(arguments: Sequence[str]) -> Train:
-    """Defaults that suit the environment or the run named on the command line."""
-    named = parse(Train, "train", [argument for argument in arguments if argument not in ("-h", "--help")])
-    return _as_options(_saved(named.resume) if named.resume is not None else preset(named.env))
+    """Defaults that suit the environment, the preset or the run named on the command line."""
+    # Without a name of its own, the environment is that of the preset.
+    unnamed = Train(env="")
+    plain = [argument for argument in arguments if argument not in ("-h", "--help")]
+    named = parse(Train, "train", plain, default=unnamed)
+    if named.resume is not None:
+        return _as_options(_saved(named.resume))
+    return _as_options(preset(named.env or None, named.preset))
 
 
 def _saved(folder: Path) -> TrainConfig:

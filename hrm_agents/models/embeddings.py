@@ -58,6 +58,8 @@ class TaskEmbedding(nn.Module):
         self.slots = slots
         self.weight = nn.Parameter(torch.zeros(num_tasks, ndim))
 
+    # The compiler cannot handle sparse gradients; one lookup does not need it.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, task_id: Tensor) -> Tensor:
         """Look up ``task_id`` int[B]: [B, P, d]. A last slot that ndim does not fill is padded with zeros."""
         rows = F.embedding(task_id, self.weight, sparse=True)

@@ -66,8 +66,8 @@ class Architecture:
     """Backpropagate through the last L and the last H step, or through the whole last H cycle."""
     rms_eps: float = 1e-5
     """Added to the mean square inside every norm."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of activations and carry; parameters, logits and Q-values stay float32."""
+    dtype: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Type of activations and carry; auto is bfloat16 on CUDA and float32 elsewhere. Parameters stay float32."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,6 @@ class HRM(nn.Module):
         super().__init__()
         self.config = config
         d, prefix = config.hidden_size, config.num_prefix_slots
-        self.dtype = getattr(torch, config.dtype)
         self.embedding = InputEmbedding(
             config.vocab_size,
             config.num_cells,
@@ -200,6 +199,13 @@ class HRM(nn.Module):
             # Derived from the config, hence not saved.
             self.register_buffer("rotary_cos", cos, persistent=False)
             self.register_buffer("rotary_sin", sin, persistent=False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of activations and carry. "auto" goes by where the weights lie now, not by where they were trained."""
+        if self.config.dtype == "auto":
+            return torch.bfloat16 if self.H_init.device.type == "cuda" else torch.float32
+        return torch.bfloat16 if self.config.dtype == "bfloat16" else torch.float32
 
     def initial_carry(self, batch_size: int) -> Carry:
         """Fresh states for ``batch_size`` rows, on the model's device."""

@@ -18,6 +18,7 @@ from hrm_agents.commands.bench import Bench
 from hrm_agents.commands.common import keywords
 from hrm_agents.commands.envs import Envs
 from hrm_agents.commands.evaluate import Evaluate
+from hrm_agents.commands.import_ import Import
 from hrm_agents.commands.solve import Solve
 from hrm_agents.commands.train import Train
 from hrm_agents.commands.watch import Watch
@@ -65,7 +66,7 @@ def test_version(capsys):
 
 
 def test_unknown_command(error):
-    assert error("fly") == "unknown command 'fly'; choose one of train, evaluate, solve, watch, envs, bench"
+    assert error("fly") == "unknown command 'fly'; choose one of train, evaluate, solve, watch, envs, bench, import"
 
 
 def option_names(cls, prefix=""):
@@ -79,7 +80,7 @@ def option_names(cls, prefix=""):
             yield f"--{prefix}{name}"
 
 
-@pytest.mark.parametrize("options", [Train, Evaluate, Solve, Watch, Envs, Bench])
+@pytest.mark.parametrize("options", [Train, Evaluate, Solve, Watch, Envs, Bench, Import])
 def test_help_mentions_every_option(options, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main([options.__name__.lower(), "--help"]) == 0

@@ -166,5 +166,5 @@ def test_checkpoint_with_one_task(reference):
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(KeyError, match="conv"):
+    with pytest.raises(ValueError, match="conv"):
         official_name("model.inner.conv.weight")

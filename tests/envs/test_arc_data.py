@@ -119,6 +119,12 @@ def test_a_folder_without_tasks_is_refused(tmp_path):
         load_folder(tmp_path / "nowhere")
 
 
+def test_a_folder_of_the_official_builder_is_told_from_one_of_tasks(tmp_path):
+    write(tmp_path / "train", dataset={})
+    with pytest.raises(ValueError, match="a folder of arrays, whose identities are not ours"):
+        load_folder(tmp_path)
+
+
 def test_the_place_is_the_callers_to_name():
     with pytest.raises(ValueError, match=r"^cell 7 of my notebook: 'train'"):
         read_problem("x", {"train": []}, "cell 7 of my notebook")

@@ -12,7 +12,15 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 import hrm_envs  # noqa: F401  (registers the ids)
 from hrm_envs.vector_env import ReasoningVectorEnv
 
-FAMILIES = ["HRM/Sudoku-4x4-v0", "HRM/Sudoku-6x6-v0", "HRM/Maze-5x5-v0"]
+FAMILIES = [
+    "HRM/Sudoku-4x4-v0",
+    "HRM/Sudoku-6x6-v0",
+    "HRM/Sudoku-Extreme-v0",
+    "HRM/Maze-5x5-v0",
+    "HRM/Maze-30x30-Hard-v0",
+    "HRM/ARC-AGI-1-v0",
+    "HRM/ARC-AGI-2-v0",
+]
 MODES = list(AutoresetMode)
 ROWS, SEED = 4, 11
 SETTINGS = {"num_puzzles": 12, "max_segments": 3, "segment_cost": 0.1, "expose_solution": True, "reward": "partial"}

@@ -94,6 +94,11 @@ def load_folder(folder: Path) -> Sets:
     """
     if not folder.is_dir():
         raise ValueError(f"puzzles={str(folder)!r}: there is no such folder of ARC tasks (JSON files)")
+    if any((folder / part / "dataset.json").is_file() for part in ("", "train", "test")):
+        raise ValueError(
+            f"puzzles={str(folder)!r}: this is a folder of arrays, whose identities are not ours; give the folder of "
+            "ARC tasks as JSON files that it was built from"
+        )
     places = {name: folder / name for name in SETS if (folder / name).is_dir()} or {EVALUATION: folder}
     sets = {name: tuple(map(_read_file, sorted(places[name].glob("*.json")))) for name in places}
     if not any(sets.values()):

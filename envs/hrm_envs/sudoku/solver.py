@@ -118,29 +118,50 @@ def propagate(board: SudokuGeometry, masks: Masks) -> tuple[Masks, NDArray[np.bo
 
 
 def _children(masks: Masks) -> tuple[Masks, NDArray[np.intp]]:
-    """One child per candidate of each node's branching cell: masks ``[S, C]`` and parent indices ``[C]``."""
+    """One child per candidate of each node's branching cell: masks ``[S, C]`` and parent indices ``[C]``.
+
+    First children come last, for the stack to give them out first: a search that ends at its first solution
+    should not have followed all branches side by side.
+    """
     counts = _POPCOUNT[masks]
     counts[counts < 2] = 255
     cell = counts.argmin(axis=0)
     options = masks[cell, np.arange(masks.shape[1])]
     bits = np.arange(options.max(initial=1).item().bit_length(), dtype=np.uint16)
     parent, bit = np.nonzero((options[:, None] >> bits) & _ONE)
+    sibling = np.arange(len(parent)) - np.searchsorted(parent, parent)
+    order = (-sibling).argsort(kind="stable")
+    parent, bit = parent[order], bit[order]
     children = masks[:, parent]
     children[cell[parent], np.arange(len(parent))] = _ONE << bit.astype(np.uint16)
     return children, parent
 
 
 def solve(board: SudokuGeometry, puzzle: Tokens, limit: int = 2) -> SolverResult:
-    """Search puzzles (uint8 ``[B, S]``) for up to ``limit`` solutions each.
+    """Search puzzles (uint8 ``[B, S]``) for up to ``limit`` solutions each."""
+    guesses, owner, found = search(board, candidate_masks(board, puzzle), limit)
+    solution = np.zeros((len(puzzle), board.num_cells), np.uint8)
+    solution[owner] = found
+    count = np.minimum(np.bincount(owner, minlength=len(puzzle)), limit)
+    return SolverResult(count.astype(np.uint8), solution, guesses)
 
-    Up to ``CHUNK`` nodes are in work at a time, of any puzzles and at any stage of their inference. A node
+
+def search(board: SudokuGeometry, masks: Masks, limit: int) -> tuple[NDArray[np.int32], NDArray[np.int64], Tokens]:
+    """Search from nodes (uint16 ``[S, B]``), each until it has at least ``limit`` solutions or all it has.
+
+    Up to ``CHUNK`` nodes are in work at a time, of any start and at any stage of their inference. A node
     that comes to rest makes room for the newest one on the stack: depth first, so memory stays bounded.
+
+    Returns:
+        guesses: int32 ``[B]``, how many nodes the search from each start branched at.
+        owner: int64 ``[F]``, which start each solution found belongs to, in the order they were found.
+        found: uint8 ``[F, S]``, the solutions.
     """
-    num = len(puzzle)
+    num = masks.shape[1]
     count = np.zeros(num, np.int64)
     guesses = np.zeros(num, np.int64)
-    solution = np.zeros((num, board.num_cells), np.uint8)
-    stack = _blocks(candidate_masks(board, puzzle), np.arange(num))
+    found: list[tuple[NDArray[np.int64], Tokens]] = []
+    stack = _blocks(masks, np.arange(num))
     masks, owner = np.empty((board.num_cells, 0), np.uint16), np.empty(0, np.int64)
     while stack or owner.size:
         blocks, width = [(masks, owner)], len(owner)
@@ -162,15 +183,18 @@ def solve(board: SudokuGeometry, puzzle: Tokens, limit: int = 2) -> SolverResult
         if rested.size:
             at_rest, rest_owner = new[:, rested], owner[rested]
             solved = is_single(at_rest).all(axis=0)
-            solution[rest_owner[solved]] = mask_tokens(at_rest[:, solved])
-            count += np.bincount(rest_owner[solved], minlength=num)
+            if solved.any():
+                found.append((rest_owner[solved], mask_tokens(at_rest[:, solved])))
+                count += np.bincount(rest_owner[solved], minlength=num)
             branching = ~solved & (count[rest_owner] < limit)
             rest_owner = rest_owner[branching]
             guesses += np.bincount(rest_owner, minlength=num)
             children, parent = _children(at_rest[:, branching])
             stack += _blocks(children, rest_owner[parent])
         masks, owner = new[:, going], owner[going]
-    return SolverResult(np.minimum(count, limit).astype(np.uint8), solution, guesses.astype(np.int32))
+    owners = np.concatenate([np.empty(0, np.int64), *(owner for owner, _ in found)])
+    boards = np.concatenate([np.empty((0, board.num_cells), np.uint8), *(tokens for _, tokens in found)])
+    return guesses.astype(np.int32), owners, boards
 
 
 def _blocks(masks: Masks, owner: NDArray[np.int64]) -> list[tuple[Masks, NDArray[np.int64]]]:

@@ -93,8 +93,8 @@ class SudokuTask(Task):
                 raise ValueError(f"levels are for size 9, not {size}: use empty_cells and difficulty instead")
             level_empty, level_difficulty, default_num = LEVELS[level]
             self.default_num_puzzles = dict(default_num)
-        self.empty_cells = _checked("empty_cells", empty_cells, MAX_EMPTY_CELLS[size]) or level_empty
-        self.difficulty = _checked("difficulty", difficulty, None) or level_difficulty
+        self.empty_cells = checked_range("empty_cells", empty_cells, MAX_EMPTY_CELLS[size]) or level_empty
+        self.difficulty = checked_range("difficulty", difficulty, None) or level_difficulty
         self.spec = TaskSpec(f"Sudoku {size}x{size}", (size, size), self.board.symbols)
 
         powers = np.zeros(256, np.float32)
@@ -202,8 +202,17 @@ class SudokuTask(Task):
         draw_sudoku(board, self.board.size, self.board.box_shape)
 
 
-def _checked(name: str, value: Range | None, limit: int | None) -> Range | None:
-    """A range given by the user, as a tuple of two integers."""
+def checked_range(name: str, value: Range | None, limit: int | None) -> Range | None:
+    """A range given by the user, as a tuple of two integers; None stays None.
+
+    Args:
+        name: what to call it in an error.
+        value: two integers, both bounds inclusive.
+        limit: the largest value that makes sense, if there is one.
+
+    Raises:
+        ValueError: it is not two integers, or not ``0 <= low <= high <= limit``.
+    """
     if value is None:
         return None
     try:

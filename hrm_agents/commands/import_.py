@@ -1,0 +1,182 @@
+"""``hrm-agents import``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from torch import Tensor
+
+import hrm_agents
+from hrm_agents.checkpoint import MODEL, save_model
+from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse
+from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig, to_dict
+from hrm_agents.environments import make_single
+from hrm_agents.errors import UserError, user_errors
+from hrm_agents.models.hrm import HRM, HRMConfig
+from hrm_agents.models.official import from_official, num_task_rows, official_name, read_weights
+from hrm_envs import TaskSpec, registered_ids
+
+#: Environments by vocabulary and number of cells, the best first.
+ENVS: dict[tuple[int, int], tuple[str, ...]] = {
+    (11, 81): ("HRM/Sudoku-Extreme-v0", "HRM/Sudoku-9x9-v0"),
+    (6, 900): ("HRM/Maze-30x30-Hard-v0", "HRM/Maze-30x30-v0"),
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """Turn a checkpoint of the public HRM code into a folder that evaluate, watch and solve take.
+
+    Sizes come from the weights. What these do not tell has the values of the paper, unless you say otherwise. A
+    checkpoint is data: no code in it is ever run.
+    """
+
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """A file of torch.save, or a .safetensors or .npz file; or a folder that holds one named checkpoint."""
+    out: Path
+    """Folder to write."""
+    env: Annotated[str | None, EXPLAINED] = None
+    """Gymnasium id of its puzzles; for Sudoku 9x9 and mazes 30x30 found from the weights if not given."""
+    kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
+    """Keywords of the environment as name=value."""
+    num_heads: int = 8
+    """Attention heads."""
+    H_cycles: int = 2
+    """H steps per segment."""
+    L_cycles: int = 2
+    """L steps before each H step."""
+    rope_theta: float = 10000.0
+    """Base of the rotary frequencies."""
+    max_segments: int = 16
+    """Segments until every answer is graded."""
+    answer_loss: Literal["stablemax", "softmax"] = "stablemax"
+    """The loss it was trained with, by which logits are read as probabilities."""
+    dtype: Literal["float32", "bfloat16", "auto"] = "auto"
+    """Type of activations; auto is bfloat16 on CUDA and float32 elsewhere."""
+    drop_task_embedding: bool = False
+    """Start the task embedding from zeros, where its rows belong to tasks in another order (ARC)."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parse(Import, "import", arguments)
+    if (options.out / MODEL).exists():
+        raise UserError(f"{options.out} already holds a model: choose another --out")
+    path = options.checkpoint / "checkpoint" if options.checkpoint.is_dir() else options.checkpoint
+    try:
+        weights = read_weights(path)
+        sizes = {official_name(name): tuple(tensor.shape) for name, tensor in weights.items()}
+    except ValueError as error:
+        raise UserError(f"{error}" if str(path) in str(error) else f"{path}: {error}") from error
+    env = EnvConfig(
+        options.env or environment_of(sizes, path),
+        {"max_segments": options.max_segments, **keywords(options.kwargs)},
+    )
+    # Its Q-values are logits of the chance to be right; that must suit the environment's rewards.
+    halting = HaltingConfig(q_loss="bce")
+    TrainConfig(env=env, halting=halting).q_loss()
+    made: Any = make_single(env.id, env.kwargs).unwrapped
+    spec: TaskSpec = made.task_spec
+    _check_alphabet(sizes, spec, path)
+    _check_identities(weights, spec, path, options.drop_task_embedding)
+    with user_errors(str(path)):
+        config, state = from_official(
+            weights,
+            HRMConfig(
+                vocab_size=spec.vocab_size,
+                grid_shape=spec.grid_shape,
+                hidden_size=_embedding_size(sizes, path)[1],
+                num_heads=options.num_heads,
+                H_cycles=options.H_cycles,
+                L_cycles=options.L_cycles,
+                rope_theta=options.rope_theta,
+                dtype=options.dtype,
+            ),
+            blank_task_ids=spec.num_task_ids if options.drop_task_embedding else None,
+        )
+    model = HRM(config)
+    model.load_state_dict(state)
+    save_model(
+        options.out,
+        model,
+        {
+            "env": to_dict(env),
+            "task": asdict(spec),
+            "max_segments": made.max_segments,
+            "package_version": hrm_agents.__version__,
+            "imported_from": path.name,
+            "training": {"halting": to_dict(halting), "run": {"answer_loss": options.answer_loss}},
+            "evaluation": None,
+        },
+    )
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(
+        f"wrote {options.out}: {parameters:,} parameters, {config.num_heads} heads, {config.H_cycles} x "
+        f"{config.L_cycles} cycles, {config.position} positions, {made.max_segments} segments, for {env.id}\n"
+        f"try it with: hrm-agents evaluate {options.out}",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def environment_of(sizes: Mapping[str, tuple[int, ...]], path: Path) -> str:
+    """The environment whose alphabet, and number of cells if the weights tell it, are the checkpoint's.
+
+    Args:
+        sizes: shapes of the weights, in our names.
+        path: the file, for messages.
+
+    Raises:
+        UserError: there is none, or several.
+    """
+    vocab_size, hidden_size = _embedding_size(sizes, path)
+    cells = None
+    if "embedding.position" in sizes:
+        slots = -(-sizes.get("embedding.task.weight", (0, 0))[-1] // hidden_size)
+        cells = sizes["embedding.position"][0] - slots
+    known = registered_ids()
+    for (tokens, size), candidates in ENVS.items():
+        if vocab_size == tokens and cells in (None, size):
+            return next(id for id in candidates if id in known)
+    if vocab_size == 12 and cells in (None, 900):
+        raise UserError(f"{path} has the 12 tokens of ARC: say which with --env HRM/ARC-AGI-1-v0 or HRM/ARC-AGI-2-v0")
+    grid = "" if cells is None else f" and {cells} cells"
+    raise UserError(f"{path}: no built-in environment has {vocab_size} tokens{grid}; name yours with --env")
+
+
+def _embedding_size(sizes: Mapping[str, tuple[int, ...]], path: Path) -> tuple[int, int]:
+    """Vocabulary and hidden size."""
+    size = sizes.get("embedding.token", ())
+    if len(size) != 2:
+        raise UserError(f"{path} has no matrix 'embed_tokens.embedding_weight': it is no HRM checkpoint")
+    return size[0], size[1]
+
+
+def _check_alphabet(sizes: Mapping[str, tuple[int, ...]], spec: TaskSpec, path: Path) -> None:
+    tokens, _ = _embedding_size(sizes, path)
+    if tokens != spec.vocab_size:
+        raise UserError(f"{path} has {tokens} tokens, {spec.name} has {spec.vocab_size}: choose another --env")
+
+
+def _check_identities(weights: Mapping[str, Tensor], spec: TaskSpec, path: Path, drop: bool) -> None:
+    """Refuse a task table whose rows would pass for other tasks than they were trained on."""
+    rows = num_task_rows(weights)
+    if drop:
+        if rows == 0:
+            raise UserError(f"{path} has no task embedding: leave --drop-task-embedding away")
+    elif rows > 1:
+        raise UserError(
+            f"{path} has a task embedding of {rows:,} rows. Which row belongs to which task and augmentation depends "
+            f"on the data set it was trained on, and nothing shows that {spec.name} numbers them alike: import it "
+            "with --drop-task-embedding, which starts that table from zeros, to be trained anew"
+        )
+    elif spec.num_task_ids > 1:
+        raise UserError(
+            f"{path} knows no task identities, {spec.name} has {spec.num_task_ids:,}: choose another --env"
+            + (", or start a table of zeros with --drop-task-embedding" if rows else "")
+        )
