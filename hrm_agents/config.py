@@ -80,6 +80,13 @@ class HaltingConfig:
     """Q as logits of a probability (bce) or as plain values (mse); auto takes bce where rewards allow it."""
     q_weight: float = 0.5
     """Weight of the two Q losses beside the answer loss."""
+    target: Literal["second-forward", "one-pass", "returns"] = "second-forward"
+    """Whence the targets of Q(continue): a second forward (the paper), the forward of the next segment, or the
+    returns of ended episodes."""
+    trace_decay: float = 1.0
+    """Lambda of the returns: 1 takes what became of the episode alone, 0 the next segment's value alone."""
+    target_decay: float | None = None
+    """Decay of a slow copy of the Q-head that gives the target values; none if not given."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +152,10 @@ class TrainConfig:
             raise UserError(f"halting.exploration_prob must lie in [0, 1], got {self.halting.exploration_prob}")
         if not 0.0 < self.halting.gamma <= 1.0:
             raise UserError(f"halting.gamma must lie in (0, 1], got {self.halting.gamma}")
+        if not 0.0 <= self.halting.trace_decay <= 1.0:
+            raise UserError(f"halting.trace_decay must lie in [0, 1], got {self.halting.trace_decay}")
+        if self.halting.target_decay is not None and not 0.0 <= self.halting.target_decay < 1.0:
+            raise UserError(f"halting.target_decay must lie in [0, 1), got {self.halting.target_decay}")
         if not 0.0 <= self.halting.q_weight < math.inf:
             raise UserError(f"halting.q_weight must not be negative, got {self.halting.q_weight}")
         if not 0.0 < self.optim.lr < math.inf:

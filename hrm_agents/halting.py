@@ -104,3 +104,54 @@ def continue_target(
     if kind == "bce":
         return gamma * torch.sigmoid(value)
     return gamma * value - segment_cost
+
+
+def lambda_returns(
+    q_halt: Tensor,
+    q_continue: Tensor,
+    length: Tensor,
+    final_reward: Tensor,
+    *,
+    kind: Literal["bce", "mse"] = "bce",
+    trace_decay: float = 1.0,
+    segment_cost: float = 0.0,
+    gamma: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Targets of Q_t(continue) for all segments of ended episodes: TD(lambda) (Sutton and Barto 2018, chapter 12).
+
+    G_t = -segment_cost + gamma * ((1 - lambda) * max_a Q_{t+1}(a) + lambda * G_{t+1}) for t < T, where G_T is the
+    reward of the halt at segment T. As in `continue_target`, the value of segment M is Q_M(halt) alone.
+
+    Args:
+        q_halt: [M, B], values at segments 1 to M; those after ``length`` do not matter.
+        q_continue: [M, B], likewise.
+        length: int [B], T, the segment at which each episode ended.
+        final_reward: [B], what that halt paid.
+        kind: as in `hrm_agents.losses.q_loss`.
+        trace_decay: lambda; 1 takes the return alone, 0 the next segment's value alone.
+        segment_cost: price of one more segment, in units of reward.
+        gamma: discount.
+
+    Returns:
+        Targets float32 [M, B], and bool [M, B] that says which are targets: the segments before T.
+
+    Raises:
+        ValueError: a cost with ``"bce"``, or ``trace_decay`` outside [0, 1].
+    """
+    if kind == "bce" and segment_cost != 0.0:
+        raise ValueError("a segment cost moves Q-values out of [0, 1]: use kind='mse'")
+    if not 0.0 <= trace_decay <= 1.0:
+        raise ValueError(f"trace_decay must lie in [0, 1], got {trace_decay}")
+    num_segments = len(q_halt)
+    value = torch.maximum(q_halt, q_continue).detach().float()
+    value[-1] = q_halt[-1].detach().float()
+    if kind == "bce":
+        value = torch.sigmoid(value)
+    targets = torch.zeros_like(value)
+    outcome = final_reward.float()
+    mask = torch.arange(1, num_segments + 1, device=length.device)[:, None] < length
+    for t in range(num_segments - 2, -1, -1):
+        target = gamma * ((1.0 - trace_decay) * value[t + 1] + trace_decay * outcome) - segment_cost
+        targets[t] = torch.where(mask[t], target, 0.0)
+        outcome = torch.where(mask[t], target, outcome)  # G_T until the segment before T is reached
+    return targets, mask

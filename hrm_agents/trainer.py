@@ -16,10 +16,11 @@ from torch import Tensor
 import hrm_agents
 from hrm_agents.checkpoint import STATE, load_state, resolve_device, save_model, save_state, warm_start
 from hrm_agents.config import TrainConfig, from_dict, to_dict
+from hrm_agents.continue_value import ContinueValue, EpisodeReturns, OnePass, Prices, SecondForward, TargetHead
 from hrm_agents.environments import make_vector, registered_keywords
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.evaluation import Evaluation, evaluate
-from hrm_agents.halting import Exploration, continue_target
+from hrm_agents.halting import Exploration
 from hrm_agents.interrupts import stop_requests
 from hrm_agents.logging import RunLog
 from hrm_agents.losses import q_loss, softmax_cross_entropy, stablemax_cross_entropy
@@ -73,6 +74,8 @@ class Trainer:
             run.seed,
         )
         self.q_loss_kind = config.q_loss()
+        self.target_head = TargetHead(self.model.q_head, config.halting.target_decay)
+        self.continue_value = self._continue_value()
         self.answer_loss = ANSWER_LOSSES[run.answer_loss]
         self.optimizer = AdamATan2(
             self.model.dense_parameters().values(),
@@ -118,6 +121,7 @@ class Trainer:
         self.optimizer.step()
         if self.embedding_optimizer is not None:
             self.embedding_optimizer.step()
+        self.target_head.update()
         self.ema.update()
         self.updates_done += 1
         self.log.segment(batch, metrics | {"lr": self.optimizer.param_groups[0]["lr"]}, self.updates_done)
@@ -136,20 +140,23 @@ class Trainer:
         return {
             "answer_loss": self.answer_loss(output.logits, batch.solution).mean(),
             "q_halt_loss": q_loss(output.q_halt, batch.halt_reward, kind).mean(),
-            "q_continue_loss": q_loss(output.q_continue, self.continue_targets(batch), kind).mean(),
+            "q_continue_loss": self.continue_value.loss(batch),
         }
 
-    @torch.no_grad()
-    def continue_targets(self, batch: SegmentBatch) -> Tensor:
-        """Bootstrapped targets ``[B]`` of Q-continue, from a second forward: the next segment of the same net."""
-        _, following = self.rollout.policy.forward(batch.decision.carry, batch.puzzle, batch.task_id)
-        return continue_target(
-            following.q_halt,
-            following.q_continue,
-            next_is_last=batch.segment + 1 >= self.env.max_segments,
-            kind=self.q_loss_kind,
-            gamma=self.config.halting.gamma,
-            segment_cost=self.config.env.kwargs.get("segment_cost", 0.0),
+    def _continue_value(self) -> ContinueValue:
+        halting = self.config.halting
+        prices = Prices(
+            self.q_loss_kind,
+            self.env.max_segments,
+            self.config.env.kwargs.get("segment_cost", 0.0),
+            halting.gamma,
+        )
+        if halting.target == "second-forward":
+            return SecondForward(self.rollout.policy.forward, self.target_head, prices)
+        if halting.target == "one-pass":
+            return OnePass(self.model.q_head, self.target_head, prices)
+        return EpisodeReturns(
+            self.model.q_head, self.target_head, prices, halting.trace_decay, self.config.run.batch_size
         )
 
     def run(self) -> Evaluation:

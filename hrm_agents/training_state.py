@@ -26,6 +26,10 @@ def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     for name, parameter in trainer.model.dense_parameters().items():
         for key, value in trainer.optimizer.state[parameter].items():
             tensors[f"optimizer/{key}/{name}"] = value
+    for name, tensor in trainer.continue_value.get_state().items():
+        tensors[f"continue/{name}"] = tensor
+    for name, tensor in trainer.target_head.get_state().items():
+        tensors[f"target/{name}"] = tensor
     tensors["torch_rng"] = torch.get_rng_state()
     return tensors, {
         "updates_done": trainer.updates_done,
@@ -70,6 +74,8 @@ def restore(trainer: Trainer, tensors: dict[str, Tensor], document: dict[str, An
                 values = part(f"optimizer/{key}/")
                 for name, parameter in parameters.items():
                     trainer.optimizer.state[parameter][key] = values[name].to(trainer.device)
+        trainer.continue_value.set_state(part("continue/"))
+        trainer.target_head.set_state(part("target/"))
         trainer.rollout.set_state(tensors, document["rollout_rng"])
         torch.set_rng_state(tensors["torch_rng"])
     except (KeyError, ValueError, RuntimeError) as error:

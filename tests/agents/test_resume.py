@@ -47,6 +47,20 @@ def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(tiny_flags, tmp_path
     assert load_state(whole)[1]["updates_done"] == 14
 
 
+@pytest.mark.parametrize("target", ["one-pass", "returns"])
+def test_what_the_continue_targets_remember_is_resumed_too(tiny_config, tmp_path, target):
+    settings = {"halting": {"target": target, "trace_decay": 0.5, "target_decay": 0.9, "exploration_prob": 1.0}}
+    whole = Trainer(tiny_config(run={"updates": 9}, **settings), tmp_path / "whole")
+    whole.run()
+    broken = Trainer(tiny_config(run={"updates": 9}, **settings), tmp_path / "broken")
+    for _ in range(4):
+        broken.update()
+    broken.save()
+    Trainer.resume(tmp_path / "broken").run()
+    assert (tmp_path / "whole" / MODEL).read_bytes() == (tmp_path / "broken" / MODEL).read_bytes()
+    assert (tmp_path / "whole" / STATE).read_bytes() == (tmp_path / "broken" / STATE).read_bytes()
+
+
 def test_ctrl_c_saves_and_says_how_to_go_on(tiny_flags, tmp_path, capsys):
     out = tmp_path / "a run"
     command = [

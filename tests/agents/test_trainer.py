@@ -8,9 +8,9 @@ import torch
 
 import hrm_agents.trainer as trainer_module
 from hrm_agents.checkpoint import CONFIG, MODEL, STATE, read_tensors
+from hrm_agents.continue_value import Prices, SecondForward
 from hrm_agents.errors import UserError
 from hrm_agents.evaluation import evaluate
-from hrm_agents.models.hrm import SegmentOutput
 from hrm_agents.trainer import Trainer, TrainingDiverged
 from hrm_envs import PuzzleBatch, Task, TaskSpec, Verdict, register_task
 
@@ -116,10 +116,11 @@ def test_continue_targets_look_one_segment_ahead(make, monkeypatch, cost, gamma)
 
     def following(carry, puzzle, task_id):
         seen.append((carry, puzzle))
-        return carry, SegmentOutput(batch.decision.output.logits, halt, go_on)
+        return carry, batch.decision.output
 
-    monkeypatch.setattr(trainer.rollout.policy, "forward", following)
-    target = trainer.continue_targets(batch)
+    prices = Prices("mse" if cost or gamma != 1.0 else "bce", 3, cost, gamma)
+    target = SecondForward(following, lambda state: (halt, go_on), prices).targets(batch)
+    assert trainer.continue_value._prices == prices
     assert seen[0][0] is batch.decision.carry
     assert seen[0][1] is batch.puzzle
     # Segment 3 is the last: after segment 2 only halting is left.
@@ -138,7 +139,7 @@ def test_a_price_built_into_the_id_counts(make):
     with torch.no_grad():
         _, following = trainer.model(batch.decision.carry, batch.puzzle, batch.task_id)
     expected = torch.maximum(following.q_halt, following.q_continue) - 0.125
-    torch.testing.assert_close(trainer.continue_targets(batch)[first], expected[first])
+    torch.testing.assert_close(trainer.continue_value.targets(batch)[first], expected[first])
 
 
 def test_rewards_that_are_no_probabilities_are_refused_with_advice(tiny_config, tmp_path):
