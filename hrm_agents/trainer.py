@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,13 @@ class Trainer:
         self.updates_done = 0
         #: How many updates the checkpoint on disk has seen; None before the first.
         self.updates_saved: int | None = None
-        self.log = log if log is not None else RunLog(out, config)
+        if log is not None:
+            self.log = log
+
+    @cached_property
+    def log(self) -> RunLog:
+        """Where progress goes. Opened when first needed: a run that cannot be resumed must leave its records alone."""
+        return RunLog(self.out, self.config, done=self.updates_done)
 
     def update(self) -> dict[str, float]:
         """One segment of thought in every row, and one optimiser step on it. Returns what to log.
@@ -228,7 +235,6 @@ class Trainer:
                 raise UserError(f"{out}: the run to resume has other {part} settings; start a new one instead")
         if config.run.batch_size != saved.run.batch_size:
             raise UserError(f"{out}: the run to resume has batch_size {saved.run.batch_size}")
-        log = log or RunLog(out, config, done=document["updates_done"])
         trainer = cls(config, out, log, warm=False)
         restore(trainer, tensors, document)
         return trainer

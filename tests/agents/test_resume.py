@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from hrm_agents.checkpoint import CONFIG, MODEL, STATE, load_state
+from hrm_agents.checkpoint import CONFIG, MODEL, STATE, load_state, save_state
 from hrm_agents.cli import main
 from hrm_agents.config import EnvConfig
 from hrm_agents.errors import UserError
@@ -59,6 +59,17 @@ def test_what_the_continue_targets_remember_is_resumed_too(tiny_config, tmp_path
     Trainer.resume(tmp_path / "broken").run()
     assert (tmp_path / "whole" / MODEL).read_bytes() == (tmp_path / "broken" / MODEL).read_bytes()
     assert (tmp_path / "whole" / STATE).read_bytes() == (tmp_path / "broken" / STATE).read_bytes()
+
+
+def test_a_run_that_cannot_be_resumed_keeps_its_records(tiny_flags, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(tiny_flags, out) == 0
+    records = {path: path.read_bytes() for path in (out / "tensorboard").iterdir()}
+    tensors, document = load_state(out)
+    save_state(out, tensors, {**document, "data_hash": "another"})
+    assert main(["train", "--resume", str(out), "--run.updates", "20"]) == 2
+    assert "not those the run began with" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (out / "tensorboard").iterdir()} == records
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tiny_flags, tmp_path, capsys):

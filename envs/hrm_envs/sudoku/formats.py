@@ -66,27 +66,6 @@ def parse_boards(text: str, size: int = 9) -> Tokens:
     return np.array(boards, np.uint8)
 
 
-def parse_board(text: str, size: int = 9) -> Tokens:
-    """Read a text with exactly one board: tokens uint8 ``[S]``.
-
-    Raises:
-        ValueError: see :func:`parse_boards`; or there are several boards.
-    """
-    boards = parse_boards(text, size)
-    if len(boards) != 1:
-        raise ValueError(f"the text holds {len(boards)} Sudoku boards, expected one")
-    return boards[0]
-
-
-def format_line(board: NDArray[np.integer]) -> str:
-    """A board (tokens ``[S]``) as one line of ``S`` characters, ``.`` for blanks.
-
-    Raises:
-        ValueError: the board has an unknown width or a token without a text.
-    """
-    return "".join(_cell_texts(board))
-
-
 def format_grid(board: NDArray[np.integer]) -> str:
     """A board (tokens ``[S]``) as a grid of lines with separators between the boxes, ``.`` for blanks.
 
