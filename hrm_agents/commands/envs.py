@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import gymnasium as gym
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from hrm_agents.commands.common import EXPLAINED, parse
 
@@ -35,21 +35,35 @@ def run(arguments: Sequence[str]) -> int:
             importlib.import_module(module)
         except ImportError as error:
             raise UserError(f"--module {module}: {error}") from error
-    table = Table("id", "grid", "tokens", "segments", "train puzzles", "test puzzles", title="environments")
+    # Ids are for copying: the other columns are kept narrow, so that they are whole on 80 columns.
+    columns = (Column("id", no_wrap=True), "grid", "tokens", "segments", "train", "test")
+    table = Table(*columns, title="environments, with the puzzles of each split")
+    missing: dict[str, str] = {}
     for id in registered_ids():
         kwargs = dict(gym.spec(id).kwargs)
         task_like = kwargs.pop("task")
         settings, task_kwargs = split_settings(kwargs)
-        task = resolve_task(task_like, task_kwargs)
-        spec, puzzles = task.spec, task.default_num_puzzles
-        rows, columns = spec.grid_shape
+        try:
+            task = resolve_task(task_like, task_kwargs)
+        except gym.error.DependencyNotInstalled as error:
+            missing[id] = str(error)
+            continue
+        rows, columns = task.spec.grid_shape
         table.add_row(
             id,
             f"{rows} x {columns}",
-            str(spec.vocab_size),
+            str(task.spec.vocab_size),
             str(settings.max_segments),
-            f"{settings.num_puzzles or puzzles['train']:,}",
-            f"{settings.num_puzzles or puzzles['test']:,}",
+            *(f"{settings.num_puzzles or num_puzzles(task, split):,}" for split in ("train", "test")),
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for id, reason in missing.items():
+        console.print(f"{id}: {reason}", markup=False)
     return 0
+
+
+def num_puzzles(task: Any, split: str) -> int:
+    """How many puzzles an environment holds unless told otherwise."""
+    stored = task.stored(split)
+    return task.default_num_puzzles[split] if stored is None else len(stored)

