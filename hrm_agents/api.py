@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,8 +19,9 @@ from hrm_agents import checkpoint
 from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig, from_dict
 from hrm_agents.environments import make_single
 from hrm_agents.errors import UserError
-from hrm_agents.evaluation import Evaluation, evaluate
+from hrm_agents.evaluation import Evaluation, Until, evaluate, open_env
 from hrm_agents.identities import first_difference, saved_table
+from hrm_agents.inference import Solutions, think_to_halt
 from hrm_agents.losses import log_stablemax
 from hrm_agents.models.hrm import HRM
 from hrm_agents.policy import HRMPolicy
@@ -134,6 +136,45 @@ class Solver:
         last = segments[-1]
         return Solution(last.answer, self.format(last.answer), last.success, segments)
 
+    def solve_all(
+        self,
+        puzzles: Any,
+        max_segments: int | None = None,
+        *,
+        batch_size: int = 250,
+        progress: Callable[[float], None] | None = None,
+    ) -> Solutions:
+        """Solve many puzzles, a batch at a time; each costs only the segments that it needs.
+
+        Args:
+            puzzles: integers ``[N, S]`` or ``[N, rows, columns]``, text in the task's notation, a path to a file of
+                puzzles, or any other form that the keyword ``puzzles`` of the environment takes.
+            max_segments: think at most so long about each; as in training if not given.
+            batch_size: puzzles at a time.
+            progress: called with the share done.
+
+        Returns:
+            One row for each puzzle, in their order; :meth:`format` makes text of an answer.
+
+        Raises:
+            ValueError: a puzzle is malformed or has no (unique) solution, or there are none.
+            hrm_agents.errors.UserError: as for :meth:`solve`.
+        """
+        self.check_solves_from_outside()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        limit = {} if max_segments is None else {"max_segments": max_segments}
+        self._solving_env(**limit).close()
+        kwargs = {**self.env_kwargs, **limit, "puzzles": puzzles, "split": "all", "num_puzzles": None}
+        try:
+            env = open_env(self.env_id, kwargs, batch_size=batch_size)
+        except UserError as error:
+            if isinstance(error.__cause__, ValueError):
+                raise error.__cause__ from None  # The settings passed above, so this is about the puzzles.
+            raise
+        with closing(env):
+            return think_to_halt(HRMPolicy(self.model), env, progress=progress)
+
     @torch.no_grad()
     def think(
         self,
@@ -192,12 +233,17 @@ class Solver:
             text = "\n".join("".join(task.spec.symbols[token] for token in row) for row in rows)
         return text
 
-    def evaluate(self, env_kwargs: Mapping[str, Any] | None = None, **options: Any) -> Evaluation:
+    def evaluate(
+        self, env_kwargs: Mapping[str, Any] | None = None, *, until: Until | None = None, **options: Any
+    ) -> Evaluation:
         """Success on the test split, and the ensemble of the answers if the task makes one of its views.
 
         Args:
             env_kwargs: keywords of the environment, changed or added; ``views=8`` shows eight views of each puzzle
                 where the task has them (:meth:`max_views`).
+            until: ``"end"`` thinks each puzzle through to the last segment, for the success of every segment;
+                ``"halt"`` stops where the Q-head halts, which is much faster. By default the halt if there are
+                views, whose votes count the answers at the halt, and the end if not.
             options: ``num_puzzles``, ``first``, ``batch_size``, ``progress``: see
                 :func:`hrm_agents.evaluation.evaluate`.
 
@@ -219,7 +265,12 @@ class Solver:
             # How many puzzles it was trained on says nothing of how many others there are.
             saved.pop("num_puzzles", None)
         return evaluate(
-            self.model, self.env_id, {**saved, **changed}, values_are_logits=self.values_are_logits, **options
+            self.model,
+            self.env_id,
+            {**saved, **changed},
+            until=until or ("halt" if views > 1 else "end"),
+            values_are_logits=self.values_are_logits,
+            **options,
         )
 
     def max_views(self, env_kwargs: Mapping[str, Any] | None = None) -> int:

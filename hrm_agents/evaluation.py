@@ -1,18 +1,20 @@
-"""How well a model solves the puzzles of an environment, at every segment and with its own halting rule.
+"""How well a model solves the puzzles of an environment, with its own halting rule and at every segment.
 
-Every puzzle is thought through to the last segment and judged by the environment after each, so that one pass
-gives the success of any fixed number of segments and of the Q-head's choice: halting would only freeze the
-answer of the segment at which the Q-head first prefers to halt.
+There are two ways to find out. Until the *halt*: each puzzle is thought about for as long as the Q-head wants, which
+costs as many segments as there are. Until the *end*: every puzzle is thought through to the last segment and judged
+by the environment after each, so that one pass gives the success of any fixed number of segments too; halting would
+only freeze the answer of the segment at which the Q-head first prefers to halt, so the other figures are the same.
 
 Where the environment shows several views of each puzzle, its task combines the answers to them.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -20,11 +22,15 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from hrm_agents.environments import make_vector
+from hrm_agents.inference import Solutions, think_to_halt
 from hrm_agents.models.hrm import HRM
 from hrm_agents.policy import HRMPolicy
 
 if TYPE_CHECKING:
     from hrm_envs.ensemble import Ensemble
+
+#: How long to think about each puzzle: until the Q-head prefers to halt, or to the last segment.
+Until = Literal["halt", "end"]
 
 
 @dataclass(frozen=True)
@@ -44,17 +50,20 @@ class Evaluation:
     mean_segments: float
     #: Share of episodes that ended because the segments ran out.
     forced_rate: float
-    #: Share solved by the answer of segment 1, 2, ..., whatever the Q-head says.
+    #: Share solved by the answer of segment 1, 2, ..., whatever the Q-head says; empty if nobody thought to the end.
     success_per_segment: tuple[float, ...]
     #: Share of episodes that halt at segment 1, 2, ...
     halts_per_segment: tuple[float, ...]
     #: What the task made of the answers to all views of each puzzle; None if it has no views or nobody asked.
     #: The figures above count every view as a puzzle of its own.
     ensemble: Ensemble | None = field(default=None, compare=False, repr=False)
+    #: How long the thinking took, without making the puzzles; None if nobody measured.
+    seconds: float | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON; of the ensemble its metrics, where there is one."""
-        figures = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "ensemble"}
+        """Plain types, for JSON; of the ensemble its metrics, where there is one. Without the time, which varies."""
+        kept_back = ("ensemble", "seconds")
+        figures = {part.name: getattr(self, part.name) for part in fields(self) if part.name not in kept_back}
         return figures if self.ensemble is None else {**figures, "ensemble": dict(self.ensemble.metrics)}
 
 
@@ -94,35 +103,40 @@ class Trace:
         wants[:, -1] = True
         return wants.argmax(axis=1)
 
-    def halt_probability(self, values_are_logits: bool) -> NDArray[np.float32]:
-        """How sure the model was of the answer at the halt: float32 ``[N]`` in [0, 1].
-
-        Args:
-            values_are_logits: whether the Q-head was trained on logits of a probability; else its plain value of
-                halting is taken for one, cut to [0, 1].
-        """
-        q = self.q_halt[np.arange(len(self.q_halt)), self.halt_segment()]
-        # The sigmoid, without overflow for large negative values.
-        return np.exp(-np.logaddexp(np.float32(0), -q)) if values_are_logits else q.clip(0, 1)
+    def at_halt(self) -> Solutions:
+        """What halting by itself gives, which is all that :func:`hrm_agents.inference.think_to_halt` finds out."""
+        rows, last = np.arange(len(self.success)), self.halt_segment()
+        return Solutions(
+            answer=self.answer,
+            success=self.success[rows, last],
+            score=self.score[rows, last],
+            segments=last + 1,
+            forced_halt=~self.wants_halt()[rows, last],
+            q_halt=self.q_halt[rows, last],
+            q_continue=self.q_continue[rows, last],
+        )
 
     def summarise(self, env_id: str, split: str) -> Evaluation:
         """The report."""
-        num, segments = self.success.shape
-        last = self.halt_segment()
-        rows = np.arange(num)
-        forced = (last == segments - 1) & ~self.wants_halt()[:, -1]
-        return Evaluation(
-            env_id=env_id,
-            split=split,
-            num_puzzles=num,
-            max_segments=segments,
-            success_rate=float(self.success[rows, last].mean()),
-            mean_score=float(self.score[rows, last].mean()),
-            mean_segments=float(last.mean() + 1),
-            forced_rate=float(forced.mean()),
-            success_per_segment=tuple(self.success.mean(axis=0).tolist()),
-            halts_per_segment=tuple((np.bincount(last, minlength=segments) / num).tolist()),
-        )
+        report = summarise(self.at_halt(), env_id, split, self.success.shape[1])
+        return replace(report, success_per_segment=tuple(self.success.mean(axis=0).tolist()))
+
+
+def summarise(solutions: Solutions, env_id: str, split: str, max_segments: int) -> Evaluation:
+    """The report of what halting by itself gives, without that of each segment."""
+    num = len(solutions)
+    return Evaluation(
+        env_id=env_id,
+        split=split,
+        num_puzzles=num,
+        max_segments=max_segments,
+        success_rate=float(solutions.success.mean()),
+        mean_score=float(solutions.score.mean()),
+        mean_segments=float(solutions.segments.mean()),
+        forced_rate=float(solutions.forced_halt.mean()),
+        success_per_segment=(),
+        halts_per_segment=tuple((np.bincount(solutions.segments - 1, minlength=max_segments) / num).tolist()),
+    )
 
 
 def open_env(
@@ -174,22 +188,23 @@ def trace(model: HRM, env: Any, *, first: int | None = None, progress: Callable[
 def _trace_batch(policy: HRMPolicy, env: Any, start: int, stop: int, result: Trace) -> None:
     """Fill in the rows of puzzles ``start`` to ``stop``, at most as many as the environment has rows."""
     rows, used = slice(start, stop), stop - start
-    # The last batch is filled up with copies of its last puzzle, which are then ignored.
+    # In the last batch the environment's further rows play copies of the last puzzle; the model need not see them.
     obs, _ = env.reset(seed=0, options={"index": np.minimum(np.arange(start, start + env.num_envs), stop - 1)})
-    carry = policy.initial_carry(env.num_envs)
-    reset = np.ones(env.num_envs, np.bool_)
+    carry = policy.initial_carry(used)
+    reset = np.ones(used, np.bool_)
     halted = np.zeros((used, 1), np.bool_)
+    proposed = np.zeros((env.num_envs, env.task_spec.num_cells), np.uint8)
     for segment in range(env.max_segments):
-        decision = policy.act(obs, carry, reset)
+        decision = policy.act({name: array[:used] for name, array in obs.items()}, carry, reset)
         carry, reset = decision.carry, np.zeros_like(reset)
-        answer = decision.answer.cpu().numpy()
-        obs, _, _, _, info = env.step({"answer": answer, "halt": np.zeros(env.num_envs, np.int64)})
+        proposed[:used] = answer = decision.answer.cpu().numpy()
+        obs, _, _, _, info = env.step({"answer": proposed, "halt": np.zeros(env.num_envs, np.int64)})
         result.success[rows, segment] = info["is_success"][:used]
         result.score[rows, segment] = info["score"][:used]
-        result.q_halt[rows, segment] = decision.output.q_halt.cpu().numpy()[:used]
-        result.q_continue[rows, segment] = decision.output.q_continue.cpu().numpy()[:used]
-        np.copyto(result.answer[rows], answer[:used], where=~halted)
-        halted[:, 0] |= decision.halt.cpu().numpy()[:used]
+        result.q_halt[rows, segment] = decision.output.q_halt.cpu().numpy()
+        result.q_continue[rows, segment] = decision.output.q_continue.cpu().numpy()
+        np.copyto(result.answer[rows], answer, where=~halted)
+        halted[:, 0] |= decision.halt.cpu().numpy()
 
 
 def evaluate(
@@ -200,10 +215,11 @@ def evaluate(
     num_puzzles: int | None = None,
     first: int | None = None,
     batch_size: int = 250,
+    until: Until = "end",
     values_are_logits: bool | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Evaluation:
-    """:func:`trace` and its summary, with the ensemble of the answers where the task makes one.
+    """Think about all puzzles and report, with the ensemble of the answers where the task makes one.
 
     Args:
         model: the network; it is not changed.
@@ -212,22 +228,37 @@ def evaluate(
         num_puzzles: how many puzzles the environment holds; its own default if not given.
         first: only the first so many of these, or all if there are fewer; all by default.
         batch_size: puzzles at a time.
-        values_are_logits: what the Q-head's values are, for :meth:`Trace.halt_probability`; None to make no ensemble.
+        until: ``"end"`` thinks each puzzle through to the last segment, for the success of every segment; ``"halt"``
+            costs no more segments than the Q-head wants and leaves ``success_per_segment`` empty.
+        values_are_logits: what the Q-head's values are, for :meth:`Solutions.halt_probability`; None to make no
+            ensemble.
         progress: called with the share done.
 
     Raises:
         UserError: the id is unknown or a keyword is wrong.
+        ValueError: ``until`` is neither, or ``first`` leaves no puzzle.
     """
+    if until not in get_args(Until):
+        raise ValueError(f"until={until!r}: choose 'halt' or 'end'")
+    if first is not None and first < 1:
+        raise ValueError(f"first={first}: an evaluation needs at least one puzzle")
     was_training = model.training
     model.eval()
     with closing(open_env(env_id, env_kwargs, num_puzzles=num_puzzles, batch_size=batch_size)) as env:
+        started = time.perf_counter()
+        split = (env_kwargs or {}).get("split", "test")
         try:
-            result = trace(model, env, first=first, progress=progress)
+            if until == "halt":
+                solutions = think_to_halt(HRMPolicy(model), env, first=first, progress=progress)
+                report = summarise(solutions, env_id, split, env.max_segments)
+            else:
+                traced = trace(model, env, first=first, progress=progress)
+                solutions, report = traced.at_halt(), traced.summarise(env_id, split)
         finally:
             model.train(was_training)
-        report = result.summarise(env_id, (env_kwargs or {}).get("split", "test"))
+        report = replace(report, seconds=time.perf_counter() - started)
         if values_are_logits is None:
             return report
-        puzzles = env.puzzles.take(slice(len(result.answer)))
-        ensemble = env.task.ensemble(puzzles, result.answer, result.halt_probability(values_are_logits))
+        puzzles = env.puzzles.take(slice(len(solutions)))
+        ensemble = env.task.ensemble(puzzles, solutions.answer, solutions.halt_probability(values_are_logits))
     return replace(report, ensemble=ensemble)

@@ -1,7 +1,8 @@
 """Thinking only as long as the Q-head wants to, so that compute follows difficulty.
 
 A row that halts leaves the batch and the next puzzle takes its place; when no puzzles are left, the batch shrinks.
-Rows do not look at each other, so each puzzle gets the answer that it would get alone.
+Rows do not look at each other, so each puzzle gets the answer that it would get alone. Only the last bits of the logits
+and Q-values may differ, because matrix products of another size may add up in another order.
 """
 
 from __future__ import annotations

@@ -48,6 +48,8 @@ PRESETS: tuple[tuple[str, TrainConfig], ...] = (
     ("HRM/Maze-5x5", TrainConfig(model=_SMALL_MAZE, run=RunConfig(updates=3000))),
     ("HRM/Maze-7x7", TrainConfig(model=_SMALL_MAZE, run=RunConfig(updates=6000))),
     ("HRM/Maze", TrainConfig(model=_MAZE, run=RunConfig(updates=12_000))),
+    # Four prefix slots for the identity of the task, which is all that the network knows of its rule.
+    ("HRM/ARC", TrainConfig(model=replace(_SUDOKU, puzzle_emb_ndim=256), run=RunConfig(updates=20_000))),
 )
 
 _ANY = TrainConfig(model=_SUDOKU, run=RunConfig(updates=10_000))

@@ -36,3 +36,14 @@ def test_bundled_maze_trains_installs_and_draws(tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["config.json", "model.safetensors"]
     with image.open(tmp_path / "maze.gif") as gif:
         assert gif.n_frames >= 4 * 2
+
+
+def test_small_arc_trains_votes_and_stands_beside_its_baselines(tmp_path, capsys):
+    arguments = ["--out", str(tmp_path), "--updates", "2", "--no-compile"]
+    results = load_example("small_arc.py")["main"](arguments)
+    # Worked out from the tasks: one demonstration's output is the answer in some, the input itself in none.
+    assert results["copy the input"]["pass@1"] == 0.0
+    assert results["copy the input"]["tasks"] == results["HRM"]["tasks"] == 46
+    assert results["HRM"]["votes per output"] <= 32
+    assert "of 46 tasks" in capsys.readouterr().out
+    assert (tmp_path / "submission.json").exists()

@@ -36,8 +36,8 @@ def run(arguments: Sequence[str]) -> int:
         except ImportError as error:
             raise UserError(f"--module {module}: {error}") from error
     # Ids are for copying: the other columns are kept narrow, so that they are whole on 80 columns.
-    columns = (Column("id", no_wrap=True), "grid", "tokens", "segments", "train", "test")
-    table = Table(*columns, title="environments, with the puzzles of each split")
+    headers = (Column("id", no_wrap=True), "grid", "tokens", "segments", "train", "test")
+    table = Table(*headers, title="environments, with the puzzles of each split")
     missing: dict[str, str] = {}
     for id in registered_ids():
         kwargs = dict(gym.spec(id).kwargs)

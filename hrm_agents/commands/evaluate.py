@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Solve unseen puzzles with a checkpoint and report success at every segment.
+    """Solve unseen puzzles with a checkpoint and report success, by default at every segment.
 
     The success rate is that with the Q-head deciding when to halt; the table says what stopping at each segment
-    would give. With several --seeds, other puzzles of the split are made for each. Where the environment can show a
-    test puzzle in several views, the answers to all of them are also combined into one.
+    would give, and needs every puzzle thought through to the last: --until halt does without and is faster. With
+    several --seeds, other puzzles of the split are made for each. Where the environment can show a test puzzle in
+    several views, the answers to all of them are also combined into one.
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = MAZE
@@ -43,6 +44,9 @@ class Evaluate:
     """Seeds of the generated puzzles (pool_seed); the one of training if not given."""
     views: Annotated[int | None, EXPLAINED] = None
     """How many augmented views of each test input vote; all of the task's if not given."""
+    until: Annotated[Literal["halt", "end"] | None, EXPLAINED] = None
+    """Think about each puzzle until the Q-head halts, or to the last segment for the table of success at each;
+    to the last if not given, and until the halt where several views vote."""
     kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
     """Keywords of the environment as name=value, such as max_segments=32."""
     batch_size: int = 250
@@ -83,6 +87,7 @@ def run(arguments: Sequence[str]) -> int:
                     {**kwargs, "pool_seed": seed},
                     num_puzzles=options.num_puzzles,
                     batch_size=options.batch_size,
+                    until=options.until,
                     progress=share,
                 )
             )
@@ -90,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
         "checkpoint": str(options.checkpoint),
         "seeds": list(seeds),
         **({"views": kwargs["views"]} if "views" in kwargs else {}),
-        "reports": [report.to_dict() for report in reports],
+        "reports": [{**report.to_dict(), "seconds": report.seconds} for report in reports],
     }
     if options.json == Path("-"):
         json.dump(document, sys.stdout, indent=2)
@@ -162,14 +167,18 @@ def _print(reports: Sequence[Evaluation], kwargs: Mapping[str, Any]) -> None:
         f"segments                   {spread([r.mean_segments for r in reports], 1.0, '')} of {first.max_segments}"
     )
     console.print(f"out of segments            {spread([r.forced_rate for r in reports])}")
-    table = Table("segment", "solved if stopped here", "halts here")
-    for segment in range(first.max_segments):
-        table.add_row(
-            str(segment + 1),
-            spread([r.success_per_segment[segment] for r in reports]),
-            spread([r.halts_per_segment[segment] for r in reports]),
-        )
-    console.print(table)
+    seconds = [r.seconds for r in reports if r.seconds]
+    speeds = [r.num_puzzles / r.seconds for r in reports if r.seconds]
+    console.print(f"time                       {spread(seconds, 1.0, ' s', 1)}, {spread(speeds, 1.0, '', 1)} puzzles/s")
+    if first.success_per_segment:
+        table = Table("segment", "solved if stopped here", "halts here")
+        for segment in range(first.max_segments):
+            table.add_row(
+                str(segment + 1),
+                spread([r.success_per_segment[segment] for r in reports]),
+                spread([r.halts_per_segment[segment] for r in reports]),
+            )
+        console.print(table)
     votes = [r.ensemble.metrics for r in reports if r.ensemble is not None]
     if votes:
         combined = Table("all views combined", f"{kwargs.get('views', 1)} of each puzzle")

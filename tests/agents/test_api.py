@@ -63,6 +63,75 @@ def test_malformed_puzzles_say_what_is_wrong(solver, puzzle, message):
         solver.solve(puzzle)
 
 
+# Many puzzles
+
+
+@pytest.fixture
+def restless(solver):
+    """The solver with a Q-head that halts some puzzles early and others not."""
+    head = solver.model.q_head
+    before = [parameter.detach().clone() for parameter in head.parameters()]
+    torch.manual_seed(0)
+    torch.nn.init.normal_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+    yield solver
+    with torch.no_grad():
+        for parameter, old in zip(head.parameters(), before, strict=True):
+            parameter.copy_(old)
+
+
+@pytest.fixture(scope="module")
+def many(solver):
+    """Forty puzzles and one of them again; the run was trained on 32."""
+    puzzles = solver.make_env(num_puzzles=40).unwrapped.puzzles.puzzle
+    return np.concatenate([puzzles, puzzles[:1]])
+
+
+@pytest.mark.parametrize("max_segments", [None, 6])
+def test_solving_all_is_solving_each(restless, many, max_segments):
+    shares = []
+    result = restless.solve_all(many, max_segments, batch_size=7, progress=shares.append)
+    each = [restless.solve(puzzle, max_segments) for puzzle in many]
+    np.testing.assert_array_equal(result.answer, [solution.answer for solution in each])
+    np.testing.assert_array_equal(result.success, [solution.success for solution in each])
+    np.testing.assert_array_equal(result.segments, [len(solution.segments) for solution in each])
+    assert len(np.unique(result.segments)) > 1
+    assert result.segments.max() == (max_segments or 3)
+    ends = [solution.segments[-1] for solution in each]
+    np.testing.assert_allclose(result.score, [end.score for end in ends])
+    np.testing.assert_allclose(result.halt_probability(True), [end.q_halt for end in ends], atol=1e-5)
+    assert shares[-1] == 1.0
+
+
+def test_all_puzzles_in_other_forms(solver, many, tmp_path):
+    expected = solver.solve_all(many).answer
+    text = "\n".join("".join(str(token - 1) if token > 1 else "." for token in puzzle) for puzzle in many)
+    (tmp_path / "puzzles.txt").write_text(text)
+    for form in (text, tmp_path / "puzzles.txt", many.reshape(-1, 4, 4), many.astype(int)):
+        np.testing.assert_array_equal(solver.solve_all(form).answer, expected)
+    assert len(solver.solve_all(FULL)) == 1
+
+
+def test_mistakes_among_many_puzzles(solver, many):
+    bad = many.copy()
+    bad[3, :2] = 2
+    with pytest.raises(ValueError, match="puzzle 3: row 1, column 1 and row 1, column 2 both hold 1"):
+        solver.solve_all(bad)
+    with pytest.raises(ValueError, match="4 x 4 = 16 cells"):
+        solver.solve_all(np.zeros((0, 16), np.uint8))
+    with pytest.raises(ValueError, match="there is no such file"):
+        solver.solve_all("no/such/file.txt")
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        solver.solve_all(many, batch_size=0)
+    with pytest.raises(UserError, match="max_segments=0"):
+        solver.solve_all(many, 0)
+
+
+def test_a_model_that_needs_identities_solves_none_from_outside(shift_run):
+    with pytest.raises(UserError, match="must be told which task"):
+        hrm_agents.load(shift_run).solve_all(np.ones((2, 3), int))
+
+
 def test_every_answer_can_be_shown(solver):
     """An untrained model may answer with padding, which the notation of Sudoku lacks."""
     assert len(solver.format(np.zeros(16, np.uint8)).splitlines()) == 4
@@ -82,6 +151,19 @@ def test_evaluate_takes_all_unseen_puzzles_however_few_it_was_trained_on(solver,
     # Of the training puzzles there are as many as in training.
     assert solver.evaluate({"max_segments": 1, "split": "train"}).num_puzzles == 32
     assert solver.evaluate({"max_segments": 1}, num_puzzles=7, batch_size=2).num_puzzles == 7
+
+
+def test_evaluate_thinks_to_the_end_unless_views_vote(solver, shift_run):
+    options = {"num_puzzles": 5}
+    assert len(solver.evaluate({"max_segments": 2}, **options).success_per_segment) == 2
+    assert solver.evaluate({"max_segments": 2}, until="halt", **options).success_per_segment == ()
+    voting = hrm_agents.load(shift_run)
+    halt, end = voting.evaluate({"views": 2}), voting.evaluate({"views": 2}, until="end")
+    assert halt.success_per_segment == ()
+    assert len(end.success_per_segment) == 2
+    assert halt.ensemble.answers == end.ensemble.answers
+    assert halt.ensemble.metrics == pytest.approx(end.ensemble.metrics)
+    assert len(voting.evaluate({"views": 1}).success_per_segment) == 2
 
 
 def test_plain_values_stay_plain(tiny_config, tmp_path):

@@ -47,6 +47,10 @@ def test_summary_by_hand():
     assert report.forced_rate == 2 / 5
     assert report.success_per_segment == (2 / 5, 1 / 5, 2 / 5)
     assert report.halts_per_segment == (1 / 5, 1 / 5, 3 / 5)
+    ends = result.at_halt()
+    assert ends.segments.tolist() == [1, 2, 3, 3, 3]
+    assert ends.forced_halt.tolist() == [False, False, True, True, False]
+    assert ends.success.tolist() == [True, False, True, False, False]
     assert json.loads(json.dumps(report.to_dict()))["halts_per_segment"] == [0.2, 0.2, 0.6]
 
 
@@ -107,25 +111,28 @@ def test_the_halting_rule_agrees_with_playing_the_episodes(model, sudoku_run):
     assert len(set(lengths)) > 1
     traced = trace(model, ID, {"max_segments": 3, "num_puzzles": 12}, batch_size=5)
     np.testing.assert_array_equal(traced.answer, [segments[-1].answer for segments in episodes])
-    probability = traced.halt_probability(values_are_logits=True)
+    probability = traced.at_halt().halt_probability(values_are_logits=True)
     assert probability.dtype == np.float32
     np.testing.assert_allclose(probability, [segments[-1].q_halt for segments in episodes], atol=1e-4)
 
 
-def halting_at_once(q_halt):
-    """A trace of puzzles with one segment each and these values of halting."""
-    q_halt = np.array(q_halt, np.float32)[:, None]
-    nothing = np.zeros_like(q_halt)
-    return Trace(nothing > 0, nothing, q_halt, nothing, np.zeros((len(q_halt), 4), np.uint8))
+@pytest.mark.parametrize("batch_size", [6, 100])
+def test_until_the_halt_gives_the_same_figures_as_to_the_end(model, batch_size):
+    options = {"num_puzzles": 30, "batch_size": batch_size}
+    end = evaluate(model, ID, {"max_segments": 4}, **options)
+    halt = evaluate(model, ID, {"max_segments": 4}, until="halt", **options)
+    assert len(end.success_per_segment) == 4
+    assert halt == dataclasses.replace(end, success_per_segment=())
+    assert 1 < halt.mean_segments < 4
+    assert halt.seconds > 0
+    assert "seconds" not in halt.to_dict(), "reports of the same run must be equal"
 
 
-def test_halt_probability_by_hand():
-    result = halting_at_once([0.0, np.log(3.0), -np.log(3.0), 200.0, -200.0])
-    logits = result.halt_probability(values_are_logits=True)
-    assert logits.dtype == np.float32
-    np.testing.assert_allclose(logits, [0.5, 0.75, 0.25, 1.0, 0.0], atol=1e-6)
-    plain = halting_at_once([0.0, 0.3, -0.2, 1.5]).halt_probability(values_are_logits=False)
-    np.testing.assert_array_equal(plain, np.array([0.0, 0.3, 0.0, 1.0], np.float32))
+def test_arguments_that_make_no_sense(model):
+    with pytest.raises(ValueError, match="first=0: an evaluation needs at least one puzzle"):
+        evaluate(model, ID, first=0)
+    with pytest.raises(ValueError, match="until='never': choose 'halt' or 'end'"):
+        evaluate(model, ID, until="never")
 
 
 def test_an_ordinary_task_has_no_ensemble(model):
@@ -135,13 +142,14 @@ def test_an_ordinary_task_has_no_ensemble(model):
 
 
 def test_model_is_left_as_it_was(model):
-    model.train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    evaluate(model, ID, {"max_segments": 2}, num_puzzles=5)
-    assert model.training
-    model.eval()
-    evaluate(model, ID, {"max_segments": 2}, num_puzzles=5)
-    assert not model.training
+    for until in ("end", "halt"):
+        model.train()
+        evaluate(model, ID, {"max_segments": 2}, num_puzzles=5, until=until)
+        assert model.training
+        model.eval()
+        evaluate(model, ID, {"max_segments": 2}, num_puzzles=5, until=until)
+        assert not model.training
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])
 

@@ -1,0 +1,181 @@
+"""Warnings while training: halting has collapsed, or there is nothing to learn about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Share of rows or episodes that counts as nearly all.
+NEARLY_ALL = 0.98
+#: Q-values that are no further apart than this say the same, in units of Q: logits, or reward for plain values.
+SAME_Q = 0.02
+#: The logit of a probability of 0.99: beyond it, either way, a Q-value is saturated.
+SATURATED = float(np.log(99.0))
+#: Share of the range of rewards that must be at stake for a collapse to cost anything.
+AT_STAKE = 0.05
+
+# What is kept of each update.
+_ROWS, _ENDED, _LENGTH, _FORCED, _FIRST, _FIRST_HALTS, _SAME, _HIGH, _LOW, _PAY, _FIRST_PAY, _LEAST, _MOST = range(13)
+
+
+class HaltingMonitor:
+    """Watches the last ``window`` updates and says when halting has gone wrong.
+
+    There are five warnings. None speaks before the window is full, nor where the rewards show that no harm is done:
+
+    - ``rewards``: all answers earned the same. While that lasts, the others are silent: they would follow from it.
+    - ``first``: nearly all episodes want to halt after segment 1, and halting there misses rewards that others earn.
+    - ``last``: nearly all episodes go on to segment M, although halting earlier pays.
+    - ``gap``: Q(halt) and Q(continue) are the same in nearly all rows.
+    - ``saturated``: both, as probabilities, are above 0.99 or below 0.01 in nearly all rows, and the rewards belie it.
+      Only where the Q-values are logits: plain values do not saturate.
+
+    Args:
+        values_are_logits: the Q-head is trained on logits of a probability, not on plain values.
+        window: updates to look back on.
+        repeat_after: updates until a warning may be said again.
+        done: updates before the first that is observed, as after a restart without a saved state.
+
+    Raises:
+        ValueError: a number of updates is out of range.
+    """
+
+    def __init__(self, *, values_are_logits: bool, window: int = 500, repeat_after: int = 5000, done: int = 0) -> None:
+        if window < 1 or repeat_after < 1 or done < 0:
+            raise ValueError(
+                f"window and repeat_after must be at least 1 and done at least 0, got {window}, {repeat_after}, {done}"
+            )
+        self._logits, self._repeat_after = values_are_logits, repeat_after
+        self._records = np.zeros((window, _MOST + 1))
+        #: Updates observed so far, those before the first included; and how many of the records are filled.
+        self._done, self._filled = done, 0
+        #: Where each warning holds, the first update it holds for; and when each was last said.
+        self._since: dict[str, int] = {}
+        self._said: dict[str, int] = {}
+
+    def observe(
+        self,
+        *,
+        segment: NDArray[np.integer[Any]],
+        terminated: NDArray[np.bool_],
+        forced_halt: NDArray[np.bool_],
+        q_halt: NDArray[np.floating[Any]],
+        q_continue: NDArray[np.floating[Any]],
+        halt_reward: NDArray[np.floating[Any]],
+        max_segments: int,
+    ) -> list[str]:
+        """Take in one update, and say what is wrong: a line for each warning, mostly none.
+
+        Args:
+            segment: ``[B]``, number of the segment in its episode, from 1.
+            terminated: bool ``[B]``, the episode ended with it.
+            forced_halt: bool ``[B]``, and not by the agent's choice.
+            q_halt: ``[B]``, values of halting.
+            q_continue: ``[B]``, values of thinking on.
+            halt_reward: ``[B]``, what halting pays.
+            max_segments: M.
+        """
+        record = self._records[self._done % len(self._records)]
+        self._done += 1
+        self._filled = min(self._filled + 1, len(self._records))
+        first = segment == 1
+        gap = q_halt - q_continue
+        record[_ROWS] = len(segment)
+        record[_ENDED] = np.count_nonzero(terminated)
+        record[_LENGTH] = segment @ terminated
+        record[_FORCED] = np.count_nonzero(forced_halt)
+        record[_FIRST] = np.count_nonzero(first)
+        record[_FIRST_HALTS] = np.count_nonzero(first & (gap > 0))
+        record[_SAME] = np.count_nonzero(abs(gap) < SAME_Q)
+        if self._logits:
+            record[_HIGH] = np.count_nonzero((q_halt > SATURATED) & (q_continue > SATURATED))
+            record[_LOW] = np.count_nonzero((q_halt < -SATURATED) & (q_continue < -SATURATED))
+        record[_PAY] = halt_reward.sum()
+        record[_FIRST_PAY] = halt_reward @ first
+        record[_LEAST] = halt_reward.min()
+        record[_MOST] = halt_reward.max()
+        if self._filled < len(self._records):
+            return []
+        return self._due(self._found(max_segments))
+
+    def _found(self, max_segments: int) -> dict[str, str]:
+        """What is wrong with the window as a whole: warnings by name, without the beginning."""
+        total = self._records.sum(axis=0).tolist()
+        least, most = float(self._records[:, _LEAST].min()), float(self._records[:, _MOST].max())
+        rows, mean_pay = total[_ROWS], total[_PAY] / total[_ROWS]
+        if least == most:
+            return {
+                "rewards": f"every answer earned {most:g}, so nothing shows when to halt. Usual while nothing is "
+                "solved, or once everything is; if it lasts, try other puzzles, or --kwargs reward=partial"
+            }
+        found: dict[str, str] = {}
+        stake = AT_STAKE * (most - least)
+        if max_segments > 1 and total[_FIRST] and total[_ENDED]:
+            mean_segments = total[_LENGTH] / total[_ENDED]
+            first_pay = total[_FIRST_PAY] / total[_FIRST]
+            # By the wish to halt: exploration makes some episodes longer than the agent wants.
+            wish = total[_FIRST_HALTS] / total[_FIRST]
+            if wish >= NEARLY_ALL and first_pay < most - stake:
+                found["first"] = (
+                    f"{wish:.0%} of the episodes want to halt after segment 1 of {max_segments}, where halting earns "
+                    f"{first_pay:.2f} on average and the best answers {most:g}. "
+                    "Try a higher --halting.exploration-prob, or a lower segment_cost"
+                )
+            if mean_segments >= 1 + NEARLY_ALL * (max_segments - 1) and mean_pay > least + stake:
+                found["last"] = (
+                    f"episodes go on to segment {mean_segments:.1f} of {max_segments} on average "
+                    f"({total[_FORCED] / total[_ENDED]:.0%} by force), although halting at any segment earns "
+                    f"{mean_pay:.2f}. Try a price of thinking, --kwargs segment_cost=0.01, or --halting.q-weight 1"
+                )
+        if total[_SAME] >= NEARLY_ALL * rows and least + stake < mean_pay < most - stake:
+            found["gap"] = (
+                f"Q(halt) and Q(continue) differ by less than {SAME_Q} in {total[_SAME] / rows:.0%} of the rows, so "
+                "that chance decides when to halt. Try --halting.q-weight 1, or a segment_cost to tell them apart"
+            )
+        for column, word, bound, belied in (
+            (_HIGH, "above", 0.99, mean_pay < 1.0 - AT_STAKE),
+            (_LOW, "below", 0.01, mean_pay > AT_STAKE),
+        ):
+            if total[column] >= NEARLY_ALL * rows and belied:
+                found["saturated"] = (
+                    f"Q(halt) and Q(continue) are both {word} {bound} in {total[column] / rows:.0%} of the rows, "
+                    f"although halting earns {mean_pay:.2f} on average. Try a lower --optim.lr, or --halting.q-loss mse"
+                )
+        return found
+
+    def _due(self, found: dict[str, str]) -> list[str]:
+        """The warnings to be said now; remembers since when each holds."""
+        start = self._done - len(self._records) + 1
+        self._since = {name: self._since.get(name, start) for name in found}
+        due = [name for name in found if self._done - self._said.get(name, -self._repeat_after) >= self._repeat_after]
+        self._said |= dict.fromkeys(due, self._done)
+        return [f"since update {self._since[name]}: {found[name]}" for name in due]
+
+    def get_state(self) -> dict[str, Any]:
+        """All that the future depends on besides the settings: numbers in lists and dicts, for JSON."""
+        return {
+            "done": self._done,
+            "filled": self._filled,
+            "records": self._records.tolist(),
+            "since": dict(self._since),
+            "said": dict(self._said),
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`get_state`.
+
+        Raises:
+            ValueError: the state is of another window.
+        """
+        records = np.array(state["records"], np.float64)
+        if records.shape != self._records.shape:
+            raise ValueError(
+                f"the saved monitor has records of shape {list(records.shape)}, this one {list(self._records.shape)}: "
+                "make it with the window it was saved with"
+            )
+        self._records = records
+        self._done, self._filled = int(state["done"]), int(state["filled"])
+        self._since, self._said = dict(state["since"]), dict(state["said"])

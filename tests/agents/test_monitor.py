@@ -1,0 +1,178 @@
+import json
+
+import numpy as np
+import pytest
+
+from hrm_agents.analysis import HaltingMonitor
+
+M = 4
+
+
+def batch(rng, rows=64, **changes):
+    """Healthy: episodes of all lengths, Q-values that differ, rewards of both kinds."""
+    segment = rng.integers(1, M + 1, rows)
+    healthy = {
+        "segment": segment,
+        "terminated": (segment == M) | (rng.random(rows) < 0.3),
+        "forced_halt": np.zeros(rows, bool),
+        "q_halt": rng.normal(0, 2, rows).astype(np.float32),
+        "q_continue": rng.normal(0, 2, rows).astype(np.float32),
+        "halt_reward": (rng.random(rows) < 0.5).astype(np.float32),
+        "max_segments": M,
+    }
+    return {**healthy, **changes}
+
+
+def monitor(**settings):
+    return HaltingMonitor(**{"values_are_logits": True, "window": 10, "repeat_after": 100, **settings})
+
+
+def said(watch, updates, **changes):
+    """(update, line) of all warnings in so many updates."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for number in range(updates):
+        made = {name: value(rng) if callable(value) else value for name, value in changes.items()}
+        lines += [(number + 1, line) for line in watch.observe(**batch(rng, **made))]
+    return lines
+
+
+def full(value, rows=64):
+    return np.full(rows, value, np.float32)
+
+
+def test_healthy_training_is_silent():
+    assert said(monitor(), 300) == []
+    assert said(monitor(values_are_logits=False), 300) == []
+
+
+@pytest.mark.parametrize("pay", [0.0, 1.0])
+def test_equal_rewards_say_only_that(pay):
+    # Everything else has collapsed too, and follows from it.
+    lines = said(monitor(), 50, halt_reward=full(pay), q_halt=full(9.0), q_continue=full(9.0))
+    assert len(lines) == 1
+    update, line = lines[0]
+    assert update == 10
+    assert line.startswith(f"since update 1: every answer earned {pay:g}")
+    assert "reward=partial" in line
+    assert "\n" not in line
+
+
+def test_halting_at_the_first_segment():
+    start = {"segment": np.ones(64, int), "terminated": np.arange(64) > 5}  # exploration keeps some going
+    lines = said(monitor(), 50, **start, q_halt=full(3.0), q_continue=full(1.0))
+    assert [update for update, _ in lines] == [10]
+    assert "100% of the episodes want to halt after segment 1 of 4" in lines[0][1]
+    assert "--halting.exploration-prob" in lines[0][1]
+    # No harm where the first answer is nearly always right.
+    right = {"halt_reward": lambda rng: (rng.random(64) < 0.99).astype(np.float32)}
+    assert said(monitor(), 50, **start, **right, q_halt=full(3.0), q_continue=full(1.0)) == []
+
+
+def test_halting_at_the_last_segment_only():
+    late = {
+        "segment": np.arange(64) % M + 1,
+        "terminated": np.arange(64) % M == M - 1,
+        "forced_halt": np.arange(64) % (2 * M) == M - 1,
+    }
+    lines = said(monitor(), 50, **late)
+    assert [update for update, _ in lines] == [10]
+    assert "segment 4.0 of 4 on average (50% by force)" in lines[0][1]
+    assert "segment_cost=0.01" in lines[0][1]
+    # Early in training little is solved, and thinking on is right.
+    assert said(monitor(), 50, **late, halt_reward=lambda rng: (rng.random(64) < 0.01).astype(np.float32)) == []
+    # One segment leaves no choice.
+    only = {"segment": np.ones(64, int), "terminated": np.ones(64, bool), "max_segments": 1}
+    assert said(monitor(), 50, **only) == []
+
+
+def test_values_that_say_the_same():
+    lines = said(monitor(), 50, q_continue=full(-5.0), q_halt=lambda rng: full(-5.0) + rng.normal(0, 0.001, 64))
+    assert {line.split(": ")[1][:30] for _, line in lines} == {
+        "Q(halt) and Q(continue) differ",
+        "Q(halt) and Q(continue) are bo",
+    }
+    lines = said(monitor(), 50, q_continue=full(-1.0), q_halt=lambda rng: full(-1.0) + rng.normal(0, 0.001, 64))
+    assert len(lines) == 1
+    assert "differ by less than 0.02 in 100% of the rows" in lines[0][1]
+    assert "--halting.q-weight" in lines[0][1]
+
+
+@pytest.mark.parametrize(("logit", "word"), [(5.0, "above 0.99"), (-5.0, "below 0.01")])
+def test_saturated_values(logit, word):
+    values = {name: lambda rng: np.sign(logit) * rng.uniform(4.7, 8, 64) for name in ("q_halt", "q_continue")}
+    lines = said(monitor(), 50, **values)
+    assert len(lines) == 1
+    assert f"both {word} in 100% of the rows, although halting earns 0.5" in lines[0][1]
+    assert "--optim.lr" in lines[0][1]
+    assert said(monitor(values_are_logits=False), 50, **values) == []
+    # A Q-head that is sure and right has not collapsed.
+    sure = {"halt_reward": lambda rng: (rng.random(64) < (0.98 if logit > 0 else 0.02)).astype(np.float32)}
+    assert said(monitor(), 50, **values, **sure) == []
+
+
+def test_a_warning_waits_before_it_is_repeated():
+    lines = said(monitor(), 350, halt_reward=full(0.0))
+    assert [update for update, _ in lines] == [10, 110, 210, 310]
+    assert all(line.startswith("since update 1:") for _, line in lines)
+
+
+def test_since_when_it_holds():
+    watch = monitor(done=1000)
+    assert said(watch, 25) == []
+    lines = said(watch, 30, halt_reward=full(0.0))
+    assert [update for update, _ in lines] == [10]
+    assert lines[0][1].startswith("since update 1026:")
+    # Once it is over, the next time counts anew.
+    assert said(watch, 100) == []
+    assert said(watch, 10, halt_reward=full(0.0))[0][1].startswith("since update 1156:")
+
+
+def test_the_window_slides():
+    # Nine bad updates in ten are no collapse yet, wherever the good one stands.
+    watch, rng = monitor(), np.random.default_rng(0)
+    for number in range(200):
+        bad = {} if number % 10 == 7 else {"halt_reward": full(0.0)}
+        assert not watch.observe(**batch(rng, **bad))
+
+
+@pytest.mark.parametrize("cut", [3, 10, 57, 115])
+def test_resuming_is_exact(cut):
+    def feed(watch, start, stop):
+        lines = []
+        for number in range(start, stop):
+            rng = np.random.default_rng(number)
+            collapsed = number % 60 > 25
+            lines += watch.observe(**batch(rng, **({"halt_reward": full(0.0)} if collapsed else {})))
+        return lines
+
+    whole = monitor(repeat_after=20)
+    expected = feed(whole, 0, 200)
+    first = monitor(repeat_after=20)
+    got = feed(first, 0, cut)
+    second = monitor(repeat_after=20)
+    second.set_state(json.loads(json.dumps(first.get_state(), allow_nan=False)))
+    got += feed(second, cut, 200)
+    assert got == expected
+    assert len(expected) > 3
+    assert second.get_state() == whole.get_state()
+
+
+def test_saved_state_is_a_copy():
+    watch = monitor()
+    said(watch, 5)
+    state = watch.get_state()
+    before = json.dumps(state)
+    said(watch, 20, halt_reward=full(0.0))
+    assert json.dumps(state) == before
+
+
+def test_another_window_is_refused():
+    with pytest.raises(ValueError, match="window it was saved with"):
+        monitor(window=5).set_state(monitor().get_state())
+
+
+@pytest.mark.parametrize("settings", [{"window": 0}, {"repeat_after": 0}, {"done": -1}])
+def test_bad_settings(settings):
+    with pytest.raises(ValueError, match="at least"):
+        monitor(**settings)
