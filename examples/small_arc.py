@@ -20,15 +20,17 @@ from hrm_agents.trainer import Trainer
 from hrm_envs import PuzzleBatch
 
 ENV = "HRM/ARC-AGI-1-v0"
+#: Puzzles, some of them several times, and an answer to each: uint8 [N, S].
+Answers = tuple[PuzzleBatch, np.ndarray]
 KEYWORDS = {"canvas": 6, "sets": ("training",), "augmentations": 32, "max_segments": 6}
 
 
-def copy_the_input(batch, demonstrations):
+def copy_the_input(batch: PuzzleBatch, demonstrations: PuzzleBatch) -> Answers:
     """Baseline: every test input is its own answer."""
     return batch, batch.puzzle
 
 
-def most_frequent_output(batch, demonstrations):
+def most_frequent_output(batch: PuzzleBatch, demonstrations: PuzzleBatch) -> Answers:
     """Baseline: each demonstration's output has a vote, so that the most frequent ones are the attempts."""
     rows, answers = [], []
     for row, task_id in enumerate(batch.task_id):
@@ -69,7 +71,9 @@ def main(arguments: list[str] | None = None) -> dict[str, dict[str, float]]:
 
     results = {**baselines(), "HRM": dict(report.ensemble.metrics)}
     for name, metrics in results.items():
-        solved = [f"pass@{k} {metrics[f'pass@{k}']:.1%} ({metrics[f'pass@{k}'] * metrics['tasks']:.0f})" for k in (1, 2)]
+        solved = [
+            f"pass@{k} {metrics[f'pass@{k}']:.1%} ({metrics[f'pass@{k}'] * metrics['tasks']:.0f})" for k in (1, 2)
+        ]
         print(f"{name:21}", *solved, f"of {metrics['tasks']:.0f} tasks")
     return results
 

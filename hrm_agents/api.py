@@ -80,6 +80,8 @@ class Solver:
         self._log_probabilities = log_stablemax if answer_loss == "stablemax" else partial(F.log_softmax, dim=-1)
         #: Whether Q-values are logits of a probability, or plain values.
         self.values_are_logits = TrainConfig(env=env, halting=halting).q_loss() == "bce"
+        #: The discount of those values.
+        self.gamma = halting.gamma
 
     def make_env(self, **kwargs: Any) -> gym.Env[Any, Any]:
         """The environment of the checkpoint, with keywords changed or added.
@@ -270,6 +272,7 @@ class Solver:
             {**saved, **changed},
             until=until or ("halt" if views > 1 else "end"),
             values_are_logits=self.values_are_logits,
+            gamma=self.gamma,
             **options,
         )
 

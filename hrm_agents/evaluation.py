@@ -21,6 +21,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from hrm_agents.analysis import HaltingReport, halting_report
 from hrm_agents.environments import make_vector
 from hrm_agents.inference import Solutions, think_to_halt
 from hrm_agents.models.hrm import HRM
@@ -57,12 +58,17 @@ class Evaluation:
     #: What the task made of the answers to all views of each puzzle; None if it has no views or nobody asked.
     #: The figures above count every view as a puzzle of its own.
     ensemble: Ensemble | None = field(default=None, compare=False, repr=False)
+    #: How good the choice of when to halt was; None if the puzzles were not thought through to the end.
+    halting: HaltingReport | None = field(default=None, compare=False)
     #: How long the thinking took, without making the puzzles; None if nobody measured.
     seconds: float | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON; of the ensemble its metrics, where there is one. Without the time, which varies."""
-        kept_back = ("ensemble", "seconds")
+        """Plain types, for JSON; of the ensemble its metrics, where there is one.
+
+        Without the time, which varies, and the halting report, which is long.
+        """
+        kept_back = ("ensemble", "halting", "seconds")
         figures = {part.name: getattr(self, part.name) for part in fields(self) if part.name not in kept_back}
         return figures if self.ensemble is None else {**figures, "ensemble": dict(self.ensemble.metrics)}
 
@@ -78,6 +84,8 @@ class Trace:
     #: float32 ``[N, M]``, the Q-head's values.
     q_halt: NDArray[np.float32]
     q_continue: NDArray[np.float32]
+    #: float32 ``[N, M]``, what halting pays.
+    halt_reward: NDArray[np.float32]
     #: uint8 ``[N, S]``, the answer at the halt. Those of the other segments are not kept: they would not fit in memory.
     answer: NDArray[np.uint8]
 
@@ -90,6 +98,7 @@ class Trace:
             score=np.zeros(shape, np.float32),
             q_halt=np.zeros(shape, np.float32),
             q_continue=np.zeros(shape, np.float32),
+            halt_reward=np.zeros(shape, np.float32),
             answer=np.zeros((num_puzzles, num_cells), np.uint8),
         )
 
@@ -114,6 +123,19 @@ class Trace:
             forced_halt=~self.wants_halt()[rows, last],
             q_halt=self.q_halt[rows, last],
             q_continue=self.q_continue[rows, last],
+        )
+
+    def judge_halts(self, values_are_logits: bool, segment_cost: float = 0.0, gamma: float = 1.0) -> HaltingReport:
+        """How good the Q-head's choice of when to halt is; see :func:`hrm_agents.analysis.halting_report`."""
+        return halting_report(
+            self.success,
+            self.score,
+            self.q_halt,
+            self.q_continue,
+            values_are_logits=values_are_logits,
+            reward=self.halt_reward,
+            segment_cost=segment_cost,
+            gamma=gamma,
         )
 
     def summarise(self, env_id: str, split: str) -> Evaluation:
@@ -201,6 +223,7 @@ def _trace_batch(policy: HRMPolicy, env: Any, start: int, stop: int, result: Tra
         obs, _, _, _, info = env.step({"answer": proposed, "halt": np.zeros(env.num_envs, np.int64)})
         result.success[rows, segment] = info["is_success"][:used]
         result.score[rows, segment] = info["score"][:used]
+        result.halt_reward[rows, segment] = info["halt_reward"][:used]
         result.q_halt[rows, segment] = decision.output.q_halt.cpu().numpy()
         result.q_continue[rows, segment] = decision.output.q_continue.cpu().numpy()
         np.copyto(result.answer[rows], answer, where=~halted)
@@ -217,6 +240,7 @@ def evaluate(
     batch_size: int = 250,
     until: Until = "end",
     values_are_logits: bool | None = None,
+    gamma: float = 1.0,
     progress: Callable[[float], None] | None = None,
 ) -> Evaluation:
     """Think about all puzzles and report, with the ensemble of the answers where the task makes one.
@@ -230,8 +254,9 @@ def evaluate(
         batch_size: puzzles at a time.
         until: ``"end"`` thinks each puzzle through to the last segment, for the success of every segment; ``"halt"``
             costs no more segments than the Q-head wants and leaves ``success_per_segment`` empty.
-        values_are_logits: what the Q-head's values are, for :meth:`Solutions.halt_probability`; None to make no
-            ensemble.
+        values_are_logits: what the Q-head's values are, logits of a probability or returns; None to make neither an
+            ensemble nor a halting report.
+        gamma: the discount of those returns.
         progress: called with the share done.
 
     Raises:
@@ -246,6 +271,7 @@ def evaluate(
     model.eval()
     with closing(open_env(env_id, env_kwargs, num_puzzles=num_puzzles, batch_size=batch_size)) as env:
         started = time.perf_counter()
+        traced: Trace | None = None
         split = (env_kwargs or {}).get("split", "test")
         try:
             if until == "halt":
@@ -259,6 +285,9 @@ def evaluate(
         report = replace(report, seconds=time.perf_counter() - started)
         if values_are_logits is None:
             return report
+        if traced is not None:
+            halting = traced.judge_halts(values_are_logits, env.segment_cost, gamma)
+            report = replace(report, halting=halting)
         puzzles = env.puzzles.take(slice(len(solutions)))
         ensemble = env.task.ensemble(puzzles, solutions.answer, solutions.halt_probability(values_are_logits))
     return replace(report, ensemble=ensemble)

@@ -129,6 +129,10 @@ class RunLog:
             f"by segment {per_segment}"
         )
 
+    def warning(self, line: str) -> None:
+        """Say that something goes wrong which the run survives."""
+        self._say(f"warning: {line}")
+
     def hyperparameters(self, report: Evaluation) -> None:
         """Record all settings beside the final results, for TensorBoard's HPARAMS table."""
         settings = {

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 import hrm_agents
+from hrm_agents.analysis import HaltingMonitor
 from hrm_agents.checkpoint import STATE, load_state, resolve_device, save_model, save_state, warm_start
 from hrm_agents.config import TrainConfig, from_dict, to_dict
 from hrm_agents.continue_value import ContinueValue, EpisodeReturns, OnePass, Prices, SecondForward, TargetHead
@@ -45,10 +45,11 @@ class Trainer:
         config: all settings.
         out: folder of checkpoints and TensorBoard records.
         log: where progress goes; a console and TensorBoard log in ``out`` if not given.
-        warm: whether to start from ``config.run.init_from``, if that is set.
+        resuming: whether :meth:`resume` makes it: then ``config.run.init_from`` does not count, and no record begins
+            before the state is accepted.
     """
 
-    def __init__(self, config: TrainConfig, out: Path, log: RunLog | None = None, *, warm: bool = True) -> None:
+    def __init__(self, config: TrainConfig, out: Path, log: RunLog | None = None, *, resuming: bool = False) -> None:
         config = with_price(config)
         self.config, self.out = config, out
         run, optim = config.run, config.optim
@@ -61,7 +62,7 @@ class Trainer:
         )
         with user_errors("model"):
             self.model = HRM(HRMConfig.for_task(config.model, self.env.task_spec)).to(self.device)
-        if run.init_from is not None and warm:
+        if run.init_from is not None and not resuming:
             warm_start(self.model, Path(run.init_from), self.env.task_spec.id_table)
         forward = torch.compile(self.model) if run.compile else None
         self.rollout = Rollout(
@@ -77,6 +78,7 @@ class Trainer:
         self.q_loss_kind = config.q_loss()
         self.target_head = TargetHead(self.model.q_head, config.halting.target_decay)
         self.continue_value = self._continue_value()
+        self.monitor = HaltingMonitor(values_are_logits=self.q_loss_kind == "bce")
         self.answer_loss = ANSWER_LOSSES[run.answer_loss]
         self.optimizer = AdamATan2(
             self.model.dense_parameters().values(),
@@ -92,13 +94,15 @@ class Trainer:
         self.updates_done = 0
         #: How many updates the checkpoint on disk has seen; None before the first.
         self.updates_saved: int | None = None
-        if log is not None:
-            self.log = log
+        if log is None and not resuming:
+            log = RunLog(out, config)
+        self._log = log
 
-    @cached_property
+    @property
     def log(self) -> RunLog:
-        """Where progress goes. Opened when first needed: a run that cannot be resumed must leave its records alone."""
-        return RunLog(self.out, self.config, done=self.updates_done)
+        """Where progress goes."""
+        assert self._log is not None, "a resumed run opens it as soon as its state is accepted"
+        return self._log
 
     def update(self) -> dict[str, float]:
         """One segment of thought in every row, and one optimiser step on it. Returns what to log.
@@ -132,7 +136,21 @@ class Trainer:
         self.ema.update()
         self.updates_done += 1
         self.log.segment(batch, metrics | {"lr": self.optimizer.param_groups[0]["lr"]}, self.updates_done)
+        for warning in self._watch_halting(batch):
+            self.log.warning(warning)
         return metrics
+
+    def _watch_halting(self, batch: SegmentBatch) -> list[str]:
+        output = batch.decision.output
+        return self.monitor.observe(
+            segment=batch.segment.cpu().numpy(),
+            terminated=batch.terminated,
+            forced_halt=batch.forced_halt,
+            q_halt=output.q_halt.detach().cpu().numpy(),
+            q_continue=output.q_continue.detach().cpu().numpy(),
+            halt_reward=batch.halt_reward.cpu().numpy(),
+            max_segments=self.env.max_segments,
+        )
 
     def losses(self, batch: SegmentBatch) -> dict[str, Tensor]:
         """Deep supervision of the answer and the two Q losses, each averaged over the rows.
@@ -235,8 +253,9 @@ class Trainer:
                 raise UserError(f"{out}: the run to resume has other {part} settings; start a new one instead")
         if config.run.batch_size != saved.run.batch_size:
             raise UserError(f"{out}: the run to resume has batch_size {saved.run.batch_size}")
-        trainer = cls(config, out, log, warm=False)
+        trainer = cls(config, out, log, resuming=True)
         restore(trainer, tensors, document)
+        trainer._log = log or RunLog(out, config, done=trainer.updates_done)
         return trainer
 
     def _description(self, report: Evaluation | None) -> dict[str, Any]:

@@ -36,6 +36,7 @@ def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "optimizer_step": trainer.optimizer.param_groups[0]["step"],
         "ema_updates": trainer.ema.updates,
         "rollout_rng": rollout_rng,
+        "monitor": trainer.monitor.get_state(),
         "config": to_dict(trainer.config),
         "task": dataclasses.asdict(trainer.env.task_spec),
         "data_hash": trainer.env.data_hash,
@@ -43,7 +44,7 @@ def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 #: What the JSON of a captured state must hold. "task" may be absent: runs from before there were identities lack it.
-KEYS = ("updates_done", "optimizer_step", "ema_updates", "rollout_rng", "config", "data_hash")
+KEYS = ("updates_done", "optimizer_step", "ema_updates", "rollout_rng", "monitor", "config", "data_hash")
 
 
 def restore(trainer: Trainer, tensors: dict[str, Tensor], document: dict[str, Any]) -> None:
@@ -76,6 +77,7 @@ def restore(trainer: Trainer, tensors: dict[str, Tensor], document: dict[str, An
                     trainer.optimizer.state[parameter][key] = values[name].to(trainer.device)
         trainer.continue_value.set_state(part("continue/"))
         trainer.target_head.set_state(part("target/"))
+        trainer.monitor.set_state(document["monitor"])
         trainer.rollout.set_state(tensors, document["rollout_rng"])
         torch.set_rng_state(tensors["torch_rng"])
     except (KeyError, ValueError, RuntimeError) as error:

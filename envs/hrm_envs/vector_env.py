@@ -105,6 +105,11 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         """``M``, the segment at which every answer is graded."""
         return self._dynamics.max_segments
 
+    @property
+    def segment_cost(self) -> float:
+        """The price of thinking on for one more segment."""
+        return self._dynamics.segment_cost
+
     def reset(
         self,
         *,

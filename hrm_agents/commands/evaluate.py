@@ -21,6 +21,7 @@ from hrm_agents.errors import UserError, user_errors
 from hrm_agents.evaluation import Evaluation
 
 if TYPE_CHECKING:
+    from hrm_agents.analysis import HaltingReport
     from hrm_agents.api import Solver
 
 
@@ -56,7 +57,8 @@ class Evaluate:
     json: Annotated[Path | None, EXPLAINED] = None
     """Also write the report to this file; "-" for standard output."""
     out: Annotated[Path | None, EXPLAINED] = None
-    """Also write what the views voted for, such as predictions and pictures, into this folder."""
+    """Also write files into this folder: a report and pictures of how well it halts and, of several views, the
+    votes."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -116,17 +118,16 @@ def _views(solver: Solver, options: Evaluate, kwargs: dict[str, Any]) -> dict[st
         UserError: an option asks for votes where there can be none.
     """
     most = solver.max_views(kwargs)
-    for name, value in (("--views", options.views), ("--out", options.out)):
-        if value is not None and most == 1:
-            raise UserError(f"{name} is for tasks that show a puzzle in several views; {solver.env_id} has one of each")
-        if value is not None and kwargs["split"] != "test":
-            raise UserError(f"{name} is for the test split, whose puzzles have views; --split is {kwargs['split']}")
+    if options.views is not None and most == 1:
+        raise UserError(f"--views is for tasks that show a puzzle in several views; {solver.env_id} has one of each")
+    if options.views is not None and kwargs["split"] != "test":
+        raise UserError(f"--views is for the test split, whose puzzles have views; --split is {kwargs['split']}")
     if options.views is not None and not 1 <= options.views <= most:
         raise UserError(
             f"--views must lie between 1 and {most}, the views that {solver.env_id} has; got {options.views}"
         )
     if options.out is not None and len(options.seeds) > 1:
-        raise UserError(f"--out holds the votes of one evaluation: give one of the {len(options.seeds)} --seeds")
+        raise UserError(f"--out holds the files of one evaluation: give one of the {len(options.seeds)} --seeds")
     if most == 1 or kwargs["split"] != "test" or "views" in kwargs:
         return {}
     return {"views": options.views or most}
@@ -140,16 +141,35 @@ def _make_folder(folder: Path) -> None:
 
 
 def _write(report: Evaluation, folder: Path) -> None:
-    """The files of the votes, named on standard error."""
-    if report.ensemble is None:
-        raise UserError(f"--out: the task of {report.env_id} combined nothing, so there is nothing to write")
-    try:
-        with user_errors("--out"):
-            paths = report.ensemble.write(folder)
-    except OSError as error:
-        raise UserError(f"cannot write into {folder}: {error.strerror or error}; choose another --out") from error
+    """The files of an evaluation, named on standard error."""
+    paths: list[Path] = []
+    if report.halting is not None:
+        text = json.dumps(report.halting.to_dict(), indent=2) + "\n"
+        write_atomically(folder / "halting.json", text.encode())
+        paths += [folder / "halting.json", *_draw(report.halting, folder)]
+    if report.ensemble is not None:
+        try:
+            with user_errors("--out"):
+                paths += report.ensemble.write(folder)
+        except OSError as error:
+            raise UserError(f"cannot write into {folder}: {error.strerror or error}; choose another --out") from error
     for path in paths:
         print(f"wrote {path}", file=sys.stderr)
+
+
+def _draw(halting: HaltingReport, folder: Path) -> list[Path]:
+    """The pictures of a halting report, where they can be painted."""
+    from hrm_agents.analysis.plots import draw_halting, draw_reliability, write_png
+
+    paths = []
+    try:
+        for name, draw in (("halting.png", draw_halting), ("reliability.png", draw_reliability)):
+            with user_errors("--out"):
+                write_png(folder / name, draw(halting))
+            paths.append(folder / name)
+    except UserError as error:
+        print(f"no pictures: {error}", file=sys.stderr)
+    return paths
 
 
 def _print(reports: Sequence[Evaluation], kwargs: Mapping[str, Any]) -> None:
@@ -167,6 +187,18 @@ def _print(reports: Sequence[Evaluation], kwargs: Mapping[str, Any]) -> None:
         f"segments                   {spread([r.mean_segments for r in reports], 1.0, '')} of {first.max_segments}"
     )
     console.print(f"out of segments            {spread([r.forced_rate for r in reports])}")
+    judged = [r.halting for r in reports if r.halting is not None]
+    for name, figure in (
+        ("right when it halts", "halt_precision"),
+        ("halts when it is right", "halt_recall"),
+        ("AUC of Q(halt)", "auc"),
+    ):
+        known = [value for value in (getattr(halting, figure) for halting in judged) if value is not None]
+        if known:
+            console.print(f"{name:<26} {spread(known, 1.0, '', 4) if figure == 'auc' else spread(known)}")
+    if judged:
+        errors = [halting.calibration.ece for halting in judged]
+        console.print(f"calibration error          {spread(errors, 1.0, '', 4)}")
     seconds = [r.seconds for r in reports if r.seconds]
     speeds = [r.num_puzzles / r.seconds for r in reports if r.seconds]
     console.print(f"time                       {spread(seconds, 1.0, ' s', 1)}, {spread(speeds, 1.0, '', 1)} puzzles/s")

@@ -35,7 +35,7 @@ def test_summary_by_hand():
     q_halt = np.where(wants, 0.5, 0.25).astype(np.float32)
     # A tie thinks on.
     q_continue = np.full((5, 3), 0.25, np.float32)
-    result = Trace(success, score, q_halt, q_continue, np.zeros((5, 4), np.uint8))
+    result = Trace(success, score, q_halt, q_continue, success.astype(np.float32), np.zeros((5, 4), np.uint8))
     assert result.halt_segment().tolist() == [0, 1, 2, 2, 2]
     report = result.summarise("an/id", "test")
     assert report.num_puzzles == 5

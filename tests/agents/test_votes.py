@@ -1,6 +1,7 @@
 """Evaluation where a puzzle has several views: from the answers at the halt to the command's tables and files."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -179,11 +180,9 @@ def test_evaluate_several_seeds_spread_their_votes(shift_run, capsys, monkeypatc
 
 def test_evaluate_mistakes_about_views(error, shift_run, sudoku_run, tmp_path):
     assert "--views is for tasks that show a puzzle in several views" in error(sudoku_run, "--views", "2")
-    assert "--out is for tasks that show a puzzle in several views" in error(sudoku_run, "--out", tmp_path / "out")
     assert "--views must lie between 1 and 3" in error(shift_run, "--views", "4")
     assert "--views must lie between 1 and 3" in error(shift_run, "--views", "0")
     assert "--views is for the test split" in error(shift_run, "--views", "2", "--split", "train")
-    assert "--out is for the test split" in error(shift_run, "--out", tmp_path / "out", "--kwargs", "split=all")
     assert "give one of the 2 --seeds" in error(shift_run, "--out", tmp_path / "out", "--seeds", "0", "1")
     assert "would choose among the 3 views" in error(shift_run, "--num-puzzles", "3")
     assert not (tmp_path / "out").exists()
@@ -194,5 +193,23 @@ def test_evaluate_mistakes_about_views(error, shift_run, sudoku_run, tmp_path):
 def test_votes_that_cannot_be_written(error, shift_run, tmp_path, monkeypatch):
     (tmp_path / "votes.json").mkdir()
     assert "cannot write into" in error(shift_run, "--out", tmp_path)
-    monkeypatch.setattr("shift_task.ShiftTask.ensemble", lambda *args: None)
-    assert "combined nothing" in error(shift_run, "--out", tmp_path)
+
+
+def test_evaluate_writes_a_report_on_halting_with_pictures(sudoku_run, tmp_path, capsys, monkeypatch):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("pygame")
+    assert main(["evaluate", str(sudoku_run), "--num-puzzles", "20", "--out", str(tmp_path)]) == 0
+    text, errors = capsys.readouterr()
+    names = ["halting.json", "halting.png", "reliability.png"]
+    assert errors == "".join(f"wrote {tmp_path / name}\n" for name in names)
+    report = json.loads((tmp_path / "halting.json").read_text())
+    assert report["num_puzzles"] == 20
+    assert f"calibration error          {report['calibration']['ece']:.4f}" in text
+    for name in names[1:]:
+        with image.open(tmp_path / name) as picture:
+            assert picture.width > 400
+    # Without a painter the figures remain.
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert main(["evaluate", str(sudoku_run), "--num-puzzles", "20", "--out", str(tmp_path / "plain")]) == 0
+    assert "no pictures: pictures need Pillow" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "plain").iterdir()] == ["halting.json"]
