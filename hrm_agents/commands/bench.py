@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse, progress
 from hrm_agents.environments import make_vector
@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
         return _train(options)
     if options.seconds <= 0:
         raise UserError(f"--seconds must be positive, got {options.seconds}")
-    table = Table("id", "rows", "env-steps/s, answers from the action space", "env-steps/s, uint8 answers")
+    table = Table(Column("id", no_wrap=True), "rows", "env-steps/s, answers from the action space", "env-steps/s, uint8 answers")
     for id in options.envs or ENVS:
         with progress(f"measuring {id}") as share:
             env = make_vector(id, options.num_envs, {})
