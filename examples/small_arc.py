@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> dict[str, dict[str, float]]:
     config = preset(ENV)
     run = replace(config.run, threads=1, compile=not options.no_compile, updates=options.updates or config.run.updates)
     config = replace(config, env=EnvConfig(ENV, KEYWORDS), run=run)
-    trainer = Trainer.resume(options.out) if (options.out / STATE).exists() else Trainer(config, options.out)
+    trainer = Trainer.resume(options.out, config) if (options.out / STATE).exists() else Trainer(config, options.out)
     trainer.run()
     report = load(options.out).evaluate({"split": "test", "views": KEYWORDS["augmentations"]})
     assert report.ensemble is not None

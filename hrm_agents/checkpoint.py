@@ -70,6 +70,17 @@ def write_atomically(path: Path, data: bytes) -> None:
             part.unlink()
 
 
+def check_writable(path: Path) -> None:
+    """Whether :func:`write_atomically` could write ``path``, found out before hours of work; nothing is changed.
+
+    Raises:
+        UserError: it could not.
+    """
+    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
+    write_atomically(probe, b"")
+    probe.unlink()
+
+
 def save_model(folder: Path, model: HRM, config: Mapping[str, Any]) -> None:
     """Write ``model.safetensors`` and ``config.json``; ``config`` adds to the network's own settings."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
@@ -119,6 +130,8 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Checkpoint:
                 f"{folder / MODEL}: weight {name!r} has shape {tuple(tensors[name].shape)}, "
                 f"{CONFIG} says {tuple(tensor.shape)}"
             )
+        if not tensors[name].is_floating_point() or not bool(tensors[name].isfinite().all()):
+            raise UserError(f"{folder / MODEL}: weight {name!r} holds what is no finite number; the model has diverged")
     table = saved_table(config.get("task"), f"{folder / CONFIG}: task")
     named = 1 if table is None else len(table)
     if named != model_config.num_task_ids:
@@ -197,8 +210,14 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def save_state(folder: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
     """Write ``training_state.safetensors``: tensors, and a JSON document in its header."""
-    # Clones: safetensors refuses tensors that share memory.
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    plain: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        plain[name] = tensor.detach().cpu().contiguous()
+        place = plain[name].untyped_storage().data_ptr()
+        if place in seen:  # safetensors refuses tensors that share memory
+            plain[name] = plain[name].clone()
+        seen.add(place)
     write_atomically(folder / STATE, save(plain, {"document": json.dumps(document)}))
 
 

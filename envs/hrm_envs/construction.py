@@ -65,8 +65,8 @@ class Settings:
                 raise ValueError(f"{name}={value!r} is not true or false")
         if self.split not in SPLITS:
             raise ValueError(f"split={self.split!r}: choose one of {', '.join(map(repr, SPLITS))}")
-        if self.max_segments < 1:
-            raise ValueError(f"max_segments={self.max_segments}: an episode needs at least one segment")
+        if not 1 <= self.max_segments < 2**31:
+            raise ValueError(f"max_segments={self.max_segments}: an episode has at least one segment, below 2**31")
         if self.pool_seed < 0:
             raise ValueError(f"pool_seed={self.pool_seed}: a seed must not be negative")
         if self.num_puzzles is not None and self.num_puzzles < 1:
@@ -126,7 +126,8 @@ def build_dynamics(
     if source is not None:
         pool = read_puzzles(source, made, settings.split, settings.num_puzzles)
     else:
-        if isinstance(task, Task):
+        # Files may change between two environments: what was read from them is not remembered.
+        if isinstance(task, Task) or "puzzles" in task_kwargs:
             pool = partial(hold_pool, made, settings.split, settings.num_puzzles, settings.pool_seed)
         else:
             identity = (task, sorted(task_kwargs.items()))

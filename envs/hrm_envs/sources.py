@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzz
 def _read(source: PuzzlesLike, task: Task) -> Iterator[PuzzleBatch]:
     """All puzzles of a source, in parts where it may be large."""
     if isinstance(source, PuzzleBatch):
-        yield _checked(task, source.puzzle, source.solution, source.task_id)
+        yield _checked(task, source.puzzle, source.solution, source.task_id, source.example)
     elif isinstance(source, tuple):
         if len(source) != 2:
             raise ValueError(f"puzzles: a tuple must be (puzzles, solutions), found {len(source)} entries")
@@ -82,7 +83,12 @@ def _read(source: PuzzlesLike, task: Task) -> Iterator[PuzzleBatch]:
         elif source.suffix.lower() == ".csv":
             yield from _checked_csv(source, task)
         else:
-            yield _read_file(source, task)
+            try:
+                batch = _read_file(source, task)
+            except ValueError as error:
+                where = f"puzzles={str(source)!r}"
+                raise ValueError(str(error) if where in str(error) else f"{where}: {error}") from error
+            yield batch
     elif isinstance(source, str):
         yield task.complete(task.parse(source))
     else:
@@ -99,13 +105,13 @@ def _looks_like_path(text: str, task: Task) -> bool:
 def _read_file(path: Path, task: Task) -> PuzzleBatch:
     suffix = path.suffix.lower()
     if suffix not in (".npz", ".npy"):
-        return task.complete(task.parse(path.read_text()))
+        return task.complete(task.parse(path.read_text(encoding="utf-8-sig")))
     try:
         with path.open("rb") as file:
             data = np.load(file, allow_pickle=False)
             # The content decides, not the suffix: files get renamed.
             arrays = {"inputs": data} if isinstance(data, np.ndarray) else {name: data[name] for name in data.files}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"puzzles={str(path)!r} cannot be read as a numpy file: {error}") from error
     if "inputs" not in arrays:
         raise ValueError(f"puzzles={str(path)!r} holds {sorted(arrays)}; expected 'inputs' and optionally 'labels'")
@@ -149,7 +155,11 @@ def _checked_rows(rows: Rows, task: Task) -> PuzzleBatch:
 
 
 def _checked(
-    task: Task, puzzle: NDArray[Any], solution: NDArray[Any] | None, task_id: NDArray[Any] | None = None
+    task: Task,
+    puzzle: NDArray[Any],
+    solution: NDArray[Any] | None,
+    task_id: NDArray[Any] | None = None,
+    example: NDArray[Any] | None = None,
 ) -> PuzzleBatch:
     puzzle = as_tokens(puzzle, task.spec, "puzzle")
     if solution is None:
@@ -162,7 +172,10 @@ def _checked(
         raise ValueError(f"task_id: expected one for each of {len(puzzle)} puzzles, found shape {ids.shape}")
     if ids.min() < 0 or ids.max() >= task.spec.num_task_ids:
         raise ValueError(f"task_id: {task.spec.name} has identities 0 to {task.spec.num_task_ids - 1}")
-    batch = PuzzleBatch(puzzle, solution, ids)
+    numbers = np.zeros(len(puzzle), np.int32) if example is None else np.asarray(example, np.int32)
+    if numbers.shape != (len(puzzle),):
+        raise ValueError(f"example: expected one for each of {len(puzzle)} puzzles, found shape {numbers.shape}")
+    batch = PuzzleBatch(puzzle, solution, ids, numbers)
     task.check(batch)
     return batch
 

@@ -101,6 +101,9 @@ class HRMConfig(Architecture):
         for name in (*sizes, "H_cycles", "L_cycles", "mlp_multiple"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("expansion", "rope_theta", "rms_eps"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a positive number, got {getattr(self, name)}")
         if len(self.grid_shape) != 2 or min(self.grid_shape) < 1:
             raise ValueError(f"grid_shape must be two positive numbers, got {self.grid_shape}")
         if self.prefix_slots < 0 or (self.puzzle_emb_ndim is not None and self.puzzle_emb_ndim < 1):

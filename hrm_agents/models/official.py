@@ -68,6 +68,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if not isinstance(value, Tensor) or not value.is_floating_point():
             what = str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"{path}: {name!r} is {what}; expected weights by name, a state_dict()")
+        if not isinstance(name, str) or value.ndim == 0 or value.numel() == 0:
+            shape = tuple(value.shape)
+            raise ValueError(f"{path}: {name!r} of shape {shape} is no weight of an HRM; expected a state_dict()")
+        if not bool(value.isfinite().all()):
+            raise ValueError(f"{path}: weight {name!r} holds what is no finite number; the model has diverged")
+    if "H_init" in found and "answer_head.weight" in found:
+        raise ValueError(f"{path} is a model of this package already: use its folder as it is")
     return dict(found)
 
 

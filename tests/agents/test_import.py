@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 import hrm_agents
 from hrm_agents.checkpoint import CONFIG, MODEL
 from hrm_agents.cli import main
-from hrm_agents.models.official import official_name
+from hrm_agents.models.official import official_name, read_weights
 from hrm_envs import IdTable, PuzzleBatch, Task, TaskSpec, Verdict, register_task
 
 FOLDER = Path(__file__).parents[2].parent / "shared" / "reference"
@@ -323,3 +323,19 @@ def test_names():
     for name in ("model.inner.X_level.layers.0.mlp.down_proj.weight", "H_level.layers.0.norm.weight", ""):
         with pytest.raises(ValueError, match="not a parameter"):
             official_name(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({1: torch.ones(2)}, "1 of shape \\(2,\\) is no weight"),
+        ({"puzzle_emb.weights": torch.tensor(1.0)}, "'puzzle_emb.weights' of shape \\(\\) is no weight"),
+        ({"embed_tokens.embedding_weight": torch.ones(11, 0)}, "of shape \\(11, 0\\) is no weight"),
+        ({"H_init": torch.tensor([1.0, float("nan")])}, "'H_init' holds what is no finite number"),
+        ({"H_init": torch.ones(2), "answer_head.weight": torch.ones(2)}, "a model of this package already"),
+    ],
+)
+def test_weights_that_cannot_be_ones(tmp_path, content, message):
+    torch.save(content, tmp_path / "odd.pt")
+    with pytest.raises(ValueError, match=message):
+        read_weights(tmp_path / "odd.pt")

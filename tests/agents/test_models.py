@@ -221,6 +221,10 @@ def test_norm_and_initialiser():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"expansion": 0.0}, "expansion must be a positive number, got 0.0"),
+        ({"expansion": float("inf")}, "expansion must be a positive number, got inf"),
+        ({"rope_theta": -5.0}, "rope_theta must be a positive number"),
+        ({"rms_eps": float("nan")}, "rms_eps must be a positive number, got nan"),
         ({"num_heads": 3}, "divide"),
         ({"grid_shape": (3,)}, "grid_shape"),
         ({"H_cycles": 0}, "H_cycles"),

@@ -26,7 +26,7 @@ ODDS = [(9.0, 9.0), (1.5, 9.0), (0.5, 3.0), (4.0, 9.0), (0.25, 0.25), (1.0, 1.0)
 
 
 class ScriptedPolicy:
-    def __init__(self, model):
+    def __init__(self, model, rule=None):
         pass
 
     def initial_carry(self, num_rows):
@@ -213,3 +213,18 @@ def test_evaluate_writes_a_report_on_halting_with_pictures(sudoku_run, tmp_path,
     assert main(["evaluate", str(sudoku_run), "--num-puzzles", "20", "--out", str(tmp_path / "plain")]) == 0
     assert "no pictures: pictures need Pillow" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "plain").iterdir()] == ["halting.json"]
+
+
+def test_an_old_report_outlives_an_evaluation_that_fails(sudoku_run, tmp_path, monkeypatch):
+    report = tmp_path / "report.json"
+    report.write_text("the old one")
+    monkeypatch.setattr("hrm_agents.api.Solver.evaluate", lambda *args, **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["evaluate", str(sudoku_run), "--json", str(report)])
+    assert report.read_text() == "the old one"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_until_the_halt_there_is_nothing_to_report(sudoku_run, tmp_path, capsys):
+    assert main(["evaluate", str(sudoku_run), "--num-puzzles", "5", "--until", "halt", "--out", str(tmp_path)]) == 0
+    assert "the report on halting needs --until end" in capsys.readouterr().err

@@ -266,6 +266,73 @@ def test_a_puzzle_from_outside_has_no_task_and_no_demonstrations():
         env.reset(options={"puzzle": puzzle})
 
 
+def test_a_restored_environment_shows_the_same_demonstrations():
+    """Never the pair that is asked for: which one that is belongs to the state."""
+    make = lambda: gym.make_vec("HRM/ARC-AGI-1-v0", num_envs=6, demonstrations=3, **SMALL)  # noqa: E731
+    first, second = make(), make()
+    obs, _ = first.reset(seed=1)
+    second.reset(seed=2)
+    second.set_state(first.get_state())
+    for _ in range(3):
+        action = {"answer": obs["puzzle"], "halt": np.array([1, 1, 0, 1, 0, 1])}
+        obs, *_ = first.step(action)
+        other, *_ = second.step(action)
+        assert all((obs[name] == other[name]).all() for name in obs)
+        examples = first.get_state()["example"]
+        assert set(examples.tolist()) != {0}
+        for row in range(6):
+            pairs = first.task.demonstrations_of(int(obs["task_id"][row, 0]), int(examples[row]))[:3]
+            assert obs["demonstration_mask"][row].sum() == len(pairs)
+            shown = obs["demonstrations"][row].reshape(6, 36)[: 2 * len(pairs)]
+            assert (shown == place([grid for pair in pairs for grid in pair], 6)).all()
+
+
+def test_a_batch_that_comes_back_in_does_not_give_its_answer_away():
+    task = ARCTask(**SMALL, demonstrations=3)
+    batch = task.stored("train").take(np.arange(40))
+    env = gym.make_vec("HRM/ARC-AGI-1-v0", num_envs=40, demonstrations=3, **SMALL)
+    obs, _ = env.reset(options={"puzzle": batch})
+    shown = obs["demonstrations"].reshape(40, 6, 36)[:, ::2]
+    assert not (shown == batch.puzzle[:, None]).all(axis=2).any()
+
+
+def test_votes_on_part_of_the_test_inputs_score_whole_tasks():
+    task = ARCTask(2, augmentations=3, views=3)
+    everything = task.stored("test")
+    one_missing = everything.take(np.arange(1, len(everything)))
+    half = everything.take(np.arange(0, len(everything), 2))
+    for batch in (everything, one_missing, half):
+        result = task.ensemble(batch, batch.solution.copy(), np.ones(len(batch), np.float32))
+        assert result.metrics["pass@1"] == result.metrics["right views"] == 1.0
+    # Of two test inputs one is there: the task is not scored at all.
+    number = next(i for i in range(len(everything)) if everything.example[i] > everything.example[max(0, i - 3)])
+    result = task.ensemble(everything.take(np.arange(3, number)), everything.solution[3:number], np.ones(number - 3))
+    assert result.metrics["pass@1"] == 1.0
+
+
+def test_every_place_that_has_room_is_drawn(small):
+    batch = small.stored("train").take(np.zeros(3000, int))
+    copies = small.augment(batch, draws(3000, 9))
+    same = (copies.task_id - 1) % 12 == 0  # the task itself: sizes unchanged
+    pair = small.problem(int(batch.task_id[0])).pairs[0]
+    room = 6 - np.maximum(pair.input.shape, pair.output.shape)
+    places = {tuple(np.argwhere(p.reshape(6, 6) >= 2)[0]) for p in copies.puzzle[same]}
+    assert places == {(row, column) for row in range(room[0] + 1) for column in range(room[1] + 1)}
+
+
+def test_the_tasks_of_a_folder_are_read_anew(tmp_path):
+    def content(colour):
+        return {"train": [{"input": [[colour]], "output": [[1]]}], "test": [{"input": [[colour]], "output": [[2]]}]}
+
+    def puzzles():
+        return gym.make("HRM/ARC-AGI-1-v0", puzzles=str(tmp_path), canvas=2).unwrapped.puzzles
+
+    (tmp_path / "one.json").write_text(json.dumps(content(3)))
+    assert puzzles().puzzle[0, 0] == 3 + 2
+    (tmp_path / "one.json").write_text(json.dumps(content(4)))
+    assert puzzles().puzzle[0, 0] == 4 + 2
+
+
 def test_views_vote(small):
     """All views right, but those of one test input: pass@1 is 1 less that task."""
     task = ARCTask(**SMALL, views=3)
@@ -313,12 +380,16 @@ def test_a_task_in_both_sets_is_refused(tmp_path):
         ({"version": 3}, "version=3"),
         ({"canvas": 31}, "canvas=31: its side is 1 to 30"),
         ({"canvas": 2.5}, "canvas=2.5 must be a whole number"),
-        ({"canvas": 1}, "no task of training, evaluation fits a canvas of 1 x 1"),
+        ({"canvas": 1}, "no task of training, evaluation fits a canvas of 1 x 1; there are 400 training tasks and 400"),
         ({"augmentations": 0}, "augmentations=0"),
         ({"augmentations": 4, "views": 5}, "views=5"),
         ({"views": 0}, "views=0"),
         ({"demonstrations": -1}, "demonstrations=-1"),
         ({"id_seed": -1}, "id_seed=-1"),
+        ({"id_seed": 2**40}, "the seed below 2**32"),
+        ({"version": True}, "version=True must be a whole number"),
+        ({"train_tests": "no"}, "train_tests='no' is not true or false"),
+        ({"sets": 5}, "sets=('5',)"),
         ({"sets": ("training", "training")}, "each once"),
         ({"sets": "validation"}, "choose of 'training', 'evaluation'"),
         ({"puzzles": np.zeros((2, 900), np.uint8)}, "ARC takes a folder of JSON tasks, not ndarray"),

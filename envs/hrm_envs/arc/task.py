@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from hrm_envs.rendering import Board
 
 
+#: Rows that are moved at once.
+_ROWS_AT_ONCE = 4096
+
+
 class ARCTask(Task):
     """ARC-AGI tasks (Chollet 2019): the puzzle is an input grid on a canvas, the answer its output grid.
 
@@ -82,6 +86,7 @@ class ARCTask(Task):
         exclude_arc1_evaluation: bool = False,
         puzzles: str | Path | None = None,
     ) -> None:
+        version = whole_number("version", version)
         canvas, augmentations = whole_number("canvas", canvas), whole_number("augmentations", augmentations)
         views, demonstrations = whole_number("views", views), whole_number("demonstrations", demonstrations)
         id_seed = whole_number("id_seed", id_seed)
@@ -93,9 +98,12 @@ class ARCTask(Task):
                 "than augmentations"
             )
         if demonstrations < 0 or not 0 <= id_seed < 2**32:
-            raise ValueError(f"demonstrations={demonstrations}, id_seed={id_seed}: neither may be negative")
-        sets = (sets,) if isinstance(sets, str) else tuple(sets)
-        if not sets or not set(sets) <= set(SETS) or len(set(sets)) < len(sets):
+            raise ValueError(f"demonstrations={demonstrations}, id_seed={id_seed}: 0 or more, the seed below 2**32")
+        for name, value in (("train_tests", train_tests), ("exclude_arc1_evaluation", exclude_arc1_evaluation)):
+            if not isinstance(value, bool):
+                raise ValueError(f"{name}={value!r} is not true or false")
+        sets = tuple(sets) if isinstance(sets, list | tuple) else (str(sets),)
+        if not sets or not all(name in SETS for name in sets) or len(set(sets)) < len(sets):
             raise ValueError(f"sets={sets!r}: choose of {', '.join(map(repr, SETS))}, each once")
         if puzzles is not None and not isinstance(puzzles, str | Path):
             raise ValueError(f"puzzles: ARC takes a folder of JSON tasks, not {type(puzzles).__name__}")
@@ -106,7 +114,10 @@ class ARCTask(Task):
         chosen = {name: [p for p in problems[name] if p.largest <= canvas] for name in sets}
         self._problems = [problem for name in sets for problem in chosen[name]]
         if not self._problems:
-            raise ValueError(f"no task of {', '.join(sets)} fits a canvas of {canvas} x {canvas}")
+            raise ValueError(
+                f"no task of {', '.join(sets)} fits a canvas of {canvas} x {canvas}; there are "
+                + " and ".join(f"{len(problems[name])} {name} tasks" for name in SETS)
+            )
         names = [problem.name for problem in self._problems]
         twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
         if twice:
@@ -156,8 +167,14 @@ class ARCTask(Task):
         )
         if split == "train" or self.views == 1:
             return batch
-        batch = batch.take(np.arange(len(batch)).repeat(self.views))
-        return self._moved(batch, batch.task_id + np.arange(len(batch), dtype=np.int32) % self.views)
+        views = np.arange(self.views, dtype=np.int32)
+        # Some test inputs at a time: the moves of all views at once would take several times the memory of the result.
+        parts = []
+        for start in range(0, len(batch), max(1, _ROWS_AT_ONCE // self.views)):
+            part = batch.take(slice(start, start + max(1, _ROWS_AT_ONCE // self.views)))
+            many = part.take(np.arange(len(part)).repeat(self.views))
+            parts.append(self._moved(many, many.task_id + np.tile(views, len(part))))
+        return PuzzleBatch.concatenate(parts)
 
     def augment(self, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
         """Show each row under a random copy of its task, in a random place of the canvas."""
@@ -206,7 +223,10 @@ class ARCTask(Task):
         return np.where(asked, marks, MARK_NONE).astype(np.uint8)
 
     def ensemble(self, batch: PuzzleBatch, answer: Tokens, halt_probability: NDArray[np.float32]) -> Ensemble | None:
-        """The vote of all views of each test input; None if a row is no test input (but a demonstration)."""
+        """The vote of all views of each test input; None if a row is no test input (but a demonstration).
+
+        Tasks of which only some test inputs are there are left out.
+        """
         from hrm_envs.arc.report import collect
         from hrm_envs.arc.voting import TestInput
 
@@ -214,14 +234,22 @@ class ARCTask(Task):
         known = np.array([len(problem.demonstrations) for problem in self._problems])
         if (batch.task_id < 1).any() or (batch.example < known[number]).any():
             return None
+        asked = {*zip(number.tolist(), (batch.example - known[number]).tolist(), strict=True)}
+        # Part of the test inputs of a task cannot tell whether the task is solved.
+        whole = [
+            i
+            for i in np.unique(number).tolist()
+            if all((i, index) in asked for index in range(len(self._problems[i].tests)))
+        ]
+        rows = np.flatnonzero(np.isin(number, whole))
+        batch, answer, halt_probability, number = batch.take(rows), answer[rows], halt_probability[rows], number[rows]
         which = [
             (self._problems[i].name, int(example - known[i]))
             for i, example in zip(number.tolist(), batch.example, strict=True)
         ]
         tests = [
             TestInput(problem.name, index, pair.input, pair.output)
-            for i in np.unique(number).tolist()
-            for problem in [self._problems[i]]
+            for problem in (self._problems[i] for i in whole)
             for index, pair in enumerate(problem.tests)
         ]
         shown = [self.table[task_id] for task_id in batch.task_id.tolist()]
@@ -248,7 +276,6 @@ class ARCTask(Task):
         # Of the first num + 1 demonstrations at most one is asked for and left out.
         shown = np.argsort(np.arange(num + 1) == batch.example[:, None], axis=1, kind="stable")[:, :num]
         mask = (shown < self._shown_demonstrations[1][task][:, None]) & (batch.task_id > 0)[:, None]
-        mask &= shown != batch.example[:, None]
         tokens = self._shown_demonstrations[0][task[:, None], shown].reshape(size * num * 2, -1)
         task_id = batch.task_id.repeat(num * 2)
         first = np.where(task_id > 0, task_id - (task_id - 1) % self.max_views, 0)

@@ -83,8 +83,8 @@ class SudokuExtremeTask(SudokuTask):
             counts = {split: load_collection(split).guesses for split in ("train", "test")}
             spans = " and ".join(f"{found.min()} to {found.max()} ({split})" for split, found in counts.items())
             low, high = self.difficulty
-            known = np.concatenate(list(counts.values()))
-            nearest = known[np.maximum(low - known, known - high).argmin()]
+            known = np.concatenate(list(counts.values())).astype(np.float64)
+            nearest = int(known[np.maximum(low - known, known - high).argmin()])
             raise ValueError(
                 f"difficulty={self.difficulty}: {self.spec.name} has no puzzle with so many guesses; "
                 f"guess counts go from {spans}, the nearest is {nearest}"

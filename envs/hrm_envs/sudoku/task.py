@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hrm_envs.checks import whole_number
 from hrm_envs.streams import Draws
 from hrm_envs.sudoku.board import BLANK, cell_name, geometry
 from hrm_envs.sudoku.formats import format_grid, parse_boards
@@ -216,7 +217,7 @@ def checked_range(name: str, value: Range | None, limit: int | None) -> Range | 
     if value is None:
         return None
     try:
-        low, high = (int(end) for end in value)
+        low, high = (whole_number(name, end) for end in value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be two integers (low, high), not {value!r}") from None
     if not 0 <= low <= high or (limit is not None and high > limit):
