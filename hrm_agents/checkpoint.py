@@ -77,7 +77,10 @@ def check_writable(path: Path) -> None:
         UserError: it could not.
     """
     probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
-    write_atomically(probe, b"")
+    try:
+        write_atomically(probe, b"")
+    except UserError as error:
+        raise UserError(str(error).replace(str(probe), str(path))) from error
     probe.unlink()
 
 

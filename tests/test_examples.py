@@ -63,8 +63,8 @@ def test_the_readmes_loop_runs():
 
 def test_the_readmes_task_is_a_good_one_and_trains(tmp_path, monkeypatch):
     (block,) = [block for block in python_blocks() if "class Reverse" in block]
-    (tmp_path / "readme_task.py").write_text(block)
+    (tmp_path / "readme_task.py").write_text(block.replace("Mine/", "Readme/"))
     monkeypatch.syspath_prepend(tmp_path)
     arguments = ["--run.updates", "2", "--run.threads", "1", "--no-gif", "--out", str(tmp_path / "run")]
-    assert main(["train", "readme_task:Mine/Reverse-v0", *arguments]) == 0
+    assert main(["train", "readme_task:Readme/Reverse-v0", *arguments]) == 0
     check_task(sys.modules["readme_task"].Reverse())

@@ -187,7 +187,9 @@ def test_evaluate_mistakes_about_views(error, shift_run, sudoku_run, tmp_path):
     assert "would choose among the 3 views" in error(shift_run, "--num-puzzles", "3")
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("in the way")
-    assert "choose another --out" in error(shift_run, "--out", tmp_path / "file")
+    message = error(shift_run, "--out", tmp_path / "file")
+    assert f"cannot write {tmp_path / 'file' / 'halting.json'}" in message
+    assert "choose another place" in message
 
 
 def test_votes_that_cannot_be_written(error, shift_run, tmp_path, monkeypatch):
