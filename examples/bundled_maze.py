@@ -46,7 +46,9 @@ def main(arguments: list[str] | None = None) -> None:
             shutil.copy(options.out / name, options.install / name)
     solver = load(options.out)
     env = solver.make_env(render_mode="rgb_array")
-    write_gif(options.out / "maze.gif", [record_episode(solver, env, options={"index": index})[0] for index in range(4)])
+    write_gif(
+        options.out / "maze.gif", [record_episode(solver, env, options={"index": index})[0] for index in range(4)]
+    )
 
 
 if __name__ == "__main__":

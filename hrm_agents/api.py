@@ -36,10 +36,11 @@ class Segment:
     answer: NDArray[np.uint8]
     #: float32 ``[S]``, probability of each answered token.
     confidence: NDArray[np.float32]
-    #: Value of halting and of thinking on: probabilities, or plain values if trained so.
+    #: Value of halting and of thinking on: probabilities, or plain values if trained so. A model of rule "policy" has
+    #: the chance of halting instead, and under all rules but "q" there is no value of thinking on.
     q_halt: float
-    q_continue: float
-    #: The Q-head wants to halt, or the segments have run out.
+    q_continue: float | None
+    #: The agent wants to halt, or the segments have run out.
     halt: bool
     #: The environment's verifier on the answer, and its partial credit.
     success: bool
@@ -78,8 +79,11 @@ class Solver:
         answer_loss = config["training"].get("run", {}).get("answer_loss", "stablemax")
         #: How logits become the probabilities that training fitted.
         self._log_probabilities = log_stablemax if answer_loss == "stablemax" else partial(F.log_softmax, dim=-1)
+        settings = TrainConfig(env=env, halting=halting)
         #: Whether Q-values are logits of a probability, or plain values.
-        self.values_are_logits = TrainConfig(env=env, halting=halting).q_loss() == "bce"
+        self.values_are_logits = settings.q_halt_is_logit()
+        #: Decides when to halt, as in training.
+        self.rule = settings.halting_rule()
         #: The discount of those values.
         self.gamma = halting.gamma
 
@@ -175,7 +179,7 @@ class Solver:
                 raise error.__cause__ from None  # The settings passed above, so this is about the puzzles.
             raise
         with closing(env):
-            return think_to_halt(HRMPolicy(self.model), env, progress=progress)
+            return think_to_halt(HRMPolicy(self.model, rule=self.rule), env, progress=progress)
 
     @torch.no_grad()
     def think(
@@ -194,7 +198,7 @@ class Solver:
             options: of ``env.reset``.
             on_reset: called once, when the puzzle lies there and no thought has been had.
         """
-        policy = HRMPolicy(self.model)
+        policy = HRMPolicy(self.model, rule=self.rule)
         obs, _ = env.reset(seed=seed, options=dict(options or {}))
         if on_reset is not None:
             on_reset()
@@ -204,7 +208,8 @@ class Solver:
             decision = policy.act({name: array[None] for name, array in obs.items()}, carry, reset)
             carry, reset = decision.carry, np.zeros(1, np.bool_)
             confidence = self._log_probabilities(decision.output.logits[0]).amax(-1).exp().cpu().numpy()
-            q_halt, q_continue = (self._value(q) for q in (decision.output.q_halt, decision.output.q_continue))
+            q_halt = self._value(decision.output.q_halt)
+            q_continue = self._value(decision.output.q_continue) if self.rule.values_continue else None
             halt = bool(decision.halt[0])
             env.unwrapped.post_thoughts(  # type: ignore[attr-defined]
                 q_halt=q_halt,
@@ -244,7 +249,7 @@ class Solver:
             env_kwargs: keywords of the environment, changed or added; ``views=8`` shows eight views of each puzzle
                 where the task has them (:meth:`max_views`).
             until: ``"end"`` thinks each puzzle through to the last segment, for the success of every segment;
-                ``"halt"`` stops where the Q-head halts, which is much faster. By default the halt if there are
+                ``"halt"`` stops where the agent halts, which is much faster. By default the halt if there are
                 views, whose votes count the answers at the halt, and the end if not.
             options: ``num_puzzles``, ``first``, ``batch_size``, ``progress``: see
                 :func:`hrm_agents.evaluation.evaluate`.
@@ -273,6 +278,7 @@ class Solver:
             until=until or ("halt" if views > 1 else "end"),
             values_are_logits=self.values_are_logits,
             gamma=self.gamma,
+            rule=self.rule,
             **options,
         )
 

@@ -11,6 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hrm_agents.errors import UserError
+from hrm_agents.halting import (
+    Convergence,
+    FixedLength,
+    GreaterValue,
+    HaltingPolicy,
+    HaltingProbability,
+    HaltingRule,
+)
 from hrm_agents.models.hrm import Architecture
 
 
@@ -68,25 +76,39 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class HaltingConfig:
-    """How the Q-head learns when to stop."""
+    """When to stop thinking, and how the Q-head learns it."""
 
+    rule: Literal["q", "probability", "fixed", "convergence", "policy"] = "q"
+    """When to halt. q: where Q(halt) > Q(continue) (the paper). probability: where Q(halt) exceeds the threshold, and
+    there is no Q(continue). fixed: after fixed_segments. convergence: where an answer equals the one before. policy:
+    with a chance that policy gradient learns from rewards and prices; likelier than not when it is evaluated. With
+    fixed and convergence Q(halt) only watches: it learns, but decides nothing and leaves the network alone."""
+    threshold: float = 0.5
+    """Rule probability: halt above this probability of a right answer, or above this plain value."""
+    fixed_segments: int | None = None
+    """Rule fixed: how many segments; all that the environment allows if not given."""
+    entropy_weight: float = 0.1
+    """Rule policy: weight of the entropy bonus, in units of reward. Choices that differ by less stay open in training;
+    a small weight soon settles on one choice for all puzzles."""
     exploration: Literal["episode", "segment"] = "episode"
-    """Draw the minimum number of segments once an episode (the paper's text) or at every segment (its code)."""
+    """Draw the minimum number of segments once an episode (the paper's text) or at every segment (its code); rule
+    fixed has none."""
     exploration_prob: float = 0.1
     """Probability of a minimum drawn from 2..M; otherwise 1."""
     gamma: float = 1.0
     """Discount from segment to segment."""
     q_loss: Literal["auto", "bce", "mse"] = "auto"
-    """Q as logits of a probability (bce) or as plain values (mse); auto takes bce where rewards allow it."""
+    """Q as logits of a probability (bce) or as plain values (mse); auto takes bce where rewards allow it. Rule policy
+    has plain values alone."""
     q_weight: float = 0.5
-    """Weight of the two Q losses beside the answer loss."""
+    """Weight of the losses of halting beside the answer loss."""
     target: Literal["second-forward", "one-pass", "returns"] = "second-forward"
-    """Whence the targets of Q(continue): a second forward (the paper), the forward of the next segment, or the
+    """Rule q: whence the targets of Q(continue): a second forward (the paper), the forward of the next segment, or the
     returns of ended episodes."""
     trace_decay: float = 1.0
-    """Lambda of the returns: 1 takes what became of the episode alone, 0 the next segment's value alone."""
+    """Rule q: lambda of the returns: 1 takes what became of the episode alone, 0 the next segment's value alone."""
     target_decay: float | None = None
-    """Decay of a slow copy of the Q-head that gives the target values; none if not given."""
+    """Rule q: decay of a slow copy of the Q-head that gives the target values; none if not given."""
 
 
 @dataclass(frozen=True)
@@ -158,24 +180,65 @@ class TrainConfig:
             raise UserError(f"halting.target_decay must lie in [0, 1), got {self.halting.target_decay}")
         if not 0.0 <= self.halting.q_weight < math.inf:
             raise UserError(f"halting.q_weight must not be negative, got {self.halting.q_weight}")
+        if not math.isfinite(self.halting.threshold):
+            raise UserError(f"halting.threshold must be a finite number, got {self.halting.threshold}")
+        if self.halting.rule == "probability" and self.q_loss() == "bce" and not 0.0 < self.halting.threshold < 1.0:
+            raise UserError(
+                f"halting.threshold must lie between 0 and 1, for it is a probability, got {self.halting.threshold}"
+            )
+        if self.halting.fixed_segments is not None and self.halting.fixed_segments < 1:
+            raise UserError(f"halting.fixed_segments must be at least 1, got {self.halting.fixed_segments}")
+        if not 0.0 <= self.halting.entropy_weight < math.inf:
+            raise UserError(f"halting.entropy_weight must not be negative, got {self.halting.entropy_weight}")
         if not 0.0 < self.optim.lr < math.inf:
             raise UserError(f"optim.lr must be positive, got {self.optim.lr}")
 
     def q_loss(self) -> Literal["bce", "mse"]:
         """The loss of the Q-values, with "auto" resolved.
 
-        Binary cross-entropy needs targets in [0, 1], which holds for the named rewards without a price of
-        thinking and without discount.
+        Binary cross-entropy needs targets in [0, 1], which holds for the named rewards. The targets of Q(continue),
+        which rule "q" alone has, can leave them by a price of thinking or a discount.
 
         Raises:
-            UserError: bce was asked for and the returns can leave [0, 1].
+            UserError: bce was asked for and the targets can leave [0, 1].
         """
-        fits = not self.env.kwargs.get("segment_cost") and self.halting.gamma == 1.0
-        if self.halting.q_loss == "auto":
+        halting = self.halting
+        if halting.rule == "policy":
+            if halting.q_loss == "bce":
+                raise UserError(
+                    "halting.q_loss='bce' does not go with rule 'policy', whose values are plain: use 'mse'"
+                )
+            return "mse"
+        fits = halting.rule != "q" or (not self.env.kwargs.get("segment_cost") and halting.gamma == 1.0)
+        if halting.q_loss == "auto":
             return "bce" if fits else "mse"
-        if self.halting.q_loss == "bce" and not fits:
+        if halting.q_loss == "bce" and not fits:
             raise UserError("halting.q_loss='bce' needs returns in [0, 1]: drop segment_cost and gamma, or use 'mse'")
-        return self.halting.q_loss
+        return halting.q_loss
+
+    def q_halt_is_logit(self) -> bool:
+        """Whether the first output of the Q-head is a logit, of the value or the chance of halting; else a value."""
+        return self.halting.rule == "policy" or self.q_loss() == "bce"
+
+    def halting_rule(self) -> HaltingRule:
+        """The rule that decides when to halt, in training and after.
+
+        Raises:
+            UserError: there is no such rule.
+        """
+        halting = self.halting
+        match halting.rule:
+            case "q":
+                return GreaterValue()
+            case "probability":
+                return HaltingProbability(halting.threshold, self.q_halt_is_logit())
+            case "fixed":
+                return FixedLength(halting.fixed_segments)
+            case "convergence":
+                return Convergence()
+            case "policy":
+                return HaltingPolicy()
+        raise UserError(f"halting.rule: {halting.rule!r} is none; choose q, probability, fixed, convergence or policy")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

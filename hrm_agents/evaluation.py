@@ -1,9 +1,9 @@
 """How well a model solves the puzzles of an environment, with its own halting rule and at every segment.
 
-There are two ways to find out. Until the *halt*: each puzzle is thought about for as long as the Q-head wants, which
+There are two ways to find out. Until the *halt*: each puzzle is thought about for as long as the rule wants, which
 costs as many segments as there are. Until the *end*: every puzzle is thought through to the last segment and judged
 by the environment after each, so that one pass gives the success of any fixed number of segments too; halting would
-only freeze the answer of the segment at which the Q-head first prefers to halt, so the other figures are the same.
+only freeze the answer of the segment at which the rule first wants to halt, so the other figures are the same.
 
 Where the environment shows several views of each puzzle, its task combines the answers to them.
 """
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from hrm_agents.analysis import HaltingReport, halting_report
 from hrm_agents.environments import make_vector
+from hrm_agents.halting import GreaterValue, HaltingRule
 from hrm_agents.inference import Solutions, think_to_halt
 from hrm_agents.models.hrm import HRM
 from hrm_agents.policy import HRMPolicy
@@ -30,7 +31,7 @@ from hrm_agents.policy import HRMPolicy
 if TYPE_CHECKING:
     from hrm_envs.ensemble import Ensemble
 
-#: How long to think about each puzzle: until the Q-head prefers to halt, or to the last segment.
+#: How long to think about each puzzle: until the rule wants to halt, or to the last segment.
 Until = Literal["halt", "end"]
 
 
@@ -43,7 +44,7 @@ class Evaluation:
     num_puzzles: int
     #: Segments until every answer is graded.
     max_segments: int
-    #: Share of puzzles solved when the Q-head decides when to halt.
+    #: Share of puzzles solved when the agent decides when to halt.
     success_rate: float
     #: Mean partial credit, likewise.
     mean_score: float
@@ -51,7 +52,7 @@ class Evaluation:
     mean_segments: float
     #: Share of episodes that ended because the segments ran out.
     forced_rate: float
-    #: Share solved by the answer of segment 1, 2, ..., whatever the Q-head says; empty if nobody thought to the end.
+    #: Share solved by the answer of segment 1, 2, ..., whatever the agent wants; empty if nobody thought to the end.
     success_per_segment: tuple[float, ...]
     #: Share of episodes that halt at segment 1, 2, ...
     halts_per_segment: tuple[float, ...]
@@ -86,6 +87,8 @@ class Trace:
     q_continue: NDArray[np.float32]
     #: float32 ``[N, M]``, what halting pays.
     halt_reward: NDArray[np.float32]
+    #: bool ``[N, M]``, where the agent wants to halt.
+    wants_halt: NDArray[np.bool_]
     #: uint8 ``[N, S]``, the answer at the halt. Those of the other segments are not kept: they would not fit in memory.
     answer: NDArray[np.uint8]
 
@@ -99,16 +102,13 @@ class Trace:
             q_halt=np.zeros(shape, np.float32),
             q_continue=np.zeros(shape, np.float32),
             halt_reward=np.zeros(shape, np.float32),
+            wants_halt=np.zeros(shape, np.bool_),
             answer=np.zeros((num_puzzles, num_cells), np.uint8),
         )
 
-    def wants_halt(self) -> NDArray[np.bool_]:
-        """Where the Q-head prefers to halt, bool ``[N, M]``: :func:`hrm_agents.halting.should_halt` in numpy."""
-        return self.q_halt > self.q_continue
-
     def halt_segment(self) -> NDArray[np.int64]:
         """Index (from 0) of the segment after which each episode ends: int64 ``[N]``."""
-        wants = self.wants_halt()
+        wants = self.wants_halt.copy()
         wants[:, -1] = True
         return wants.argmax(axis=1)
 
@@ -120,18 +120,33 @@ class Trace:
             success=self.success[rows, last],
             score=self.score[rows, last],
             segments=last + 1,
-            forced_halt=~self.wants_halt()[rows, last],
+            forced_halt=~self.wants_halt[rows, last],
             q_halt=self.q_halt[rows, last],
             q_continue=self.q_continue[rows, last],
         )
 
-    def judge_halts(self, values_are_logits: bool, segment_cost: float = 0.0, gamma: float = 1.0) -> HaltingReport:
-        """How good the Q-head's choice of when to halt is; see :func:`hrm_agents.analysis.halting_report`."""
+    def judge_halts(
+        self,
+        values_are_logits: bool,
+        segment_cost: float = 0.0,
+        gamma: float = 1.0,
+        *,
+        values_continue: bool = True,
+    ) -> HaltingReport:
+        """How good the agent's choice of when to halt is; see :func:`hrm_agents.analysis.halting_report`.
+
+        Args:
+            values_are_logits: what the Q-values are, logits of a probability or returns.
+            segment_cost: price of thinking on for one more segment.
+            gamma: discount.
+            values_continue: whether ``q_continue`` is the value of thinking on; else it is left out.
+        """
         return halting_report(
             self.success,
             self.score,
             self.q_halt,
-            self.q_continue,
+            self.q_continue if values_continue else None,
+            wants_halt=self.wants_halt,
             values_are_logits=values_are_logits,
             reward=self.halt_reward,
             segment_cost=segment_cost,
@@ -186,18 +201,26 @@ def open_env(
     return make_vector(env_id, batch_size, kwargs)
 
 
-def trace(model: HRM, env: Any, *, first: int | None = None, progress: Callable[[float], None] | None = None) -> Trace:
+def trace(
+    model: HRM,
+    env: Any,
+    *,
+    first: int | None = None,
+    rule: HaltingRule | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Trace:
     """Think every puzzle of an environment through to the last segment.
 
     Args:
         model: the network; it is not changed.
         env: from :func:`open_env`.
         first: only the first so many of its puzzles, or all if there are fewer; all by default.
+        rule: decides when to halt; the paper's if not given.
         progress: called with the share done.
     """
     total = env.num_puzzles if first is None else min(env.num_puzzles, first)
     result = Trace.empty(total, env.max_segments, env.task_spec.num_cells)
-    policy = HRMPolicy(model)
+    policy = HRMPolicy(model, rule=rule)
     for start in range(0, total, env.num_envs):
         stop = min(total, start + env.num_envs)
         _trace_batch(policy, env, start, stop, result)
@@ -226,8 +249,9 @@ def _trace_batch(policy: HRMPolicy, env: Any, start: int, stop: int, result: Tra
         result.halt_reward[rows, segment] = info["halt_reward"][:used]
         result.q_halt[rows, segment] = decision.output.q_halt.cpu().numpy()
         result.q_continue[rows, segment] = decision.output.q_continue.cpu().numpy()
+        result.wants_halt[rows, segment] = wants = decision.halt.cpu().numpy()
         np.copyto(result.answer[rows], answer, where=~halted)
-        halted[:, 0] |= decision.halt.cpu().numpy()
+        halted[:, 0] |= wants
 
 
 def evaluate(
@@ -241,6 +265,7 @@ def evaluate(
     until: Until = "end",
     values_are_logits: bool | None = None,
     gamma: float = 1.0,
+    rule: HaltingRule | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Evaluation:
     """Think about all puzzles and report, with the ensemble of the answers where the task makes one.
@@ -253,10 +278,11 @@ def evaluate(
         first: only the first so many of these, or all if there are fewer; all by default.
         batch_size: puzzles at a time.
         until: ``"end"`` thinks each puzzle through to the last segment, for the success of every segment; ``"halt"``
-            costs no more segments than the Q-head wants and leaves ``success_per_segment`` empty.
+            costs no more segments than the agent wants and leaves ``success_per_segment`` empty.
         values_are_logits: what the Q-head's values are, logits of a probability or returns; None to make neither an
             ensemble nor a halting report.
         gamma: the discount of those returns.
+        rule: decides when to halt; the paper's if not given.
         progress: called with the share done.
 
     Raises:
@@ -267,6 +293,7 @@ def evaluate(
         raise ValueError(f"until={until!r}: choose 'halt' or 'end'")
     if first is not None and first < 1:
         raise ValueError(f"first={first}: an evaluation needs at least one puzzle")
+    rule = GreaterValue() if rule is None else rule
     was_training = model.training
     model.eval()
     with closing(open_env(env_id, env_kwargs, num_puzzles=num_puzzles, batch_size=batch_size)) as env:
@@ -275,10 +302,10 @@ def evaluate(
         split = (env_kwargs or {}).get("split", "test")
         try:
             if until == "halt":
-                solutions = think_to_halt(HRMPolicy(model), env, first=first, progress=progress)
+                solutions = think_to_halt(HRMPolicy(model, rule=rule), env, first=first, progress=progress)
                 report = summarise(solutions, env_id, split, env.max_segments)
             else:
-                traced = trace(model, env, first=first, progress=progress)
+                traced = trace(model, env, first=first, rule=rule, progress=progress)
                 solutions, report = traced.at_halt(), traced.summarise(env_id, split)
         finally:
             model.train(was_training)
@@ -286,7 +313,9 @@ def evaluate(
         if values_are_logits is None:
             return report
         if traced is not None:
-            halting = traced.judge_halts(values_are_logits, env.segment_cost, gamma)
+            halting = traced.judge_halts(
+                values_are_logits, env.segment_cost, gamma, values_continue=rule.values_continue
+            )
             report = replace(report, halting=halting)
         puzzles = env.puzzles.take(slice(len(solutions)))
         ensemble = env.task.ensemble(puzzles, solutions.answer, solutions.halt_probability(values_are_logits))

@@ -1,12 +1,13 @@
-"""When to stop thinking, and what the Q-head should learn about it: pure functions.
+"""When to stop thinking, and what the Q-head should learn about it: rules and pure functions.
 
 Indices: segments of an episode count t = 1..M. At segment t the model says Q_t(halt), Q_t(continue).
 Halting pays R(x, y_t); thinking on leads to segment t + 1, whose Q-values value the choice. Names
 without "next" belong to t, names with "next" to t + 1.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,100 @@ from torch import Tensor
 def should_halt(q_halt: Tensor, q_continue: Tensor) -> Tensor:
     """Greedy decision, bool [B]: halt where it is worth strictly more; a tie thinks on."""
     return q_halt > q_continue
+
+
+class Thought(NamedTuple):
+    """All that a halting rule may look at after a segment, for ``B`` rows of ``S`` cells."""
+
+    q_halt: Tensor
+    """float32 [B], first output of the Q-head."""
+    q_continue: Tensor
+    """float32 [B], its second output."""
+    segment: Tensor
+    """int64 [B], number of this segment in its episode, from 1."""
+    answer: Tensor
+    """uint8 [B, S], the answer of this segment."""
+    last_answer: Tensor
+    """uint8 [B, S], that of the segment before; zeros where there was none."""
+    draw: Tensor | None = None
+    """float32 [B], uniform in [0, 1), for rules that decide by chance in training; None asks for the decision that
+    they think best."""
+
+
+class HaltingRule(ABC):
+    """Decides when to stop. It remembers nothing: what it needs to know is in the :class:`Thought`."""
+
+    samples: ClassVar[bool] = False
+    """Whether it decides by chance in training, and wants ``Thought.draw`` for it."""
+    values_continue: ClassVar[bool] = False
+    """Whether the second output of the Q-head is the value of thinking on."""
+
+    @abstractmethod
+    def decide(self, thought: Thought) -> Tensor:
+        """Where to halt, bool [B]."""
+
+
+@dataclass(frozen=True)
+class GreaterValue(HaltingRule):
+    """The paper's: halt where Q(halt) is greater than Q(continue) (arXiv 2506.21734, section 2)."""
+
+    values_continue: ClassVar[bool] = True
+
+    def decide(self, thought: Thought) -> Tensor:
+        """See :class:`HaltingRule`."""
+        return should_halt(thought.q_halt, thought.q_continue)
+
+
+@dataclass(frozen=True)
+class HaltingProbability(HaltingRule):
+    """Halt where halting pays more than a threshold, whatever thinking on might bring."""
+
+    threshold: float
+    """In units of reward; for logits a probability. At the threshold it thinks on."""
+    values_are_logits: bool
+    """Q(halt) is the logit of a probability, else the value itself."""
+
+    def decide(self, thought: Thought) -> Tensor:
+        """See :class:`HaltingRule`."""
+        value = thought.q_halt.sigmoid() if self.values_are_logits else thought.q_halt
+        return value > self.threshold
+
+
+@dataclass(frozen=True)
+class FixedLength(HaltingRule):
+    """Halt after a fixed number of segments."""
+
+    segments: int | None
+    """From 1; None never halts, so that the environment ends the episode at its last segment."""
+
+    def decide(self, thought: Thought) -> Tensor:
+        """See :class:`HaltingRule`."""
+        if self.segments is None:
+            return torch.zeros_like(thought.segment, dtype=torch.bool)
+        return thought.segment >= self.segments
+
+
+@dataclass(frozen=True)
+class Convergence(HaltingRule):
+    """Halt where the answer is that of the segment before, in every cell; never after the first segment."""
+
+    def decide(self, thought: Thought) -> Tensor:
+        """See :class:`HaltingRule`."""
+        # Without a segment before, the last answer is all zeros, which a young model may answer too.
+        return (thought.segment > 1) & (thought.answer == thought.last_answer).all(-1)
+
+
+@dataclass(frozen=True)
+class HaltingPolicy(HaltingRule):
+    """A stochastic policy: sigmoid of the first output is the chance of halting. Without a draw, halt above 1/2."""
+
+    samples: ClassVar[bool] = True
+
+    def decide(self, thought: Thought) -> Tensor:
+        """See :class:`HaltingRule`."""
+        if thought.draw is None:
+            return thought.q_halt > 0.0
+        return thought.draw < thought.q_halt.sigmoid()
 
 
 @dataclass(frozen=True)
@@ -155,3 +250,60 @@ def lambda_returns(
         targets[t] = torch.where(mask[t], target, 0.0)
         outcome = torch.where(mask[t], target, outcome)  # G_T until the segment before T is reached
     return targets, mask
+
+
+def episode_returns(
+    length: Tensor, final_reward: Tensor, num_segments: int, *, segment_cost: float = 0.0, gamma: float = 1.0
+) -> Tensor:
+    """What was earned from each segment of ended episodes on, float32 [M, B]; zero after the end.
+
+    G_T = ``final_reward`` at the segment T of the halt, and G_t = gamma * G_{t+1} - segment_cost before.
+
+    Args:
+        length: int [B], T.
+        final_reward: [B], what the halt paid.
+        num_segments: M.
+        segment_cost: price of one more segment, in units of reward.
+        gamma: discount.
+    """
+    unused = torch.zeros(num_segments, len(length), device=length.device)
+    before, _ = lambda_returns(unused, unused, length, final_reward, kind="mse", segment_cost=segment_cost, gamma=gamma)
+    segment = torch.arange(1, num_segments + 1, device=length.device)[:, None]
+    return torch.where(segment == length, final_reward.float(), before)
+
+
+class PolicyGradient(NamedTuple):
+    """Terms of :func:`policy_gradient`, float32 [M, B]: zero where there was no choice."""
+
+    policy: Tensor
+    """-(G_t - V_t) log pi(a_t), whose gradient is that of REINFORCE."""
+    value: Tensor
+    """Half the squared error of V_t."""
+    entropy: Tensor
+    """Entropy of pi in nats, at most log 2."""
+
+
+def policy_gradient(logit: Tensor, value: Tensor, length: Tensor, returns: Tensor, chosen: Tensor) -> PolicyGradient:
+    """REINFORCE with a baseline (Williams 1992; Sutton and Barto 2018, section 13.4) on the choice to halt.
+
+    The choice at segment t < T was to think on, at T to halt.
+
+    Args:
+        logit: [M, B], of the chance of halting at segments 1 to M; those after ``length`` do not matter.
+        value: [M, B], V_t, what is expected from segment t on.
+        length: int [B], T, the segment at which each episode ended.
+        returns: [M, B], from :func:`episode_returns`.
+        chosen: bool [M, B], the agent's choice decided. What was forced on it, by exploration or at segment M,
+            teaches nothing about its choices.
+    """
+    segment = torch.arange(1, len(logit) + 1, device=length.device)[:, None]
+    counts = chosen & (segment <= length)
+    log_halt, log_think = torch.nn.functional.logsigmoid(logit), torch.nn.functional.logsigmoid(-logit)
+    log_chance = torch.where(segment == length, log_halt, log_think)
+    chance = logit.sigmoid()
+    terms = (
+        -(returns - value).detach() * log_chance,
+        0.5 * (value - returns.detach()).square(),
+        -(chance * log_halt + (1.0 - chance) * log_think),
+    )
+    return PolicyGradient(*(torch.where(counts, term, 0.0) for term in terms))

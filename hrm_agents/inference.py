@@ -1,4 +1,4 @@
-"""Thinking only as long as the Q-head wants to, so that compute follows difficulty.
+"""Thinking only as long as the agent wants to, so that compute follows difficulty.
 
 A row that halts leaves the batch and the next puzzle takes its place; when no puzzles are left, the batch shrinks.
 Rows do not look at each other, so each puzzle gets the answer that it would get alone. Only the last bits of the logits
@@ -29,7 +29,7 @@ class Solutions:
     score: NDArray[np.float32]
     #: int64 ``[N]``, the segments it took, from 1.
     segments: NDArray[np.int64]
-    #: bool ``[N]``, the segments ran out before the Q-head preferred to halt.
+    #: bool ``[N]``, the segments ran out before the agent wanted to halt.
     forced_halt: NDArray[np.bool_]
     #: float32 ``[N]``, the Q-head's values at the halt, as they come from the network.
     q_halt: NDArray[np.float32]
@@ -66,10 +66,10 @@ class Solutions:
 def think_to_halt(
     policy: HRMPolicy, env: Any, *, first: int | None = None, progress: Callable[[float], None] | None = None
 ) -> Solutions:
-    """Think about every puzzle of an environment until the Q-head prefers to halt or the segments run out.
+    """Think about every puzzle of an environment until the policy halts or the segments run out.
 
     Args:
-        policy: thinks; its model is not changed.
+        policy: thinks, and halts by its rule; its model is not changed.
         env: a vector environment without automatic resets, as :func:`hrm_agents.evaluation.open_env` makes it. The
             model is given as many rows at a time as it has, until fewer puzzles are left.
         first: only the first so many of its puzzles, or all if there are fewer; all by default.

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrm_agents.halting import should_halt
+from hrm_agents.halting import GreaterValue, HaltingRule, Thought
 from hrm_agents.models.hrm import HRM, Carry, SegmentOutput
 
 Observations = Mapping[str, NDArray[Any]]
@@ -40,10 +40,12 @@ class HRMPolicy:
     Args:
         model: the network.
         forward: the model's forward, compiled or otherwise wrapped; the model itself if not given.
+        rule: decides when to halt; the paper's if not given. A checkpoint goes with the rule that it was trained for.
     """
 
-    def __init__(self, model: HRM, forward: Forward | None = None) -> None:
+    def __init__(self, model: HRM, forward: Forward | None = None, rule: HaltingRule | None = None) -> None:
         self.model = model
+        self.rule: HaltingRule = GreaterValue() if rule is None else rule
         self.forward: Forward = model if forward is None else forward
 
     @property
@@ -74,6 +76,7 @@ class HRMPolicy:
         carry: Carry,
         reset: NDArray[np.bool_],
         min_segments: NDArray[Any] | None = None,
+        draws: NDArray[np.float32] | None = None,
     ) -> Decision:
         """Think one segment.
 
@@ -82,14 +85,25 @@ class HRMPolicy:
             carry: the memory after the last segment.
             reset: bool ``[B]``, rows whose episode is new: they start from the initial memory.
             min_segments: integers ``[B]``, do not halt before this segment (exploration in training).
+            draws: float32 ``[B]``, uniform in [0, 1): lets a rule that samples decide by chance (training); without
+                it every rule decides as it thinks best.
         """
         if reset.any():
             carry = self.model.reset_carry(carry, torch.from_numpy(reset).to(self.device))
         puzzle, task_id = self.observe(obs)
         carry, output = self.forward(carry, puzzle, task_id)
-        halt = should_halt(output.q_halt.detach(), output.q_continue.detach())
-        if min_segments is not None:
-            ripe = obs["segment"].reshape(-1) + 1 >= min_segments
-            halt = halt & torch.from_numpy(ripe).to(self.device)
         answer = output.logits.detach().argmax(-1).to(torch.uint8)
+        segment = torch.from_numpy(obs["segment"].reshape(-1).astype(np.int64) + 1).to(self.device)
+        halt = self.rule.decide(
+            Thought(
+                q_halt=output.q_halt.detach(),
+                q_continue=output.q_continue.detach(),
+                segment=segment,
+                answer=answer,
+                last_answer=torch.from_numpy(np.ascontiguousarray(obs["answer"])).to(self.device),
+                draw=None if draws is None else torch.from_numpy(draws).to(self.device),
+            )
+        )
+        if min_segments is not None:
+            halt = halt & (segment >= torch.from_numpy(np.asarray(min_segments)).to(self.device))
         return Decision(answer, halt, carry, output)

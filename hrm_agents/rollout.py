@@ -27,6 +27,8 @@ class SegmentBatch:
     solution: Tensor
     #: int64 ``[B]``, number of this segment in its episode, from 1.
     segment: Tensor
+    #: bool ``[B]``, halting or thinking on was the agent's choice: neither exploration nor the last segment forced it.
+    chosen: NDArray[np.bool_]
     #: Answer, halt decision, new carry, logits and Q-values.
     decision: Decision
     #: float32 ``[B]``, what halting on the answer pays.
@@ -78,16 +80,20 @@ class Rollout:
         """Think and act once in every row."""
         obs, solution = self._obs, self._solution
         self._min_segments = self._exploration.minimum(self._rng, self._min_segments, self._reset)
-        decision = self.policy.act(obs, self._carry, self._reset, self._min_segments)
+        # Other rules draw nothing, so that they take the same numbers whatever rules there are.
+        draws = self._rng.random(self.env.num_envs, np.float32) if self.policy.rule.samples else None
+        decision = self.policy.act(obs, self._carry, self._reset, self._min_segments, draws)
         self._obs, reward, terminated, _, info = self.env.step(decision.action())
         self._solution, self._carry, self._reset = info["solution"], decision.carry, terminated
         puzzle, task_id = self.policy.observe(obs)
         device = self.policy.device
+        segment = obs["segment"].reshape(-1).astype(np.int64) + 1
         return SegmentBatch(
             puzzle=puzzle,
             task_id=task_id,
             solution=torch.from_numpy(solution).to(device),
-            segment=torch.from_numpy(obs["segment"].reshape(-1).astype(np.int64) + 1).to(device),
+            segment=torch.from_numpy(segment).to(device),
+            chosen=(segment >= self._min_segments) & (segment < self.env.max_segments),
             decision=decision,
             halt_reward=torch.from_numpy(step_info(info, "halt_reward")).to(device),
             reward=reward,

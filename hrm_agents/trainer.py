@@ -17,14 +17,15 @@ import hrm_agents
 from hrm_agents.analysis import HaltingMonitor
 from hrm_agents.checkpoint import STATE, load_state, resolve_device, save_model, save_state, warm_start
 from hrm_agents.config import TrainConfig, from_dict, to_dict
-from hrm_agents.continue_value import ContinueValue, EpisodeReturns, OnePass, Prices, SecondForward, TargetHead
+from hrm_agents.continue_value import EpisodeReturns, OnePass, Prices, SecondForward, TargetHead
 from hrm_agents.environments import make_vector, registered_keywords
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.evaluation import Evaluation, evaluate
-from hrm_agents.halting import Exploration
+from hrm_agents.halting import Exploration, HaltingProbability
+from hrm_agents.halting_learners import HaltingLearner, HaltValueLearner, PolicyLearner, ValueLearner
 from hrm_agents.interrupts import stop_requests
 from hrm_agents.logging import RunLog
-from hrm_agents.losses import q_loss, softmax_cross_entropy, stablemax_cross_entropy
+from hrm_agents.losses import softmax_cross_entropy, stablemax_cross_entropy
 from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.optim import EMA, AdamATan2, SignSGD, lr_at
 from hrm_agents.policy import HRMPolicy
@@ -32,6 +33,17 @@ from hrm_agents.rollout import Rollout, SegmentBatch
 from hrm_agents.training_state import KEYS, capture, restore
 
 ANSWER_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
+
+
+#: Settings that a resumed run cannot change: what it remembers depends on them.
+FIXED_SETTINGS = (
+    ("run", "batch_size"),
+    ("run", "seed"),
+    ("run", "init_from"),
+    ("halting", "rule"),
+    ("halting", "target"),
+    ("halting", "target_decay"),
+)
 
 
 class TrainingDiverged(UserError):
@@ -64,20 +76,31 @@ class Trainer:
             self.model = HRM(HRMConfig.for_task(config.model, self.env.task_spec)).to(self.device)
         if run.init_from is not None and not resuming:
             warm_start(self.model, Path(run.init_from), self.env.task_spec.id_table)
+        elif config.halting.rule == "policy":
+            # The bias of the paper is made for values: as chance and baseline it would hardly ever halt, and take
+            # every reward for a triumph.
+            torch.nn.init.zeros_(self.model.q_head.bias)
+        fixed = config.halting.fixed_segments
+        if config.halting.rule == "fixed" and fixed is not None and fixed > self.env.max_segments:
+            raise UserError(
+                f"halting.fixed_segments {fixed} is more than the {self.env.max_segments} segments that "
+                f"{config.env.id} allows: raise its max_segments, or ask for fewer"
+            )
         forward = torch.compile(self.model) if run.compile else None
         self.rollout = Rollout(
             self.env,
-            HRMPolicy(self.model, forward),
+            HRMPolicy(self.model, forward, config.halting_rule()),
             Exploration(
                 per=config.halting.exploration,
-                probability=config.halting.exploration_prob,
+                # A fixed length leaves nothing to explore.
+                probability=0.0 if config.halting.rule == "fixed" else config.halting.exploration_prob,
                 max_segments=self.env.max_segments,
             ),
             run.seed,
         )
         self.q_loss_kind = config.q_loss()
         self.target_head = TargetHead(self.model.q_head, config.halting.target_decay)
-        self.continue_value = self._continue_value()
+        self.learner = self._learner()
         self.monitor = HaltingMonitor(values_are_logits=self.q_loss_kind == "bce")
         self.answer_loss = ANSWER_LOSSES[run.answer_loss]
         self.optimizer = AdamATan2(
@@ -112,9 +135,8 @@ class Trainer:
         """
         batch = self.rollout.step()
         losses = self.losses(batch)
-        total = losses["answer_loss"] + self.config.halting.q_weight * (
-            losses["q_halt_loss"] + losses["q_continue_loss"]
-        )
+        of_halting = [loss for name, loss in losses.items() if name != "answer_loss"]
+        total = losses["answer_loss"] + self.config.halting.q_weight * torch.stack(of_halting).sum()
         self.optimizer.zero_grad()
         if self.embedding_optimizer is not None:
             self.embedding_optimizer.zero_grad()
@@ -141,48 +163,49 @@ class Trainer:
         return metrics
 
     def _watch_halting(self, batch: SegmentBatch) -> list[str]:
-        output = batch.decision.output
+        output, rule = batch.decision.output, self.rollout.policy.rule
+        q_continue = output.q_continue.detach()
+        if isinstance(rule, HaltingProbability):
+            # What Q(halt) is compared with, in its own units.
+            threshold = torch.tensor(rule.threshold)
+            q_continue = torch.full_like(q_continue, float(threshold.logit() if rule.values_are_logits else threshold))
+        elif not rule.values_continue:
+            return []  # Q-values decide nothing, so there is nothing wrong with them.
         return self.monitor.observe(
             segment=batch.segment.cpu().numpy(),
             terminated=batch.terminated,
             forced_halt=batch.forced_halt,
             q_halt=output.q_halt.detach().cpu().numpy(),
-            q_continue=output.q_continue.detach().cpu().numpy(),
+            q_continue=q_continue.cpu().numpy(),
             halt_reward=batch.halt_reward.cpu().numpy(),
             max_segments=self.env.max_segments,
         )
 
     def losses(self, batch: SegmentBatch) -> dict[str, Tensor]:
-        """Deep supervision of the answer and the two Q losses, each averaged over the rows.
+        """Deep supervision of the answer and the losses of halting, each averaged over the rows.
 
         Raises:
             UserError: Q-values are trained as probabilities and a reward is none.
         """
-        output = batch.decision.output
-        kind = self.q_loss_kind
-        if kind == "bce" and not bool(((batch.halt_reward >= 0.0) & (batch.halt_reward <= 1.0)).all()):
+        in_range = (batch.halt_reward >= 0.0) & (batch.halt_reward <= 1.0)
+        if self.q_loss_kind == "bce" and not bool(in_range.all()):
             raise UserError(f"{self.config.env.id} pays rewards outside [0, 1]: train with --halting.q-loss mse")
-        return {
-            "answer_loss": self.answer_loss(output.logits, batch.solution).mean(),
-            "q_halt_loss": q_loss(output.q_halt, batch.halt_reward, kind).mean(),
-            "q_continue_loss": self.continue_value.loss(batch),
-        }
+        answer_loss = self.answer_loss(batch.decision.output.logits, batch.solution).mean()
+        return {"answer_loss": answer_loss, **self.learner.losses(batch)}
 
-    def _continue_value(self) -> ContinueValue:
-        halting = self.config.halting
-        prices = Prices(
-            self.q_loss_kind,
-            self.env.max_segments,
-            self.config.env.kwargs.get("segment_cost", 0.0),
-            halting.gamma,
-        )
+    def _learner(self) -> HaltingLearner:
+        halting, kind, head = self.config.halting, self.q_loss_kind, self.model.q_head
+        num_rows = self.config.run.batch_size
+        prices = Prices(kind, self.env.max_segments, self.config.env.kwargs.get("segment_cost", 0.0), halting.gamma)
+        if halting.rule == "policy":
+            return PolicyLearner(head, prices, halting.entropy_weight, num_rows)
+        if halting.rule != "q":
+            return HaltValueLearner(head, kind, monitor=halting.rule != "probability")
         if halting.target == "second-forward":
-            return SecondForward(self.rollout.policy.forward, self.target_head, prices)
+            return ValueLearner(SecondForward(self.rollout.policy.forward, self.target_head, prices), kind)
         if halting.target == "one-pass":
-            return OnePass(self.model.q_head, self.target_head, prices)
-        return EpisodeReturns(
-            self.model.q_head, self.target_head, prices, halting.trace_decay, self.config.run.batch_size
-        )
+            return ValueLearner(OnePass(head, self.target_head, prices), kind)
+        return ValueLearner(EpisodeReturns(head, self.target_head, prices, halting.trace_decay, num_rows), kind)
 
     def run(self) -> Evaluation:
         """Train to the configured number of updates, evaluating and saving on the way; gives the final report.
@@ -200,10 +223,11 @@ class Trainer:
                 if stop:
                     self.save()
                     raise KeyboardInterrupt
-                if run.eval_every and self.updates_done % run.eval_every == 0 and self.updates_done < run.updates:
-                    self.evaluate(run.eval_puzzles)
+                # Saved first: whatever ends an evaluation early must not cost the updates before it.
                 if self.updates_done % run.save_every == 0 and self.updates_done < run.updates:
                     self.save()
+                if run.eval_every and self.updates_done % run.eval_every == 0 and self.updates_done < run.updates:
+                    self.evaluate(run.eval_puzzles)
             self.save()
             report = self.evaluate(None)
             self.log.hyperparameters(report)
@@ -213,7 +237,14 @@ class Trainer:
     def evaluate(self, num_puzzles: int | None) -> Evaluation:
         """Success of the averaged weights on unseen puzzles: the first ``num_puzzles``, or the whole split."""
         with self.ema.swap(), self.log.evaluating() as progress:
-            report = evaluate(self.model, self.config.env.id, self._held_out(), first=num_puzzles, progress=progress)
+            report = evaluate(
+                self.model,
+                self.config.env.id,
+                self._held_out(),
+                first=num_puzzles,
+                rule=self.rollout.policy.rule,
+                progress=progress,
+            )
         self.log.evaluation(report, self.updates_done)
         return report
 
@@ -251,8 +282,15 @@ class Trainer:
         for part in ("env", "model"):
             if getattr(config, part) != getattr(saved, part):
                 raise UserError(f"{out}: the run to resume has other {part} settings; start a new one instead")
-        if config.run.batch_size != saved.run.batch_size:
-            raise UserError(f"{out}: the run to resume has batch_size {saved.run.batch_size}")
+        for group, name in FIXED_SETTINGS:
+            old, new = (getattr(getattr(settings, group), name) for settings in (saved, config))
+            if old != new:
+                raise UserError(
+                    f"{out}: the run to resume has {group}.{name}={old!r}, not {new!r}; leave it as it was, or start a "
+                    "new run"
+                )
+        if config.q_loss() != saved.q_loss():
+            raise UserError(f"{out}: the Q-values of the run to resume are trained with {saved.q_loss()}; keep that")
         trainer = cls(config, out, log, resuming=True)
         restore(trainer, tensors, document)
         trainer._log = log or RunLog(out, config, done=trainer.updates_done)

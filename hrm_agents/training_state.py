@@ -26,7 +26,7 @@ def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     for name, parameter in trainer.model.dense_parameters().items():
         for key, value in trainer.optimizer.state[parameter].items():
             tensors[f"optimizer/{key}/{name}"] = value
-    for name, tensor in trainer.continue_value.get_state().items():
+    for name, tensor in trainer.learner.get_state().items():
         tensors[f"continue/{name}"] = tensor
     for name, tensor in trainer.target_head.get_state().items():
         tensors[f"target/{name}"] = tensor
@@ -75,7 +75,7 @@ def restore(trainer: Trainer, tensors: dict[str, Tensor], document: dict[str, An
                 values = part(f"optimizer/{key}/")
                 for name, parameter in parameters.items():
                     trainer.optimizer.state[parameter][key] = values[name].to(trainer.device)
-        trainer.continue_value.set_state(part("continue/"))
+        trainer.learner.set_state(part("continue/"))
         trainer.target_head.set_state(part("target/"))
         trainer.monitor.set_state(document["monitor"])
         trainer.rollout.set_state(tensors, document["rollout_rng"])

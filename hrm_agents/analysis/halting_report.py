@@ -1,8 +1,8 @@
 """How well an agent chooses when to halt, from what happened to every puzzle at every segment.
 
-``N`` puzzles were thought through to segment ``M``. The policy halts at the first segment where Q(halt) > Q(continue);
-an episode in which there is none ends after segment M by a *forced halt*, every other one *halts by itself*. A puzzle
-is *right at segment t* if the verifier accepts the answer of segment t.
+``N`` puzzles were thought through to segment ``M``. The policy halts at the first segment where it wants to, by default
+where Q(halt) > Q(continue); an episode in which there is none ends after segment M by a *forced halt*, every other one
+*halts by itself*. A puzzle is *right at segment t* if the verifier accepts the answer of segment t.
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ class HaltingReport:
     halt_value_per_segment: tuple[ValueFit, ...]
     halt_value: ValueFit
     #: Q(continue) against the return of thinking on and following the policy from the next segment; at segments 1 to
-    #: M - 1, after which there is no choice, and over these. None if M is 1.
+    #: M - 1, after which there is no choice, and over these. None, and no segments, if M is 1 or
+    #: there is no Q(continue).
     continue_value_per_segment: tuple[ValueFit, ...]
     continue_value: ValueFit | None
 
@@ -139,9 +140,10 @@ def halting_report(
     success: ArrayLike,
     score: ArrayLike,
     q_halt: ArrayLike,
-    q_continue: ArrayLike,
+    q_continue: ArrayLike | None,
     *,
     values_are_logits: bool,
+    wants_halt: ArrayLike | None = None,
     reward: ArrayLike | None = None,
     segment_cost: float = 0.0,
     gamma: float = 1.0,
@@ -152,22 +154,22 @@ def halting_report(
         success: bool ``[N, M]``, whether the answer of each segment is right.
         score: ``[N, M]``, its partial credit.
         q_halt: ``[N, M]``, the Q-head's values of halting.
-        q_continue: ``[N, M]``, those of thinking on.
+        q_continue: ``[N, M]``, those of thinking on; None where the agent has no such values.
         values_are_logits: the Q-head was trained on logits of a probability; else its values are returns.
+        wants_halt: bool ``[N, M]``, where the agent wants to halt; where Q(halt) > Q(continue) if not given.
         reward: ``[N, M]``, what halting at each segment pays; 1 for a right answer and 0 else if not given.
         segment_cost: price of thinking on for one more segment, in units of reward.
         gamma: discount from segment to segment.
 
     Raises:
-        ValueError: an array is of the wrong shape or type, a number is not finite, or gamma is not in [0, 1].
+        ValueError: an array is of the wrong shape or type, a number is not finite, gamma is not in [0, 1], or neither
+            q_continue nor wants_halt is given.
     """
     right = np.asarray(success)
     if right.ndim != 2 or 0 in right.shape or right.dtype != np.bool_:
         raise ValueError(f"success must be bool [N, M] and not empty, got {right.dtype} {list(right.shape)}")
-    scores, halt, go_on = (
-        _table(name, values, right.shape)
-        for name, values in (("score", score), ("q_halt", q_halt), ("q_continue", q_continue))
-    )
+    scores, halt = _table("score", score, right.shape), _table("q_halt", q_halt, right.shape)
+    go_on = None if q_continue is None else _table("q_continue", q_continue, right.shape)
     pays = right.astype(np.float64) if reward is None else _table("reward", reward, right.shape)
     if not 0.0 <= gamma <= 1.0:
         raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
@@ -176,7 +178,14 @@ def halting_report(
 
     num, segments = right.shape
     rows = np.arange(num)
-    wants = halt > go_on
+    if wants_halt is not None:
+        wants = np.asarray(wants_halt)
+        if wants.shape != right.shape or wants.dtype != np.bool_:
+            raise ValueError(f"wants_halt must be bool {list(right.shape)}, got {wants.dtype} {list(wants.shape)}")
+    elif go_on is not None:
+        wants = halt > go_on
+    else:
+        raise ValueError("without q_continue nothing says where the agent wants to halt: give wants_halt")
     own = np.any(wants, axis=1)
     last = np.where(own, wants.argmax(axis=1), segments - 1)
     ends_right = right[rows, last]
@@ -189,10 +198,14 @@ def halting_report(
     fixed = _fixed_returns(pays, segment_cost, gamma)
     earned = fixed[rows, last]
     followed = _continue_returns(pays, wants, segment_cost, gamma)
-    probability, halt_value, continue_value = halt.clip(0.0, 1.0), halt, go_on
+    probability, halt_value = halt.clip(0.0, 1.0), halt
     if values_are_logits:
         probability = halt_value = _sigmoid(halt)
-        continue_value = _sigmoid(go_on)
+    # At the last segment there is no choice.
+    choices = 0 if go_on is None else segments - 1
+    continue_value = np.zeros((num, 0)) if go_on is None else go_on[:, :choices]
+    if values_are_logits:
+        continue_value = _sigmoid(continue_value)
 
     return HaltingReport(
         num_puzzles=num,
@@ -222,8 +235,8 @@ def halting_report(
         calibration=calibrate(probability.ravel(), right.ravel()),
         halt_value_per_segment=tuple(_fit(halt_value[:, t], pays[:, t]) for t in range(segments)),
         halt_value=_fit(halt_value.ravel(), pays.ravel()),
-        continue_value_per_segment=tuple(_fit(continue_value[:, t], followed[:, t]) for t in range(segments - 1)),
-        continue_value=_fit(continue_value[:, :-1].ravel(), followed.ravel()) if segments > 1 else None,
+        continue_value_per_segment=tuple(_fit(continue_value[:, t], followed[:, t]) for t in range(choices)),
+        continue_value=_fit(continue_value.ravel(), followed.ravel()) if choices else None,
     )
 
 

@@ -59,7 +59,8 @@ def run(arguments: Sequence[str]) -> int:
         return _train(options)
     if options.seconds <= 0:
         raise UserError(f"--seconds must be positive, got {options.seconds}")
-    table = Table(Column("id", no_wrap=True), "rows", "env-steps/s, answers from the action space", "env-steps/s, uint8 answers")
+    answers = ("env-steps/s, answers from the action space", "env-steps/s, uint8 answers")
+    table = Table(Column("id", no_wrap=True), "rows", *answers)
     for id in options.envs or ENVS:
         with progress(f"measuring {id}") as share:
             env = make_vector(id, options.num_envs, {})

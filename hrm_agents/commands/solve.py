@@ -46,8 +46,9 @@ def run(arguments: Sequence[str]) -> int:
         solution = solver.solve(text, options.max_segments)
     if options.steps:
         for number, segment in enumerate(solution.segments, 1):
+            go_on = "" if segment.q_continue is None else f"Q(continue) {segment.q_continue:.3f}, "
             print(
-                f"segment {number}: Q(halt) {segment.q_halt:.3f}, Q(continue) {segment.q_continue:.3f}, "
+                f"segment {number}: Q(halt) {segment.q_halt:.3f}, {go_on}"
                 f"score {segment.score:.2f}\n{solver.format(segment.answer)}\n",
                 file=sys.stderr,
             )

@@ -82,6 +82,9 @@ def test_strict_reading_names_the_field(data, message):
         ("halting", "exploration_prob", 1.5),
         ("halting", "gamma", 0.0),
         ("halting", "q_weight", -0.5),
+        ("halting", "threshold", float("nan")),
+        ("halting", "fixed_segments", 0),
+        ("halting", "entropy_weight", -0.1),
     ],
 )
 def test_values_out_of_range_are_named(part, name, value):

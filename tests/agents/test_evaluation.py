@@ -28,14 +28,15 @@ def model(sudoku_run):
 
 
 def test_summary_by_hand():
-    """Five puzzles, three segments; 1 in `wants` is a Q-head that prefers to halt."""
+    """Five puzzles, three segments; 1 in `wants` is an agent that wants to halt."""
     wants = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0], [0, 0, 0], [0, 0, 1]], bool)
     success = np.array([[1, 0, 0], [1, 0, 1], [0, 0, 1], [0, 0, 0], [0, 1, 0]], bool)
     score = np.array([[1.0, 0.5, 0.5], [1.0, 0.25, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.5]], np.float32)
-    q_halt = np.where(wants, 0.5, 0.25).astype(np.float32)
-    # A tie thinks on.
+    # The agent's own decision counts, not what the Q-values would say by another rule.
+    q_halt = np.where(wants, 0.25, 0.5).astype(np.float32)
     q_continue = np.full((5, 3), 0.25, np.float32)
-    result = Trace(success, score, q_halt, q_continue, success.astype(np.float32), np.zeros((5, 4), np.uint8))
+    pays, answer = success.astype(np.float32), np.zeros((5, 4), np.uint8)
+    result = Trace(success, score, q_halt, q_continue, pays, wants, answer)
     assert result.halt_segment().tolist() == [0, 1, 2, 2, 2]
     report = result.summarise("an/id", "test")
     assert report.num_puzzles == 5

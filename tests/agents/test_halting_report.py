@@ -106,9 +106,9 @@ def test_agrees_with_the_evaluation():
     rng = np.random.default_rng(0)
     shape = (200, 6)
     success = rng.random(shape) < 0.4
-    trace = Trace(
-        success, rng.random(shape, np.float32), *rng.normal(-0.5, 1, (2, *shape)), np.zeros((200, 1), np.uint8)
-    )
+    score, (q_halt, q_continue) = rng.random(shape, np.float32), rng.normal(-0.5, 1, (2, *shape))
+    pays, answer = success.astype(np.float32), np.zeros((200, 1), np.uint8)
+    trace = Trace(success, score, q_halt, q_continue, pays, q_halt > q_continue, answer)
     ours = halting_report(trace.success, trace.score, trace.q_halt, trace.q_continue, values_are_logits=True)
     theirs = trace.summarise("id", "test")
     for name in ("success_rate", "mean_score", "mean_segments", "forced_rate"):

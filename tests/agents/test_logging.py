@@ -37,6 +37,7 @@ def segment_batch(segment, reward, terminated, success):
         task_id=torch.zeros(rows, dtype=torch.int64),
         solution=torch.zeros(rows, 4, dtype=torch.uint8),
         segment=torch.tensor(segment),
+        chosen=np.ones(rows, bool),
         decision=None,
         halt_reward=torch.zeros(rows),
         reward=np.array(reward),

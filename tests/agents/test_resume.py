@@ -166,7 +166,7 @@ def test_lists_among_the_keywords_do_not_look_like_a_change(tiny_config, tmp_pat
         ({"env": EnvConfig("HRM/Sudoku-4x4-v0", {"num_puzzles": 33, "max_segments": 3})}, "other env settings"),
         ({"env": EnvConfig("HRM/Maze-5x5-v0", {})}, "other env settings"),
         ({"model": "wider"}, "other model settings"),
-        ({"run": "larger batch"}, "batch_size 4"),
+        ({"run": "larger batch"}, "run.batch_size=4, not 8"),
     ],
 )
 def test_what_does_not_fit_the_run_is_refused(tiny_config, sudoku_run, change, message):
@@ -199,3 +199,28 @@ def test_nothing_to_resume(tmp_path, sudoku_run):
     (tmp_path / STATE).write_bytes((sudoku_run / MODEL).read_bytes())
     with pytest.raises(UserError, match="not a training state"):
         Trainer.resume(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--halting.target", "returns"], "halting.target='second-forward', not 'returns'"),
+        (["--halting.target-decay", "0.9"], "halting.target_decay=None, not 0.9"),
+        (["--halting.q-loss", "mse"], "are trained with bce; keep that"),
+        (["--run.seed", "7"], "run.seed=0, not 7"),
+        (["--run.init-from", "elsewhere"], "run.init_from=None, not 'elsewhere'"),
+    ],
+)
+def test_what_a_run_depends_on_cannot_change(tiny_flags, tmp_path, capsys, change, message):
+    assert train(tiny_flags, tmp_path / "run") == 0
+    capsys.readouterr()
+    assert main(["train", "--resume", str(tmp_path / "run"), *change]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_written_before_the_evaluation_that_may_fail(tiny_config, tmp_path, monkeypatch):
+    trainer = Trainer(tiny_config(run={"updates": 9, "save_every": 4, "eval_every": 4}), tmp_path)
+    monkeypatch.setattr(trainer, "evaluate", lambda num: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        trainer.run()
+    assert load_state(tmp_path)[1]["updates_done"] == 4

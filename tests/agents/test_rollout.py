@@ -22,8 +22,8 @@ class SometimesRight(HRMPolicy):
         super().__init__(model)
         self._env, self._rng = env, np.random.default_rng(0)
 
-    def act(self, obs, carry, reset, min_segments=None):
-        decision = super().act(obs, carry, reset, min_segments)
+    def act(self, obs, carry, reset, min_segments=None, draws=None):
+        decision = super().act(obs, carry, reset, min_segments, draws)
         knows = torch.from_numpy(self._rng.random(ROWS) < 0.5)
         right = torch.from_numpy(self._env.solutions())
         halt = torch.from_numpy(self._rng.random(ROWS) < 0.33)

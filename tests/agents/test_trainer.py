@@ -120,7 +120,7 @@ def test_continue_targets_look_one_segment_ahead(make, monkeypatch, cost, gamma)
 
     prices = Prices("mse" if cost or gamma != 1.0 else "bce", 3, cost, gamma)
     target = SecondForward(following, lambda state: (halt, go_on), prices).targets(batch)
-    assert trainer.continue_value._prices == prices
+    assert trainer.learner.continue_value._prices == prices
     assert seen[0][0] is batch.decision.carry
     assert seen[0][1] is batch.puzzle
     # Segment 3 is the last: after segment 2 only halting is left.
@@ -139,7 +139,7 @@ def test_a_price_built_into_the_id_counts(make):
     with torch.no_grad():
         _, following = trainer.model(batch.decision.carry, batch.puzzle, batch.task_id)
     expected = torch.maximum(following.q_halt, following.q_continue) - 0.125
-    torch.testing.assert_close(trainer.continue_value.targets(batch)[first], expected[first])
+    torch.testing.assert_close(trainer.learner.continue_value.targets(batch)[first], expected[first])
 
 
 def test_rewards_that_are_no_probabilities_are_refused_with_advice(tiny_config, tmp_path):
