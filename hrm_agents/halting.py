@@ -192,13 +192,19 @@ def continue_target(
     Raises:
         ValueError: a cost with ``"bce"``, whose targets must stay in [0, 1].
     """
+    _check_price(kind, segment_cost)
+    return gamma * _value(next_q_halt, next_q_continue, next_is_last, kind) - segment_cost
+
+
+def _check_price(kind: Literal["bce", "mse"], segment_cost: float) -> None:
     if kind == "bce" and segment_cost != 0.0:
         raise ValueError("a segment cost moves Q-values out of [0, 1]: use kind='mse'")
-    best = torch.maximum(next_q_halt, next_q_continue)
-    value = torch.where(next_is_last, next_q_halt, best).detach().float()
-    if kind == "bce":
-        return gamma * torch.sigmoid(value)
-    return gamma * value - segment_cost
+
+
+def _value(q_halt: Tensor, q_continue: Tensor, is_last: Tensor, kind: Literal["bce", "mse"]) -> Tensor:
+    """What a segment is worth in units of reward, without gradient: the better choice, or halting if that is forced."""
+    value = torch.where(is_last, q_halt, torch.maximum(q_halt, q_continue)).detach().float()
+    return torch.sigmoid(value) if kind == "bce" else value
 
 
 def lambda_returns(
@@ -233,18 +239,15 @@ def lambda_returns(
     Raises:
         ValueError: a cost with ``"bce"``, or ``trace_decay`` outside [0, 1].
     """
-    if kind == "bce" and segment_cost != 0.0:
-        raise ValueError("a segment cost moves Q-values out of [0, 1]: use kind='mse'")
+    _check_price(kind, segment_cost)
     if not 0.0 <= trace_decay <= 1.0:
         raise ValueError(f"trace_decay must lie in [0, 1], got {trace_decay}")
     num_segments = len(q_halt)
-    value = torch.maximum(q_halt, q_continue).detach().float()
-    value[-1] = q_halt[-1].detach().float()
-    if kind == "bce":
-        value = torch.sigmoid(value)
+    segment = torch.arange(1, num_segments + 1, device=length.device)[:, None]
+    value = _value(q_halt, q_continue, segment == num_segments, kind)
     targets = torch.zeros_like(value)
     outcome = final_reward.float()
-    mask = torch.arange(1, num_segments + 1, device=length.device)[:, None] < length
+    mask = segment < length
     for t in range(num_segments - 2, -1, -1):
         target = gamma * ((1.0 - trace_decay) * value[t + 1] + trace_decay * outcome) - segment_cost
         targets[t] = torch.where(mask[t], target, 0.0)
