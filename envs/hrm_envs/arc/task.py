@@ -143,6 +143,14 @@ class ARCTask(Task):
         """The task behind an identity; None for identity 0."""
         return self._problems[(task_id - 1) // self.max_views] if task_id else None
 
+    def _number(self, task_id: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Which task each identity is a copy of; -1 for identity 0."""
+        return (task_id - 1) // self.max_views
+
+    def _first_copy(self, task_id: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The identity of the task itself of which each identity is a copy; 0 for identity 0."""
+        return np.where(task_id > 0, task_id - (task_id - 1) % self.max_views, 0).astype(np.int32)
+
     # -- puzzles -----------------------------------------------------------------------------------------------
 
     def stored(self, split: Literal["train", "test"]) -> PuzzleBatch:
@@ -179,7 +187,7 @@ class ARCTask(Task):
     def augment(self, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
         """Show each row under a random copy of its task, in a random place of the canvas."""
         copy = draws.integers(self.max_views)
-        first = batch.task_id - (batch.task_id - 1) % self.max_views
+        first = self._first_copy(batch.task_id)
         # A puzzle from outside belongs to no task: it is only moved.
         task_id = np.where(batch.task_id > 0, first + copy, 0).astype(np.int32)
         return self._moved(batch, task_id, draws)
@@ -230,7 +238,7 @@ class ARCTask(Task):
         from hrm_envs.arc.report import collect
         from hrm_envs.arc.voting import TestInput
 
-        number = (batch.task_id - 1) // self.max_views
+        number = self._number(batch.task_id)
         known = np.array([len(problem.demonstrations) for problem in self._problems])
         if (batch.task_id < 1).any() or (batch.example < known[number]).any():
             return None
@@ -272,13 +280,13 @@ class ARCTask(Task):
         num, size = self.num_demonstrations, len(batch)
         if num == 0:
             return {}
-        task = (batch.task_id - 1) // self.max_views
+        task = self._number(batch.task_id)
         # Of the first num + 1 demonstrations at most one is asked for and left out.
         shown = np.argsort(np.arange(num + 1) == batch.example[:, None], axis=1, kind="stable")[:, :num]
         mask = (shown < self._shown_demonstrations[1][task][:, None]) & (batch.task_id > 0)[:, None]
         tokens = self._shown_demonstrations[0][task[:, None], shown].reshape(size * num * 2, -1)
         task_id = batch.task_id.repeat(num * 2)
-        first = np.where(task_id > 0, task_id - (task_id - 1) % self.max_views, 0)
+        first = self._first_copy(task_id)
         tokens = self._moves.move(tokens, first, task_id, np.zeros((len(tokens), 2), np.int64))
         tokens = np.where(mask.repeat(2, axis=1).reshape(-1, 1), tokens, PAD).astype(np.uint8)
         return {"demonstrations": tokens.reshape(size, -1), "demonstration_mask": mask.astype(np.int8)}
