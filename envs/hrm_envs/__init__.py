@@ -3,11 +3,21 @@
 Importing this package registers the built-in ids; it loads no data and imports neither torch nor pygame.
 """
 
-from hrm_envs.registration import register_task, registered_ids
+from hrm_envs.registration import register_moves, register_task, registered_ids
 from hrm_envs.rewards import REWARDS
 from hrm_envs.task import IdTable, PuzzleBatch, Task, TaskSpec, Verdict
 
-__all__ = ["REWARDS", "IdTable", "PuzzleBatch", "Task", "TaskSpec", "Verdict", "register_task", "registered_ids"]
+__all__ = [
+    "REWARDS",
+    "IdTable",
+    "PuzzleBatch",
+    "Task",
+    "TaskSpec",
+    "Verdict",
+    "register_moves",
+    "register_task",
+    "registered_ids",
+]
 
 _SUDOKU = "hrm_envs.sudoku:SudokuTask"
 _MAZE = "hrm_envs.maze:MazeTask"
@@ -25,3 +35,5 @@ register_task("HRM/Maze-30x30-v0", _MAZE, max_segments=16, kwargs={"size": 30, "
 register_task("HRM/Maze-30x30-Hard-v0", "hrm_envs.maze.hard:HardMazeTask", max_segments=16)
 register_task("HRM/ARC-AGI-1-v0", _ARC, max_segments=16, kwargs={"version": 1})
 register_task("HRM/ARC-AGI-2-v0", _ARC, max_segments=16, kwargs={"version": 2})
+register_moves("HRM/MazeMoves-9x9-v0", size=9)
+register_moves("HRM/MazeMoves-9x9-Doors-v0", size=9, door_probability=0.05)

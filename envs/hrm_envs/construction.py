@@ -49,13 +49,16 @@ class Settings:
     reward: str | Reward = "exact"
     #: Price of thinking on for one more segment.
     segment_cost: float = 0.0
+    #: How many of the puzzles, the first ones, keep their solution; the others have none at all (learning from reward
+    #: alone, or from few labels). All by default. Needs a task whose verifier does without.
+    num_labelled: int | None = None
     #: Whether ``info`` carries a right answer (supervised training needs it; the observation never has it).
     expose_solution: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("max_segments", "num_puzzles", "pool_seed"):
+        for name in ("max_segments", "num_puzzles", "pool_seed", "num_labelled"):
             value = getattr(self, name)
-            if not (value is None and name == "num_puzzles"):
+            if not (value is None and name in ("num_puzzles", "num_labelled")):
                 object.__setattr__(self, name, whole_number(name, value))
         if isinstance(self.segment_cost, bool) or not isinstance(self.segment_cost, Real):
             raise ValueError(f"segment_cost={self.segment_cost!r} is not a number")
@@ -71,6 +74,10 @@ class Settings:
             raise ValueError(f"pool_seed={self.pool_seed}: a seed must not be negative")
         if self.num_puzzles is not None and self.num_puzzles < 1:
             raise ValueError(f"num_puzzles={self.num_puzzles}: an environment needs at least one puzzle")
+        if self.num_labelled is not None and self.num_labelled < 0:
+            raise ValueError(f"num_labelled={self.num_labelled}: it counts puzzles, from 0")
+        if self.num_labelled == 0 and self.expose_solution:
+            raise ValueError("expose_solution: with num_labelled=0 there is no solution to expose")
         if not np.isfinite(self.segment_cost):
             raise ValueError(f"segment_cost={self.segment_cost} is not a finite number")
 
@@ -132,6 +139,13 @@ def build_dynamics(
         else:
             identity = (task, sorted(task_kwargs.items()))
             pool = partial(cached_pool, made, identity, settings.split, settings.num_puzzles, settings.pool_seed)
+    if settings.num_labelled is not None:
+        if not made.grades_without_solution:
+            raise ValueError(
+                f"num_labelled: the verifier of {made.spec.name} needs the solutions; Sudoku does without them with "
+                "score='rules'"
+            )
+        pool = partial(_withhold, pool, settings.num_labelled)
     return SegmentDynamics(
         made,
         pool,
@@ -141,6 +155,18 @@ def build_dynamics(
         segment_cost=settings.segment_cost,
         augment=settings.split == "train" if settings.augment is None else settings.augment,
     )
+
+
+def _withhold(pool: PuzzleBatch | Callable[[], PuzzleBatch], num_labelled: int) -> PuzzleBatch:
+    """The puzzles of an environment of which only the first so many keep their solution.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    puzzles = pool if isinstance(pool, PuzzleBatch) else pool()
+    if num_labelled > len(puzzles):
+        raise ValueError(f"num_labelled={num_labelled}: the environment holds {len(puzzles)} puzzles")
+    return puzzles.labelled(num_labelled)
 
 
 def observation_space(task: Task, max_segments: int) -> spaces.Dict:

@@ -130,19 +130,21 @@ class SegmentDynamics:
         self.answer[rows] = 0
         self.segment[rows] = 0
 
-    def step(self, answer: Tokens, halt: NDArray[np.bool_]) -> Outcome:
-        """Take one segment in every row.
+    def step(self, answer: Tokens, halt: NDArray[np.bool_], rows: NDArray[np.bool_] | None = None) -> Outcome:
+        """Take one segment in every row, or in those of a mask.
 
         Args:
             answer: uint8 ``[B, S]``, the proposed answers.
             halt: bool ``[B]``.
+            rows: bool ``[B]``, the others wait: nothing happens to their episode, and of their outcome only reward 0
+                and not terminated mean anything. All step by default.
 
         Raises:
             ValueError: the reward function does not return a number for each row.
         """
-        self.answer = answer
-        self.segment += 1
-        verdict = self.task.verify(self.batch, answer)
+        self.answer = answer if rows is None else np.where(rows[:, None], answer, self.answer)
+        self.segment += 1 if rows is None else rows
+        verdict = self.task.verify(self.batch, self.answer)
         halt_reward = np.asarray(self._reward(verdict), np.float32)
         if halt_reward.shape != halt.shape:
             raise ValueError(f"the reward function returns shape {halt_reward.shape} for {len(self)} row(s)")
@@ -150,7 +152,24 @@ class SegmentDynamics:
         terminated = halt | last
         # In float64 from the start, for a cost of 0.1 to be charged as 0.1; and 0 - 0 because -0.0 looks odd.
         reward = np.where(terminated, halt_reward.astype(np.float64), 0.0 - self.segment_cost)
+        if rows is not None:
+            terminated, last, reward = terminated & rows, last & rows, np.where(rows, reward, 0.0)
         return Outcome(reward, terminated, last & ~halt, halt_reward, verdict)
+
+    def judge(self, answers: Tokens) -> tuple[Verdict, NDArray[np.float32]]:
+        """The verdict on answers to the current puzzles, and what halting on them would pay; nothing is stepped.
+
+        Args:
+            answers: uint8 ``[B, S]``, or ``[B, K, S]`` for several to each puzzle.
+
+        Returns:
+            Both with the shape of ``answers`` but its last axis.
+        """
+        shape = answers.shape[:-1]
+        batch = self.batch if len(shape) == 1 else self.batch.take(np.repeat(np.arange(len(self)), shape[1]))
+        verdict = self.task.verify(batch, answers.reshape(len(batch), -1))
+        pays = np.asarray(self._reward(verdict), np.float32)
+        return Verdict(verdict.success.reshape(shape), verdict.score.reshape(shape)), pays.reshape(shape)
 
     def observe(self) -> dict[str, NDArray[Any]]:
         """The observation of every row, as fresh copies."""

@@ -22,7 +22,7 @@ from hrm_envs.construction import (
 from hrm_envs.episode_view import EpisodeView
 from hrm_envs.rendering import Thoughts, Window, ansi, paint
 from hrm_envs.streams import stream_key
-from hrm_envs.task import PuzzleBatch, TaskSpec
+from hrm_envs.task import PuzzleBatch, TaskSpec, Tokens, Verdict
 
 RENDER_MODES = ("human", "rgb_array", "ansi")
 
@@ -110,6 +110,11 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         """``M``, the segment at which every answer is graded."""
         return self._dynamics.max_segments
 
+    @property
+    def expose_solution(self) -> bool:
+        """Whether ``info`` carries a right answer."""
+        return self._expose_solution
+
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -149,6 +154,15 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         self._show()
         info = {name: values[0].item() for name, values in outcome.info().items()}
         return self._observe(), float(outcome.reward[0]), terminated, False, self._info(info)
+
+    def judge(self, answer: Tokens) -> Verdict:
+        """What the verifier says of an answer (uint8 ``[S]``) that is not handed in, in shapes ``[1]``."""
+        return self.task.verify(self._dynamics.batch, answer[None])
+
+    def preview(self, answer: Tokens) -> None:
+        """Show an unfinished answer (uint8 ``[S]``) in the pictures until the next step or reset."""
+        self._view.preview(answer)
+        self._show()
 
     def post_thoughts(
         self,

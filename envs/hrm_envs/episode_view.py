@@ -6,7 +6,7 @@ import numpy as np
 
 from hrm_envs.dynamics import Outcome
 from hrm_envs.rendering import Frame, Thoughts
-from hrm_envs.task import PuzzleBatch, Task, Tokens
+from hrm_envs.task import MARK_NONE, PuzzleBatch, Task, Tokens
 
 
 class EpisodeView:
@@ -23,6 +23,7 @@ class EpisodeView:
         """Start an episode with the puzzle in row ``row`` of ``batch``."""
         self._batch = batch.take(slice(row, row + 1)).copy()
         self._answer = self._previous = np.zeros_like(self._batch.puzzle[0])
+        self._unfinished = False
         self._segment = 0
         self._success = self._halted = self._forced = False
         self._score = 0.0
@@ -33,6 +34,7 @@ class EpisodeView:
     def advance(self, answer: Tokens, outcome: Outcome, row: int) -> None:
         """Take in one step: the answer (uint8 ``[S]``) and row ``row`` of its outcome."""
         self._previous, self._answer = self._answer, answer.copy()
+        self._unfinished = False
         self._segment += 1
         self._success = bool(outcome.verdict.success[row])
         self._score = float(outcome.verdict.score[row])
@@ -42,15 +44,24 @@ class EpisodeView:
         thoughts = self._thoughts
         self._history.append((thoughts.q_halt, thoughts.q_continue) if thoughts else (None, None))
 
+    def preview(self, answer: Tokens) -> None:
+        """Show an answer (uint8 ``[S]``) that is not handed in yet; no segment goes by."""
+        self._previous, self._answer = self._answer, answer.copy()
+        self._unfinished = True
+
     def frame(self) -> Frame:
         """The picture of now."""
+        marks = self._task.mark(self._batch, self._answer[None])[0]
+        if self._unfinished:
+            # A cell without an answer yet is not a wrong one.
+            marks = np.where(self._answer == self._batch.puzzle[0], np.uint8(MARK_NONE), marks)
         return Frame(
             puzzle=self._batch.puzzle[0],
             task_id=int(self._batch.task_id[0]),
             example=int(self._batch.example[0]),
             answer=self._answer,
             previous_answer=self._previous,
-            marks=self._task.mark(self._batch, self._answer[None])[0],
+            marks=marks,
             segment=self._segment,
             max_segments=self._max_segments,
             success=self._success,

@@ -36,6 +36,21 @@ def register_task(
     )
 
 
+def register_moves(id: str, **kwargs: Any) -> None:
+    """Make ``gym.make(id)`` and ``gym.make_vec(id, num_envs=n)`` give mazes that are walked move by move.
+
+    Args:
+        id: a Gymnasium id such as ``"MyLab/MazeMoves-15x15-v0"``.
+        kwargs: keywords of :class:`~hrm_envs.wrappers.moves.MazeMoves` unless a user overrides them in ``make``.
+    """
+    gym.register(
+        id,
+        entry_point="hrm_envs.wrappers.moves:MazeMoves",
+        vector_entry_point="hrm_envs.wrappers.moves_vector:MazeMovesVector",
+        kwargs=kwargs,
+    )
+
+
 def registered_ids() -> list[str]:
     """Every id that :func:`register_task` made, built-in or not, sorted by name and size."""
     ids = [id for id, spec in gym.registry.items() if spec.entry_point == "hrm_envs.env:ReasoningEnv"]

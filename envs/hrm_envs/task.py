@@ -86,7 +86,8 @@ class PuzzleBatch:
 
     #: uint8 ``[B, S]``, what the agent sees.
     puzzle: Tokens
-    #: uint8 ``[B, S]``, one right answer. Others may exist: the verifier decides, not this array.
+    #: uint8 ``[B, S]``, one right answer. Others may exist: the verifier decides, not this array. All padding where it
+    #: is withheld.
     solution: Tokens
     #: int32 ``[B]``, identity of the task instance (ARC); 0 where the task has none.
     task_id: NDArray[np.int32] = field(default=None)  # type: ignore[arg-type]
@@ -104,6 +105,12 @@ class PuzzleBatch:
     def take(self, index: NDArray[Any] | slice) -> PuzzleBatch:
         """The rows that ``index`` (integers, a mask or a slice) selects."""
         return PuzzleBatch(self.puzzle[index], self.solution[index], self.task_id[index], self.example[index])
+
+    def labelled(self, num: int) -> PuzzleBatch:
+        """The same puzzles, of which only the first ``num`` keep their solution; those of the others are zeros."""
+        solution = np.zeros_like(self.solution)
+        solution[:num] = self.solution[:num]
+        return PuzzleBatch(self.puzzle, solution, self.task_id, self.example)
 
     def copy(self) -> PuzzleBatch:
         """The same rows in memory of their own."""
@@ -153,6 +160,9 @@ class Task(ABC):
     #: How many puzzles an environment holds unless told otherwise, for each split.
     #: Of no meaning to a task with stored puzzles, whose environment holds them all.
     default_num_puzzles: dict[str, int] = {"train": 1000, "test": 1000}  # noqa: RUF012 (overridden, not changed)
+    #: Whether :meth:`verify`, :meth:`augment` and :meth:`mark` do without ``batch.solution``, so that the keyword
+    #: ``num_labelled`` of the environment can withhold it.
+    grades_without_solution: bool = False
     #: How many views of a puzzle the keyword ``views`` of the environment can ask for, for :meth:`ensemble`.
     max_views: int = 1
 
@@ -189,6 +199,19 @@ class Task(ABC):
         Splits are cut by this number, so no puzzle of one split is a symmetric copy of one in the other.
         """
         return hash_rows(puzzle)
+
+    @property
+    def answer_tokens(self) -> Tokens:
+        """The tokens that an agent may write into an editable cell, uint8 ``[V']``, ascending.
+
+        For views that edit cell by cell. The default is every token but padding: a task whose answers hold padding
+        where the puzzle has something else must say so.
+        """
+        return np.arange(1, self.spec.vocab_size, dtype=np.uint8)
+
+    def editable(self, puzzle: Tokens) -> NDArray[np.bool_]:
+        """Which cells of puzzles (uint8 ``[B, S]``) are not given, bool ``[B, S]``; all of them by default."""
+        return np.ones(puzzle.shape, np.bool_)
 
     def complete(self, puzzle: Tokens) -> PuzzleBatch:
         """Check puzzles (uint8 ``[B, S]``) that came from outside and solve them.

@@ -26,7 +26,7 @@ from hrm_envs.dynamics import Outcome
 from hrm_envs.episode_view import EpisodeView
 from hrm_envs.rendering import ansi, paint
 from hrm_envs.streams import Words, stream_key
-from hrm_envs.task import PuzzleBatch, TaskSpec
+from hrm_envs.task import PuzzleBatch, TaskSpec, Tokens, Verdict
 
 Observations = dict[str, NDArray[Any]]
 
@@ -106,6 +106,11 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         return self._dynamics.max_segments
 
     @property
+    def expose_solution(self) -> bool:
+        """Whether ``info`` carries right answers."""
+        return self._expose_solution
+
+    @property
     def segment_cost(self) -> float:
         """The price of thinking on for one more segment."""
         return self._dynamics.segment_cost
@@ -144,24 +149,62 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
             ValueError: the actions do not fit the action space, or a finished row was not reset (``DISABLED``).
             gymnasium.error.ResetNeeded: a row has never been reset.
         """
+        return self.step_rows(actions, None)
+
+    def step_rows(
+        self, actions: Mapping[str, Any], rows: NDArray[np.bool_] | None
+    ) -> tuple[Observations, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Take one segment in the rows of a mask while the others wait: for views in which an answer takes many steps.
+
+        A row that waits keeps its episode, gets reward 0, and ``info`` says nothing of it but its solution.
+
+        Args:
+            actions: as for :meth:`step`; those of waiting rows must be well formed and are ignored.
+            rows: bool ``[n]``; None for all.
+
+        Raises:
+            ValueError, gymnasium.error.ResetNeeded: as :meth:`step`.
+        """
         if not self._seeded.all():
             raise ResetNeeded(f"row {np.flatnonzero(~self._seeded)[0]} has no episode yet: call reset() first")
         answer, halt = as_action(actions, self.task_spec, self.num_envs)
         if self.autoreset_mode is AutoresetMode.NEXT_STEP and self._done.any():
-            return self._step_some(answer, halt)
+            return self._step_some(answer, halt, rows)
         if self.autoreset_mode is AutoresetMode.DISABLED and self._done.any():
             raise ValueError(
                 f"row {np.flatnonzero(self._done)[0]} has ended: call reset(options={{'reset_mask': ...}}) first"
             )
-        outcome = self._dynamics.step(answer, halt)
-        self._advance(outcome)
+        outcome = self._dynamics.step(answer, halt, rows)
+        everywhere = np.ones(self.num_envs, np.bool_)
+        stepped = everywhere if rows is None else rows
+        self._advance(outcome, stepped)
         if self.autoreset_mode is AutoresetMode.SAME_STEP and outcome.terminated.any():
-            info = self._refill(outcome)
+            info = self._refill(outcome, stepped)
         else:
-            everywhere = np.ones(self.num_envs, np.bool_)
-            info = {**self._step_info(outcome, everywhere), **self._solution_info(everywhere)}
+            info = {**self._step_info(outcome, stepped), **self._solution_info(everywhere)}
             self._done = outcome.terminated.copy()
         return self._dynamics.observe(), outcome.reward, outcome.terminated, self._never(), info
+
+    def judge(self, answers: Tokens) -> Verdict:
+        """What the verifier says of answers to the current puzzles, which are not handed in.
+
+        Args:
+            answers: uint8 ``[n, S]``, one for each row, or ``[n, K, S]``, several.
+
+        Returns:
+            A verdict of ``[n]`` or ``[n, K]`` answers.
+        """
+        return self._dynamics.judge(answers)[0]
+
+    def halt_rewards(self, answers: Tokens) -> NDArray[np.float32]:
+        """What halting on answers to the current puzzles would pay, float32; shapes as for :meth:`judge`."""
+        return self._dynamics.judge(answers)[1]
+
+    def preview(self, answers: Tokens, rows: NDArray[np.bool_]) -> None:
+        """Show unfinished answers (uint8 ``[n, S]``) of the rows of a mask in the pictures until their next step."""
+        for row, view in enumerate(self._views):
+            if rows[row]:
+                view.preview(answers[row])
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame for every row."""
@@ -225,22 +268,23 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         self._seeded[rows] = True
 
     def _step_some(
-        self, answer: NDArray[np.uint8], halt: NDArray[np.bool_]
+        self, answer: NDArray[np.uint8], halt: NDArray[np.bool_], rows: NDArray[np.bool_] | None
     ) -> tuple[Observations, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """NEXT_STEP: rows that ended in the step before begin anew and their actions are ignored."""
         ended = self._done.copy()
-        outcome = self._dynamics.step(answer, halt)
-        self._advance(outcome)
-        rows = np.flatnonzero(ended)
-        self._dynamics.reset(rows)
-        self._begin(rows)
+        outcome = self._dynamics.step(answer, halt, rows)
+        stepped = ~ended if rows is None else rows & ~ended
+        self._advance(outcome, stepped)
+        anew = np.flatnonzero(ended)
+        self._dynamics.reset(anew)
+        self._begin(anew)
         outcome.reward[ended] = 0.0
         outcome.terminated[ended] = False
         self._done = outcome.terminated.copy()
-        info = {**self._step_info(outcome, ~ended), **self._solution_info(np.ones(self.num_envs, np.bool_))}
+        info = {**self._step_info(outcome, stepped), **self._solution_info(np.ones(self.num_envs, np.bool_))}
         return self._dynamics.observe(), outcome.reward, outcome.terminated, self._never(), info
 
-    def _refill(self, outcome: Outcome) -> dict[str, Any]:
+    def _refill(self, outcome: Outcome, stepped: NDArray[np.bool_]) -> dict[str, Any]:
         """SAME_STEP: put the old episodes of the rows that ended aside and begin new ones in their place."""
         ended = outcome.terminated
         rows = np.flatnonzero(ended)
@@ -253,7 +297,7 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         self._dynamics.reset(rows)
         self._begin(rows)
         return {
-            **self._step_info(outcome, ~ended),
+            **self._step_info(outcome, stepped & ~ended),
             **self._solution_info(np.ones(self.num_envs, np.bool_)),
             "final_obs": final_obs,
             "_final_obs": ended.copy(),
@@ -267,9 +311,10 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
             for row in rows:
                 self._views[row].begin(self._dynamics.batch, row)
 
-    def _advance(self, outcome: Outcome) -> None:
+    def _advance(self, outcome: Outcome, stepped: NDArray[np.bool_]) -> None:
         for row, view in enumerate(self._views):
-            view.advance(self._dynamics.answer[row], outcome, row)
+            if stepped[row]:
+                view.advance(self._dynamics.answer[row], outcome, row)
 
     def _reset_info(self, rows: NDArray[np.int64]) -> dict[str, Any]:
         mask = np.zeros(self.num_envs, np.bool_)

@@ -22,14 +22,27 @@ ARROWS = {
     "losses": {"errors"},
     "optim": {"errors"},
     "policy": {"models", "halting", "errors"},
-    "rollout": {"policy", "models", "halting", "errors"},
+    "answer_policy": {"errors"},
+    "rollout": {"policy", "answer_policy", "models", "halting", "errors"},
     # The last two to write a file, as a picture is written.
     "analysis": {"analysis", "errors", "checkpoint"},
 }
 #: What a part of hrm_agents may use of hrm_envs beyond its exports: pictures are painted in one place.
 ALSO_USED = {"analysis": {"canvas"}}
 #: Those that the trainer drives, which must not know it.
-BELOW_TRAINER = ("models", "halting", "losses", "optim", "policy", "rollout", "checkpoint", "evaluation", "logging")
+BELOW_TRAINER = (
+    "models",
+    "halting",
+    "losses",
+    "answer_policy",
+    "answer_learning",
+    "optim",
+    "policy",
+    "rollout",
+    "checkpoint",
+    "evaluation",
+    "logging",
+)
 
 
 def files(package: str, part: str = "") -> list[Path]:

@@ -373,3 +373,20 @@ def test_frames_follow_their_rows():
     silent = vector()
     with pytest.warns(UserWarning, match="render_mode="):
         assert silent.render() is None
+
+
+def test_a_row_can_sit_a_step_out():
+    env = vector(num_envs=2, max_segments=2)
+    first, _ = env.reset(seed=0)
+    actions = {"answer": np.full((2, 16), 2), "halt": np.zeros(2, int)}
+    obs, reward, ended, _, info = env.step_rows(actions, np.array([False, True]))
+    assert obs["segment"][:, 0].tolist() == [0, 1]
+    assert data_equivalence(obs["answer"][0], first["answer"][0], exact=True)
+    assert reward.tolist() == [0, -0.1]
+    assert info["_score"].tolist() == [False, True]
+    assert info["_solution"].all()
+    _, reward, ended, _, info = env.step_rows(actions, np.array([False, True]))
+    assert ended.tolist() == [False, True]
+    assert info["final_info"]["_forced_halt"].tolist() == [False, True]
+    assert info["final_info"]["forced_halt"].tolist() == [False, True]
+    assert not info["_score"].any()

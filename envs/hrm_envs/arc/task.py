@@ -224,6 +224,11 @@ class ARCTask(Task):
             success[rows] = (read_sizes(answer[rows], self.canvas, origin) == size).all(axis=1)
         return Verdict(success, np.where(success, np.float32(1), score).astype(np.float32))
 
+    @property
+    def answer_tokens(self) -> Tokens:
+        """All of them: an output may be smaller than its input, and padding surrounds it."""
+        return np.arange(self.spec.vocab_size, dtype=np.uint8)
+
     def mark(self, batch: PuzzleBatch, answer: Tokens) -> NDArray[np.uint8]:
         """Every cell and end marker of the output is asked for; what lies outside is not judged."""
         asked = (batch.solution != PAD) & (answer != PAD).any(axis=1, keepdims=True)

@@ -23,7 +23,7 @@ def draw_maze(board: Board) -> None:
     frame = board.frame
     board.key = (("path", "path"), ("new", "new"), ("bad", "wrong"), ("dropped", "dropped"))
     shape = board.spec.grid_shape
-    _draw_walls(board, frame.puzzle.reshape(shape) == WALL)
+    draw_walls(board, frame.puzzle.reshape(shape) == WALL)
     _draw_path(board, frame.answer.reshape(shape))
     revised = frame.changed & (frame.marks != MARK_WRONG)
     for index in range(board.spec.num_cells):
@@ -35,10 +35,10 @@ def draw_maze(board: Board) -> None:
         elif revised[index] and frame.previous_answer[index] == PATH and puzzle not in (START, GOAL):
             board.ghost(at, board.cell)
     for end in np.flatnonzero((frame.puzzle == START) | (frame.puzzle == GOAL)):
-        _draw_end(board, int(end))
+        draw_end(board, int(end))
 
 
-def _draw_walls(board: Board, wall: NDArray[np.bool_]) -> None:
+def draw_walls(board: Board, wall: NDArray[np.bool_]) -> None:
     """Floor and walls; a wall is rounded where no neighbour continues it."""
     canvas, cell = board.canvas, board.cell
     canvas.rect(inset(board.area, -min(cell * 0.12, 5)), PANEL, cell * 0.3)
@@ -90,7 +90,7 @@ def _draw_edge(board: Board, a: tuple[Point, Color, float], b: tuple[Point, Colo
         board.canvas.polygon(sides[0] + sides[1][::-1], blend(color_a, color_b, (step + 0.5) / steps))
 
 
-def _draw_end(board: Board, index: int) -> None:
+def draw_end(board: Board, index: int) -> None:
     """S on a disc, G on a diamond: two outlines that no size confuses."""
     x, y = center(board.rect(index))
     is_start = board.frame.puzzle[index] == START

@@ -119,6 +119,15 @@ class MazeTask(Task):
         """The smallest hash among the 8 images, uint64 ``[B]``."""
         return np.min([hash_rows(puzzle[:, cells]) for cells in self._images], axis=0)
 
+    @property
+    def answer_tokens(self) -> Tokens:
+        """Path, and free to take it back."""
+        return np.array([FREE, PATH], np.uint8)
+
+    def editable(self, puzzle: Tokens) -> NDArray[np.bool_]:
+        """The free cells."""
+        return puzzle == FREE
+
     def complete(self, puzzle: Tokens) -> PuzzleBatch:
         """Check mazes from outside and solve them; ``min_path`` and ``kind`` do not matter for these.
 

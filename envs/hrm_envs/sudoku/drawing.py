@@ -37,7 +37,7 @@ def draw_sudoku(board: Board, size: int, box_shape: tuple[int, int]) -> None:
 
 
 def _draw_cell(board: Board, index: int, rect: Rect) -> None:
-    frame = board.frame
+    frame, board.places[index] = board.frame, rect
     token, puzzle = int(frame.shown[index]), int(frame.puzzle[index])
     text = str(token - 1) if token > BLANK else ""
     # A given that the answer overwrote is no longer shown as given.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from hrm_envs.sudoku.formats import format_grid, parse_boards
 from hrm_envs.sudoku.generator import Range, generate
 from hrm_envs.sudoku.solver import solve
 from hrm_envs.sudoku.symmetry import class_key, random_symmetry
-from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Tokens, Verdict
+from hrm_envs.sudoku.verifier import lawful
+from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD, PuzzleBatch, Task, TaskSpec, Tokens, Verdict
 
 if TYPE_CHECKING:
     from hrm_envs.rendering import Board
@@ -57,6 +59,8 @@ class SudokuTask(Task):
         empty_cells: inclusive range of blanks; each puzzle draws its own number, uniformly. Overrides the
             level's.
         difficulty: inclusive range of guess counts. Overrides the level's. None takes any puzzle.
+        score: what earns partial credit. ``"solution"``: blanks filled as in the solution. ``"rules"``: cells that
+            break no rule, which needs no solution, see :func:`.verifier.lawful`.
 
     The levels, with the mean guess count of a sample and the time to make 1000 puzzles on one CPU core:
 
@@ -83,8 +87,12 @@ class SudokuTask(Task):
         level: str | None = None,
         empty_cells: Range | None = None,
         difficulty: Range | None = None,
+        score: Literal["solution", "rules"] = "solution",
     ) -> None:
         self.board = geometry(size)
+        if score not in ("solution", "rules"):
+            raise ValueError(f"score={score!r}: choose 'solution' or 'rules'")
+        self.grades_without_solution = score == "rules"
         level_empty, level_difficulty = DEFAULT_EMPTY_CELLS[size], None
         self.default_num_puzzles = {"train": DEFAULT_TRAIN_PUZZLES[size], "test": 1000}
         if level is not None:
@@ -134,15 +142,18 @@ class SudokuTask(Task):
 
         The score is the share of right cells among the blanks and the givens that were changed (a changed
         given is wrong): without changed givens, the share of blanks that equal the solution. A puzzle
-        without blanks scores 1 if it is left alone and 0 otherwise.
+        without blanks scores 1 if it is left alone and 0 otherwise. With ``score="rules"`` it is the share of all
+        cells that break no rule.
         """
-        blank = batch.puzzle == BLANK
-        asked = blank | (answer != batch.puzzle)
-        right = blank & (answer == batch.solution)
         # Digit d counts 2**(d - 1), anything else 0: n cells add up to 2**n - 1 only if they hold n digits.
         units = self._powers.take(answer) @ self._membership
         complete = (units == np.float32(self.board.full_mask)).all(axis=1)
+        blank = batch.puzzle == BLANK
+        asked = blank | (answer != batch.puzzle)
         success = complete & (asked == blank).all(axis=1)
+        if self.grades_without_solution:
+            return Verdict(success, lawful(self.board, batch.puzzle, answer).mean(axis=1, dtype=np.float32))
+        right = blank & (answer == batch.solution)
         num_asked = asked.view(np.uint8).sum(axis=1, dtype=np.uint8)
         num_right = right.view(np.uint8).sum(axis=1, dtype=np.uint8)
         score = num_right / np.maximum(num_asked, 1).astype(np.float32)
@@ -151,11 +162,26 @@ class SudokuTask(Task):
 
     def augment(self, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
         """A random symmetric copy of each row, see :func:`.symmetry.random_symmetry`."""
-        return random_symmetry(self.board, batch, draws)
+        withheld = (batch.solution == PAD).all(axis=1)
+        if not withheld.any():
+            return random_symmetry(self.board, batch, draws)
+        # The givens move with the solution, so where there is none they stand in for it.
+        stand_in = np.where(withheld[:, None], batch.puzzle, batch.solution)
+        moved = random_symmetry(self.board, replace(batch, solution=stand_in), draws)
+        return replace(moved, solution=np.where(withheld[:, None], np.uint8(PAD), moved.solution))
 
     def symmetry_key(self, puzzle: Tokens) -> NDArray[np.uint64]:
         """A number ``[B]`` that all symmetric copies of a puzzle share; see :func:`.symmetry.class_key`."""
         return class_key(self.board, puzzle)
+
+    @property
+    def answer_tokens(self) -> Tokens:
+        """The digits."""
+        return np.arange(BLANK + 1, BLANK + 1 + self.board.size, dtype=np.uint8)
+
+    def editable(self, puzzle: Tokens) -> NDArray[np.bool_]:
+        """The blanks."""
+        return puzzle == BLANK
 
     def complete(self, puzzle: Tokens) -> PuzzleBatch:
         """Check puzzles (``[B, S]`` or one ``[S]``) that came from outside and solve them.
@@ -195,6 +221,14 @@ class SudokuTask(Task):
     def format(self, tokens: Tokens) -> str:
         """One board as a grid of digits with its boxes set apart; :meth:`parse` reads it back."""
         return format_grid(tokens)
+
+    def mark(self, batch: PuzzleBatch, answer: Tokens) -> NDArray[np.uint8]:
+        """As :meth:`.Task.mark`; with ``score="rules"`` a cell is right where it breaks no rule."""
+        if not self.grades_without_solution:
+            return super().mark(batch, answer)
+        asked = (batch.puzzle == BLANK) | (answer != batch.puzzle)
+        marks = np.where(lawful(self.board, batch.puzzle, answer), MARK_RIGHT, MARK_WRONG)
+        return np.where(asked & (answer != PAD), marks, MARK_NONE).astype(np.uint8)
 
     def draw(self, board: Board) -> None:
         """Paint boxes, digits and marks; see :func:`hrm_envs.sudoku.drawing.draw_sudoku`."""

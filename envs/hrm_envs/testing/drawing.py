@@ -1,0 +1,107 @@
+"""Rules on the picture. They need pygame, and are passed over without it."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_envs.board import Board, Frame
+from hrm_envs.canvas import Canvas, import_pygame
+from hrm_envs.rendering import paint
+from hrm_envs.task import PAD, PuzzleBatch, Tokens
+from hrm_envs.testing.specimen import Rules, Specimen, TaskError, first
+
+#: Pixels on a side of the pictures that are compared.
+_SIDE = 360
+
+
+def _draw_paints(specimen: Specimen) -> None:
+    if importlib.util.find_spec("pygame") is None:
+        return
+    display = import_pygame().display
+    closed = not display.get_init()
+    one, rest = specimen.batch.take(slice(1)), specimen.answers[-1]
+    nothing = np.full_like(rest, PAD)
+    history = [nothing, one.puzzle[0], rest, one.solution[0]]
+    for segment, answer in enumerate(history):
+        frame = _frame(specimen, one, answer, history[max(0, segment - 1)], segment, len(history) - 1)
+        paint(specimen.task, frame, (360, 240))
+        _board_pixels(specimen, frame)
+    if closed and display.get_init():
+        display.quit()
+        raise TaskError("draw opens a display: paint on the board alone, so that pictures can be made without a screen")
+
+
+def _draw_is_faithful(specimen: Specimen) -> None:
+    if importlib.util.find_spec("pygame") is None:
+        return
+    batch = specimen.batch
+    # The cells that are asked for tell the puzzle from its solution, where there are any.
+    row = first((batch.puzzle != batch.solution).any(axis=1)) or 0
+    one = batch.take(slice(row, row + 1))
+    nothing = np.full_like(one.puzzle[0], PAD)
+    blank = _frame(specimen, one, nothing, nothing, 0, 2)
+    picture = _board_pixels(specimen, blank)
+    if (picture == picture[0, 0]).all():
+        raise TaskError("draw paints nothing" + specimen.show(one.puzzle[0]))
+    if (_board_pixels(specimen, blank) != picture).any():
+        raise TaskError("draw paints the same frame in two ways: nothing may depend on chance or on earlier calls")
+    other = first((batch.puzzle != one.puzzle).any(axis=1))
+    if other is not None:
+        shown = _board_pixels(specimen, replace(blank, puzzle=batch.puzzle[other].copy()))
+        if (shown == picture).all():
+            grids = specimen.show(one.puzzle[0], batch.puzzle[other], "another puzzle")
+            raise TaskError("draw does not show the puzzle: these two look alike" + grids)
+    solved = _frame(specimen, one, one.solution[0], one.puzzle[0], 1, 2)
+    if (one.puzzle != one.solution).any() and (_board_pixels(specimen, solved) == picture).all():
+        text = "draw does not show the answer: the solved puzzle looks like the untouched one"
+        raise TaskError(text + specimen.show(one.puzzle[0], one.solution[0]))
+
+
+def _frame(
+    specimen: Specimen, one: PuzzleBatch, answer: Tokens, previous_answer: Tokens, segment: int, max_segments: int
+) -> Frame:
+    """What is shown of the only puzzle of ``one`` after an answer; the arrays are fresh."""
+    verdict = specimen.task.verify(one, answer[None])
+    return Frame(
+        puzzle=one.puzzle[0].copy(),
+        answer=answer.copy(),
+        previous_answer=previous_answer.copy(),
+        marks=specimen.task.mark(one, answer[None])[0].copy(),
+        segment=segment,
+        max_segments=max_segments,
+        success=bool(verdict.success[0]),
+        score=float(verdict.score[0]),
+        halted=segment == max_segments,
+        forced=False,
+        task_id=int(one.task_id[0]),
+        example=int(one.example[0]),
+    )
+
+
+def _board_pixels(specimen: Specimen, frame: Frame) -> NDArray[np.uint8]:
+    """The task's part of the picture alone, uint8 ``[H, W, 3]``.
+
+    Raises:
+        TaskError: ``draw`` returns something or changes the frame.
+    """
+    names = ("puzzle", "answer", "previous_answer", "marks")
+    before = {name: getattr(frame, name).copy() for name in names}
+    canvas = Canvas(_SIDE, _SIDE)
+    returned: object = specimen.task.draw(Board(canvas, specimen.task.spec, frame, (0, 0, _SIDE, _SIDE)))  # type: ignore[func-returns-value]
+    if returned is not None:
+        raise TaskError(f"draw returns {type(returned).__name__}: it paints on the board and returns nothing")
+    for name, array in before.items():
+        if (getattr(frame, name) != array).any():
+            text = f"draw changes {name} of the frame that it is to show"
+            raise TaskError(text + specimen.show(before["puzzle"], before["answer"]))
+    return canvas.pixels()
+
+
+RULES: Rules = {
+    "draw paints any answer": _draw_paints,
+    "draw shows the puzzle and the answer": _draw_is_faithful,
+}

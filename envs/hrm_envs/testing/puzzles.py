@@ -1,0 +1,73 @@
+"""Rules on the spec and on sampling."""
+
+from __future__ import annotations
+
+import pickle
+import random
+
+import numpy as np
+
+from hrm_envs.task import TaskSpec
+from hrm_envs.testing.specimen import Rules, Specimen, TaskError, check_batch
+
+
+def _spec_is_sane(specimen: Specimen) -> None:
+    spec = getattr(specimen.task, "spec", None)
+    if not isinstance(spec, TaskSpec):
+        raise TaskError(f"spec is {spec!r}, not a TaskSpec: set it on the class or in __init__")
+    if len(spec.grid_shape) != 2 or min(spec.grid_shape) < 1:
+        raise TaskError(f"grid_shape={spec.grid_shape} must be positive rows and columns")
+    if not isinstance(spec.symbols, tuple):
+        raise TaskError(f"symbols={spec.symbols!r} must be a tuple, of one text a token")
+    if not 2 <= spec.vocab_size <= 256:
+        raise TaskError(f"{spec.vocab_size} symbols: padding and at least one more are needed, 256 at most fit a byte")
+    for token, symbol in enumerate(spec.symbols):
+        if len(symbol) != 1 or not symbol.isprintable():
+            raise TaskError(f"symbols[{token}]={symbol!r} must be one printable character")
+        if symbol in spec.symbols[:token]:
+            raise TaskError(f"symbols[{token}]={symbol!r} must be unique, symbols[{spec.symbols.index(symbol)}] has it")
+    table = spec.id_table
+    if table is not None and (not table.tasks or table.copies < 1 or len(set(table.tasks)) < len(table.tasks)):
+        raise TaskError("id_table needs at least one task and one copy, and names that differ")
+
+
+def _sample_is_well_formed(specimen: Specimen) -> None:
+    check_batch(specimen, specimen.samples[0], "sample")
+    check_batch(specimen, specimen.task.sample(np.random.default_rng(specimen.seed), 1), "sample(rng, 1)")
+
+
+def _sample_makes_new_arrays(specimen: Specimen) -> None:
+    kept, later = specimen.samples
+    for name in ("puzzle", "solution", "task_id", "example"):
+        if np.shares_memory(getattr(kept, name), getattr(later, name)):
+            raise TaskError(f"two calls of sample return the same memory as {name}: return new arrays, or copies")
+
+
+def _sample_follows_its_generator(specimen: Specimen) -> None:
+    before = _global_generators()
+    (first, other), again = specimen.samples, specimen.sample(specimen.seed)
+    if _global_generators() != before:
+        raise TaskError("sample uses the global generator of random or numpy.random: draw everything from rng")
+    if first.digest() != again.digest():
+        pairs = [(a, b) for a, b in zip(first.puzzle, again.puzzle, strict=False) if (a != b).any()]
+        grids = specimen.show(*pairs[0], "puzzle, the second time") if pairs else ""
+        raise TaskError(
+            "equal generators give different puzzles: draw everything from rng, nothing from elsewhere" + grids
+        )
+    if first.digest() == other.digest():
+        raise TaskError(
+            "differently seeded generators give the same puzzles: rng is ignored" + specimen.show(first.puzzle[0])
+        )
+
+
+def _global_generators() -> tuple[object, bytes]:
+    """Where the process's two shared generators stand."""
+    return random.getstate(), pickle.dumps(np.random.get_state())  # noqa: NPY002 (only looked at)
+
+
+RULES: Rules = {
+    "the spec is sane": _spec_is_sane,
+    "sample returns well-formed puzzles": _sample_is_well_formed,
+    "sample returns arrays of their own": _sample_makes_new_arrays,
+    "sample draws from its generator alone": _sample_follows_its_generator,
+}

@@ -1,0 +1,196 @@
+"""Rules on the symmetries, and on the splits that are cut by them."""
+
+from __future__ import annotations
+
+from types import CodeType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_envs.pool import SPLITS, in_split, make_pool, stored_pool
+from hrm_envs.task import PuzzleBatch, Task
+from hrm_envs.testing.specimen import (
+    FEW,
+    Rules,
+    Specimen,
+    TaskError,
+    check_array,
+    check_batch,
+    check_untouched,
+    first,
+    overrides,
+)
+
+#: Puzzles wanted of each split; every task should have as many.
+_SPLIT_SIZE = 4
+#: No more of ``default_num_puzzles`` are made of each split, for the check to stay quick.
+_MOST_OF_SPLIT = 200
+
+
+def _augment_is_well_formed(specimen: Specimen) -> None:
+    batch, given = specimen.batch, specimen.batch.copy()
+    copies = specimen.task.augment(given, specimen.draws(0))
+    check_untouched(batch, given, "augment")
+    check_batch(specimen, copies, "augment")
+    if len(copies) != len(batch):
+        raise TaskError(f"augment returns {len(copies)} rows for {len(batch)}")
+    row = first(_task_number(specimen.task, copies) != _task_number(specimen.task, batch))
+    if row is not None:
+        raise TaskError(f"augment changes task_id of row {row} from {batch.task_id[row]} to {copies.task_id[row]}")
+    row = first(copies.example != batch.example)
+    if row is not None:
+        raise TaskError(f"augment changes example of row {row} from {batch.example[row]} to {copies.example[row]}")
+
+
+def _augment_follows_its_draws(specimen: Specimen) -> None:
+    digest = specimen.augmented(0).digest()
+    if digest != specimen.augmented(0).digest():
+        raise TaskError("equal draws give different copies: draw everything from draws, nothing from elsewhere")
+    if not overrides(specimen.task, "augment"):
+        return
+    if all(specimen.augmented(episode).digest() == digest for episode in range(1, 5)):
+        raise TaskError("different draws give the same copies: draws is ignored")
+
+
+def _augment_takes_rows_alone(specimen: Specimen) -> None:
+    batch, together = specimen.batch, specimen.augmented(0)
+    for row in range(min(FEW, len(batch))):
+        rows = slice(row, row + 1)
+        alone = specimen.task.augment(batch.take(rows).copy(), specimen.draws(0, rows))
+        if alone.digest() != together.take(rows).digest():
+            raise TaskError(
+                f"row {row} becomes another copy in the batch than alone with its own draws"
+                + specimen.show(together.puzzle[row], alone.puzzle[0], "alone")
+            )
+
+
+def _augment_keeps_solutions(specimen: Specimen) -> None:
+    for episode in range(3):
+        copies = specimen.augmented(episode)
+        row = first(~specimen.task.verify(copies, copies.solution.copy()).success)
+        if row is not None:
+            text = f"verify rejects the solution of the copy of row {row}"
+            raise TaskError(text + specimen.show(copies.puzzle[row], copies.solution[row]))
+
+
+def _solutions_are_not_needed(specimen: Specimen) -> None:
+    task, batch, answers = specimen.task, specimen.batch, specimen.answers
+    if not task.grades_without_solution:
+        return
+    blind = batch.labelled(0)
+    seen, unseen = task.verify(batch, answers), task.verify(blind, answers)
+    copies = task.augment(batch.copy(), specimen.draws(0)), task.augment(blind.copy(), specimen.draws(0))
+    for what, broken in (
+        ("verify judges", (seen.success != unseen.success) | (seen.score != unseen.score)),
+        ("augment copies", (copies[0].puzzle != copies[1].puzzle).any(axis=1)),
+        ("mark marks", (task.mark(batch, answers) != task.mark(blind, answers)).any(axis=1)),
+    ):
+        row = first(broken)
+        if row is not None:
+            text = f"{what} row {row} otherwise where its solution is withheld, though grades_without_solution is True"
+            raise TaskError(text + specimen.show(batch.puzzle[row], answers[row]))
+
+
+def _keys_are_well_formed(specimen: Specimen) -> None:
+    puzzle = specimen.batch.puzzle
+    given = puzzle.copy()
+    keys = specimen.task.symmetry_key(given)
+    check_array(keys, "symmetry_key", (len(puzzle),), np.uint64)
+    if (given != puzzle).any():
+        raise TaskError("symmetry_key changes the puzzles that it is given")
+    for row in range(min(FEW, len(puzzle))):
+        alone = specimen.task.symmetry_key(puzzle[row : row + 1])[0]
+        if alone != keys[row]:
+            text = f"row {row} has key {keys[row]} in the batch, but {alone} alone"
+            raise TaskError(text + specimen.show(puzzle[row]))
+    if "hash" in _names(getattr(type(specimen.task).symmetry_key, "__code__", None)):
+        raise TaskError(
+            "symmetry_key uses Python's hash(), which gives other numbers in another process and would mix the "
+            "splits: use hrm_envs.streams.hash_rows"
+        )
+
+
+def _names(code: Any) -> set[str]:
+    """What a function's code calls by a global name or an attribute, the functions within it included."""
+    if not isinstance(code, CodeType):
+        return set()
+    return {*code.co_names}.union(*(_names(constant) for constant in code.co_consts))
+
+
+def _keys_are_invariant(specimen: Specimen) -> None:
+    keys = specimen.task.symmetry_key(specimen.batch.puzzle)
+    for episode in range(3):
+        copies = specimen.augmented(episode)
+        # A copy with an identity of its own is another puzzle.
+        same = copies.task_id == specimen.batch.task_id
+        row = first((specimen.task.symmetry_key(copies.puzzle) != keys) & same)
+        if row is not None:
+            advice = "" if overrides(specimen.task, "symmetry_key") else " (augment needs a symmetry_key of its own)"
+            text = f"row {row} and its symmetric copy have different keys{advice}"
+            raise TaskError(text + specimen.show(specimen.batch.puzzle[row], copies.puzzle[row], "copy"))
+
+
+def _splits_share_nothing(specimen: Specimen) -> None:
+    task, batch = specimen.task, specimen.batch
+    stored = stored_pool(task, "all") is not None
+    pools = {
+        split: stored_pool(task, split) if stored else make_pool(task, split, _SPLIT_SIZE, specimen.seed)
+        for split in SPLITS[:2]
+    }
+    # The same puzzle under two identities is two puzzles.
+    keys = {split: [] if pool is None else _keys_and_tasks(task, pool) for split, pool in pools.items()}
+    trained = set(keys["train"])
+    for row, key in enumerate(keys["test"]):
+        if key in trained:
+            pool = pools["test"]
+            assert pool is not None
+            text = f"puzzles with key {key[0]} are in the train and in the test split (there row {row})"
+            raise TaskError(text + specimen.show(pool.puzzle[row]))
+    if stored:
+        return
+    here = in_split(task, batch.puzzle, "test")
+    row_ = first(in_split(task, specimen.augmented(1).puzzle, "test") != here)
+    if row_ is not None:
+        raise TaskError(
+            f"row {row_} and its symmetric copy fall into different splits" + specimen.show(batch.puzzle[row_])
+        )
+
+
+def _splits_hold_the_default(specimen: Specimen) -> None:
+    task = specimen.task
+    if stored_pool(task, "all") is not None:
+        return
+    for split in SPLITS[:2]:
+        wanted = task.default_num_puzzles.get(split)
+        if wanted is None:
+            raise TaskError(f"default_num_puzzles has no number for {split!r}, only {task.default_num_puzzles}")
+        try:
+            make_pool(task, split, min(wanted, _MOST_OF_SPLIT), specimen.seed)
+        except ValueError as error:
+            raise TaskError(
+                f"default_num_puzzles[{split!r}] is {wanted}, but {error} (set default_num_puzzles on the task)"
+            ) from error
+
+
+def _task_number(task: Task, batch: PuzzleBatch) -> NDArray[np.int32]:
+    """Which task each row is of ``[B]``, whatever its copy; -1 for none."""
+    table = task.spec.id_table
+    return batch.task_id - 1 if table is None else (batch.task_id - 1) // table.copies
+
+
+def _keys_and_tasks(task: Task, batch: PuzzleBatch) -> list[tuple[int, int]]:
+    return list(zip(task.symmetry_key(batch.puzzle).tolist(), batch.task_id.tolist(), strict=True))
+
+
+RULES: Rules = {
+    "augment returns well-formed puzzles": _augment_is_well_formed,
+    "augment draws from its draws alone": _augment_follows_its_draws,
+    "augment treats each row on its own": _augment_takes_rows_alone,
+    "augment keeps solutions right": _augment_keeps_solutions,
+    "grades_without_solution tells the truth": _solutions_are_not_needed,
+    "symmetry_key returns a key for each row on its own": _keys_are_well_formed,
+    "symmetry_key is equal for symmetric copies": _keys_are_invariant,
+    "the train and the test split share no symmetry class": _splits_share_nothing,
+    "each split holds the default number of puzzles": _splits_hold_the_default,
+}
