@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from hrm_agents import checkpoint
 from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig, from_dict
-from hrm_agents.environments import make_single
+from hrm_agents.environments import make_single, of_unseen
 from hrm_agents.errors import UserError
 from hrm_agents.evaluation import Evaluation, Until, evaluate, open_env
 from hrm_agents.identities import first_difference, saved_table
-from hrm_agents.inference import Solutions, think_to_halt
+from hrm_agents.inference import Solutions
 from hrm_agents.losses import log_stablemax
 from hrm_agents.models.hrm import HRM
 from hrm_agents.policy import HRMPolicy
+from hrm_agents.search import NOISE, Choose, check_search, search
 from hrm_envs import TaskSpec
 
 
@@ -72,7 +73,10 @@ class Solver:
     def __init__(self, model: HRM, config: Mapping[str, Any], folder: Path) -> None:
         self.model, self.config, self.folder = model, config, folder
         env: EnvConfig = from_dict(EnvConfig, config["env"], f"{folder / checkpoint.CONFIG}: env")
-        self.env_id, self.env_kwargs = env.id, env.kwargs
+        self.env_id, self.env_kwargs = env.id, dict(env.kwargs)
+        if "num_labelled" in self.env_kwargs:
+            # How many it had to learn from; to play none is needed, and there may be fewer puzzles.
+            self.env_kwargs["num_labelled"] = 0
         # Of the training settings only these: the others may come and go between versions.
         where = f"{folder / checkpoint.CONFIG}: training.halting"
         halting: HaltingConfig = from_dict(HaltingConfig, config["training"].get("halting", {}), where)
@@ -148,6 +152,10 @@ class Solver:
         max_segments: int | None = None,
         *,
         batch_size: int = 250,
+        tries: int = 1,
+        noise: float = NOISE,
+        choose: Choose = "q",
+        noise_seed: int = 0,
         progress: Callable[[float], None] | None = None,
     ) -> Solutions:
         """Solve many puzzles, a batch at a time; each costs only the segments that it needs.
@@ -157,18 +165,25 @@ class Solver:
                 puzzles, or any other form that the keyword ``puzzles`` of the environment takes.
             max_segments: think at most so long about each; as in training if not given.
             batch_size: puzzles at a time.
+            tries: how often to think about each puzzle, all times but the first from disturbed initial states; this
+                and the next three are those of :func:`hrm_agents.search.search`.
+            noise: standard deviation of the disturbance.
+            choose: which of the answers to give.
+            noise_seed: of the disturbance.
             progress: called with the share done.
 
         Returns:
-            One row for each puzzle, in their order; :meth:`format` makes text of an answer.
+            One row for each puzzle, in their order; :meth:`format` makes text of an answer. ``segments`` counts those
+            of all tries.
 
         Raises:
-            ValueError: a puzzle is malformed or has no (unique) solution, or there are none.
+            ValueError: a puzzle is malformed or has no (unique) solution, there are none, or no such tries.
             hrm_agents.errors.UserError: as for :meth:`solve`.
         """
         self.check_solves_from_outside()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        check_search(tries, noise, choose, noise_seed)
         limit = {} if max_segments is None else {"max_segments": max_segments}
         self._solving_env(**limit).close()
         kwargs = {**self.env_kwargs, **limit, "puzzles": puzzles, "split": "all", "num_puzzles": None}
@@ -179,7 +194,9 @@ class Solver:
                 raise error.__cause__ from None  # The settings passed above, so this is about the puzzles.
             raise
         with closing(env):
-            return think_to_halt(HRMPolicy(self.model, rule=self.rule), env, progress=progress)
+            policy = HRMPolicy(self.model, rule=self.rule)
+            settings: dict[str, Any] = {"tries": tries, "noise": noise, "choose": choose, "seed": noise_seed}
+            return search(policy, env, **settings, progress=progress).solutions()
 
     @torch.no_grad()
     def think(
@@ -251,8 +268,8 @@ class Solver:
             until: ``"end"`` thinks each puzzle through to the last segment, for the success of every segment;
                 ``"halt"`` stops where the agent halts, which is much faster. By default the halt if there are
                 views, whose votes count the answers at the halt, and the end if not.
-            options: ``num_puzzles``, ``first``, ``batch_size``, ``progress``: see
-                :func:`hrm_agents.evaluation.evaluate`.
+            options: ``num_puzzles``, ``first``, ``batch_size``, ``tries``, ``noise``, ``choose``, ``noise_seed``,
+                ``progress``: see :func:`hrm_agents.evaluation.evaluate`.
 
         Raises:
             UserError: a keyword is wrong, the grid, alphabet or task identities are not the model's, or a choice of
@@ -267,10 +284,8 @@ class Solver:
                     f"{name}={number} would choose among the {views} views of each puzzle, which belong together: "
                     "leave it away, or ask for views=1"
                 )
-        saved = dict(self.env_kwargs)
-        if changed.get("split", "test") != "train":
-            # How many puzzles it was trained on says nothing of how many others there are.
-            saved.pop("num_puzzles", None)
+        seen = changed.get("split", "test") == "train"
+        saved = dict(self.env_kwargs) if seen else of_unseen(self.env_kwargs)
         return evaluate(
             self.model,
             self.env_id,

@@ -15,9 +15,12 @@ COMMANDS = {
     "evaluate": "success of a checkpoint on unseen puzzles, segment by segment",
     "solve": "solve one puzzle from an argument, a file or standard input",
     "watch": "watch a model think, in a window or as a GIF",
+    "play": "solve puzzles yourself in a window, and ask a model what it thinks",
     "envs": "list the environments",
+    "frontier": "train a model for each price of a segment, and draw success against thought",
     "bench": "measure environment steps or training updates per second",
     "import": "turn a checkpoint of the public HRM code into one of ours",
+    "new-task": "write a file with a task of your own, ready to train on",
 }
 
 
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        module = command + "_" * keyword.iskeyword(command)
+        module = command.replace("-", "_") + "_" * keyword.iskeyword(command)
         code: int = importlib.import_module(f"hrm_agents.commands.{module}").run(arguments)
         return code
     except SystemExit as exit:  # after --help

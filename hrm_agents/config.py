@@ -75,6 +75,38 @@ class OptimConfig:
 
 
 @dataclass(frozen=True)
+class AnswerConfig:
+    """What the answer head learns from: solutions, rewards, or both."""
+
+    supervised_weight: float = 1.0
+    """Weight of the cross-entropy with the solution; with 0 the environment is not even asked for solutions."""
+    reward_weight: float = 0.0
+    """Weight of the policy gradient on what sampled answers earn; with 0 none are sampled."""
+    samples: int = 16
+    """Answers sampled in every segment of every row for the policy gradient."""
+    earns: Literal["score", "reward"] = "score"
+    """What they earn: the verifier's partial credit, or what halting on them pays."""
+    baseline: Literal["group", "value"] = "group"
+    """What they are compared with: the other answers to the same puzzle, or Q(halt), which needs earns=reward."""
+    credit: Literal["segments", "halt"] = "segments"
+    """Which answers learn: those of every segment, each from what halting on it would pay, or those at the halt."""
+    entropy_weight: float = 0.01
+    """Weight of the entropy bonus (nats per cell) beside the policy gradient; without it answers settle too early."""
+
+    def __post_init__(self) -> None:
+        for name in ("supervised_weight", "reward_weight", "entropy_weight"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise UserError(f"answer.{name} must not be negative, got {getattr(self, name)}")
+        if self.supervised_weight == self.reward_weight == 0.0:
+            raise UserError("answer.supervised_weight and answer.reward_weight are both 0: nothing teaches the answers")
+        least = 2 if self.baseline == "group" else 1
+        if self.samples < least:
+            raise UserError(f"answer.samples must be at least {least} with baseline {self.baseline!r}")
+        if self.baseline == "value" and self.earns != "reward":
+            raise UserError("answer.baseline='value' is Q(halt), which estimates rewards: set answer.earns='reward'")
+
+
+@dataclass(frozen=True)
 class HaltingConfig:
     """When to stop thinking, and how the Q-head learns it."""
 
@@ -148,6 +180,7 @@ class TrainConfig:
     env: EnvConfig = field(default_factory=EnvConfig)
     model: Architecture = field(default_factory=Architecture)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    answer: AnswerConfig = field(default_factory=AnswerConfig)
     halting: HaltingConfig = field(default_factory=HaltingConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
@@ -170,6 +203,8 @@ class TrainConfig:
             raise UserError(f"optim.warmup must not be negative, got {self.optim.warmup}")
         if self.optim.max_grad_norm is not None and not self.optim.max_grad_norm > 0.0:
             raise UserError(f"optim.max_grad_norm must be positive, got {self.optim.max_grad_norm}")
+        if self.answer.baseline == "value" and self.halting.rule == "policy":
+            raise UserError("answer.baseline='value' needs Q(halt), which rule 'policy' does not learn: use 'group'")
         if not 0.0 <= self.halting.exploration_prob <= 1.0:
             raise UserError(f"halting.exploration_prob must lie in [0, 1], got {self.halting.exploration_prob}")
         if not 0.0 < self.halting.gamma <= 1.0:

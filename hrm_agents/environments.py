@@ -35,6 +35,17 @@ def make_single(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
         return gym.make(env_id, **kwargs)
 
 
+def of_unseen(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of an environment, for its unseen puzzles: as many as it has, however few of the others are used.
+
+    Where solutions are withheld there, none is kept here: an evaluation needs none.
+    """
+    kept = {name: value for name, value in kwargs.items() if name != "num_puzzles"}
+    if "num_labelled" in kept:
+        kept["num_labelled"] = 0
+    return {**kept, "split": "test"}
+
+
 def registered_keywords(env_id: str) -> dict[str, Any]:
     """The keywords that an id has built in.
 

@@ -5,6 +5,8 @@ costs as many segments as there are. Until the *end*: every puzzle is thought th
 by the environment after each, so that one pass gives the success of any fixed number of segments too; halting would
 only freeze the answer of the segment at which the rule first wants to halt, so the other figures are the same.
 
+Either way each puzzle may then be tried again, from disturbed initial states, and an answer chosen.
+
 Where the environment shows several views of each puzzle, its task combines the answers to them.
 """
 
@@ -27,6 +29,7 @@ from hrm_agents.halting import GreaterValue, HaltingRule
 from hrm_agents.inference import Solutions, think_to_halt
 from hrm_agents.models.hrm import HRM
 from hrm_agents.policy import HRMPolicy
+from hrm_agents.search import NOISE, Choose, Search, check_search, part_of, search
 
 if TYPE_CHECKING:
     from hrm_envs.ensemble import Ensemble
@@ -61,17 +64,24 @@ class Evaluation:
     ensemble: Ensemble | None = field(default=None, compare=False, repr=False)
     #: How good the choice of when to halt was; None if the puzzles were not thought through to the end.
     halting: HaltingReport | None = field(default=None, compare=False)
+    #: What further tries at each puzzle add; None if there was one try. All figures above are of the first, but the
+    #: ensemble is of the chosen answers.
+    search: Search | None = field(default=None, compare=False, repr=False)
     #: How long the thinking took, without making the puzzles; None if nobody measured.
     seconds: float | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON; of the ensemble its metrics, where there is one.
+        """Plain types, for JSON; of the ensemble its metrics and of the tries their figures, where there are any.
 
         Without the time, which varies, and the halting report, which is long.
         """
-        kept_back = ("ensemble", "halting", "seconds")
+        kept_back = ("ensemble", "halting", "search", "seconds")
         figures = {part.name: getattr(self, part.name) for part in fields(self) if part.name not in kept_back}
-        return figures if self.ensemble is None else {**figures, "ensemble": dict(self.ensemble.metrics)}
+        if self.ensemble is not None:
+            figures["ensemble"] = dict(self.ensemble.metrics)
+        if self.search is not None:
+            figures["search"] = self.search.to_dict()
+        return figures
 
 
 @dataclass(frozen=True)
@@ -263,6 +273,10 @@ def evaluate(
     first: int | None = None,
     batch_size: int = 250,
     until: Until = "end",
+    tries: int = 1,
+    noise: float = NOISE,
+    choose: Choose = "q",
+    noise_seed: int = 0,
     values_are_logits: bool | None = None,
     gamma: float = 1.0,
     rule: HaltingRule | None = None,
@@ -279,6 +293,11 @@ def evaluate(
         batch_size: puzzles at a time.
         until: ``"end"`` thinks each puzzle through to the last segment, for the success of every segment; ``"halt"``
             costs no more segments than the agent wants and leaves ``success_per_segment`` empty.
+        tries: how often to think about each puzzle; all tries but the first start from disturbed states and end at
+            the halt. This and the next three are those of :func:`hrm_agents.search.search`.
+        noise: standard deviation of the disturbance.
+        choose: how to choose among the answers.
+        noise_seed: of the disturbance.
         values_are_logits: what the Q-head's values are, logits of a probability or returns; None to make neither an
             ensemble nor a halting report.
         gamma: the discount of those returns.
@@ -287,7 +306,7 @@ def evaluate(
 
     Raises:
         UserError: the id is unknown or a keyword is wrong.
-        ValueError: ``until`` is neither, or ``first`` leaves no puzzle.
+        ValueError: ``until`` is neither, ``first`` leaves no puzzle, or there can be no such tries.
     """
     if until not in get_args(Until):
         raise ValueError(f"until={until!r}: choose 'halt' or 'end'")
@@ -295,18 +314,33 @@ def evaluate(
         raise ValueError(f"first={first}: an evaluation needs at least one puzzle")
     rule = GreaterValue() if rule is None else rule
     was_training = model.training
-    model.eval()
     with closing(open_env(env_id, env_kwargs, num_puzzles=num_puzzles, batch_size=batch_size)) as env:
+        check_search(tries, noise, choose, noise_seed)
         started = time.perf_counter()
         traced: Trace | None = None
         split = (env_kwargs or {}).get("split", "test")
+        policy, share = HRMPolicy(model, rule=rule), part_of(progress, 0, tries)
+        model.eval()
         try:
             if until == "halt":
-                solutions = think_to_halt(HRMPolicy(model, rule=rule), env, first=first, progress=progress)
+                solutions = think_to_halt(policy, env, first=first, progress=share)
                 report = summarise(solutions, env_id, split, env.max_segments)
             else:
-                traced = trace(model, env, first=first, rule=rule, progress=progress)
+                traced = trace(model, env, first=first, rule=rule, progress=share)
                 solutions, report = traced.at_halt(), traced.summarise(env_id, split)
+            if tries > 1:
+                found = search(
+                    policy,
+                    env,
+                    tries=tries,
+                    noise=noise,
+                    choose=choose,
+                    seed=noise_seed,
+                    first=first,
+                    first_try=solutions,
+                    progress=progress,
+                )
+                solutions, report = found.solutions(), replace(report, search=found)
         finally:
             model.train(was_training)
         report = replace(report, seconds=time.perf_counter() - started)

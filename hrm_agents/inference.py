@@ -15,7 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hrm_agents.models.hrm import Carry
 from hrm_agents.policy import HRMPolicy
+
+#: The states from which the thinking about puzzles starts: of their numbers int64 ``[B]``, in the environment's order.
+Initial = Callable[[NDArray[np.int64]], Carry]
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,12 @@ class Solutions:
 
 @torch.no_grad()
 def think_to_halt(
-    policy: HRMPolicy, env: Any, *, first: int | None = None, progress: Callable[[float], None] | None = None
+    policy: HRMPolicy,
+    env: Any,
+    *,
+    first: int | None = None,
+    initial: Initial | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Solutions:
     """Think about every puzzle of an environment until the policy halts or the segments run out.
 
@@ -73,6 +82,7 @@ def think_to_halt(
         env: a vector environment without automatic resets, as :func:`hrm_agents.evaluation.open_env` makes it. The
             model is given as many rows at a time as it has, until fewer puzzles are left.
         first: only the first so many of its puzzles, or all if there are fewer; all by default.
+        initial: the states to start from; the model's own for every puzzle if not given.
         progress: called with the share done, whenever a puzzle is.
     """
     total = env.num_puzzles if first is None else min(env.num_puzzles, first)
@@ -85,6 +95,9 @@ def think_to_halt(
     obs, _ = env.reset(seed=0, options={"index": puzzle})
     carry, fresh = policy.initial_carry(len(rows)), np.ones(len(rows), np.bool_)
     while len(rows):
+        if initial is not None and fresh.any():
+            carry = policy.put_rows(carry, fresh, initial(puzzle[rows[fresh]]))
+            fresh = np.zeros_like(fresh)
         decision = policy.act({name: array[rows] for name, array in obs.items()}, carry, fresh)
         answer[rows], halt[rows] = decision.answer.cpu().numpy(), decision.halt.cpu().numpy()
         obs, _, terminated, _, info = env.step({"answer": answer, "halt": halt})

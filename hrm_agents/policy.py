@@ -64,6 +64,11 @@ class HRMPolicy:
         index = torch.from_numpy(kept).to(self.device)
         return Carry(carry.z_H[index], carry.z_L[index])
 
+    def put_rows(self, carry: Carry, replaced: NDArray[np.bool_], states: Carry) -> Carry:
+        """Give the rows in ``replaced``, bool ``[B]``, another memory: ``states`` has a row for each of them."""
+        index = torch.from_numpy(replaced).to(self.device)
+        return Carry(carry.z_H.index_put((index,), states.z_H), carry.z_L.index_put((index,), states.z_L))
+
     def observe(self, obs: Observations) -> tuple[Tensor, Tensor]:
         """Puzzle uint8 ``[B, S]`` and task identity int64 ``[B]`` of an observation, on the model's device."""
         puzzle = torch.from_numpy(np.ascontiguousarray(obs["puzzle"])).to(self.device)

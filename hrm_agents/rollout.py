@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hrm_agents.answer_policy import Tries, sample_answers
 from hrm_agents.halting import Exploration
 from hrm_agents.models.hrm import Carry
 from hrm_agents.policy import Decision, HRMPolicy
@@ -23,7 +24,8 @@ class SegmentBatch:
     #: uint8 ``[B, S]`` and int64 ``[B]``, the observation acted on.
     puzzle: Tensor
     task_id: Tensor
-    #: uint8 ``[B, S]``, a right answer to *that* puzzle, not to the one that replaced it if the row ended.
+    #: uint8 ``[B, S]``, a right answer to *that* puzzle, not to the one that replaced it if the row ended; zeros where
+    #: the environment tells none.
     solution: Tensor
     #: int64 ``[B]``, number of this segment in its episode, from 1.
     segment: Tensor
@@ -41,6 +43,8 @@ class SegmentBatch:
     #: bool and float32 ``[B]``, the verifier on the answer.
     success: NDArray[np.bool_]
     score: NDArray[np.float32]
+    #: Answers sampled beside the one that was given, if anybody learns from them.
+    tries: Tries | None = None
 
 
 def step_info(info: dict[str, Any], name: str) -> NDArray[Any]:
@@ -57,17 +61,29 @@ class Rollout:
     """An endless iterator over segments; the policy's weights may change between two steps.
 
     Args:
-        env: a ``ReasoningVectorEnv`` in SAME_STEP mode with ``expose_solution=True``.
+        env: a ``ReasoningVectorEnv`` in SAME_STEP mode, with ``expose_solution=True`` if solutions are learned from.
         policy: acts, and keeps gradients for the caller's loss.
         exploration: draws how long an episode must think before it may halt.
         seed: of the environment and of the exploration.
+        num_tries: how many answers to sample and have judged in every segment, beside the one that is given.
+        earns: what these earn, the verifier's partial credit or what halting on them pays.
     """
 
-    def __init__(self, env: Any, policy: HRMPolicy, exploration: Exploration, seed: int) -> None:
+    def __init__(
+        self,
+        env: Any,
+        policy: HRMPolicy,
+        exploration: Exploration,
+        seed: int,
+        *,
+        num_tries: int = 0,
+        earns: Literal["score", "reward"] = "score",
+    ) -> None:
         self.env, self.policy, self._exploration = env, policy, exploration
+        self._num_tries, self._earns = num_tries, earns
         self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
         self._obs, info = env.reset(seed=seed)
-        self._solution: NDArray[np.uint8] = info["solution"]
+        self._solution = self._told(info)
         self._carry = policy.initial_carry(env.num_envs)
         self._reset = np.ones(env.num_envs, np.bool_)
         self._min_segments = np.ones(env.num_envs, np.int64)
@@ -83,8 +99,10 @@ class Rollout:
         # Other rules draw nothing, so that they take the same numbers whatever rules there are.
         draws = self._rng.random(self.env.num_envs, np.float32) if self.policy.rule.samples else None
         decision = self.policy.act(obs, self._carry, self._reset, self._min_segments, draws)
+        # Before the step, which may put other puzzles in place of these.
+        tries = self._try_answers(decision.output.logits) if self._num_tries else None
         self._obs, reward, terminated, _, info = self.env.step(decision.action())
-        self._solution, self._carry, self._reset = info["solution"], decision.carry, terminated
+        self._solution, self._carry, self._reset = self._told(info), decision.carry, terminated
         puzzle, task_id = self.policy.observe(obs)
         device = self.policy.device
         segment = obs["segment"].reshape(-1).astype(np.int64) + 1
@@ -101,7 +119,21 @@ class Rollout:
             forced_halt=step_info(info, "forced_halt"),
             success=step_info(info, "is_success"),
             score=step_info(info, "score"),
+            tries=tries,
         )
+
+    def _told(self, info: dict[str, Any]) -> NDArray[np.uint8]:
+        """The solutions that an environment tells, zeros if it tells none."""
+        if self.env.expose_solution:
+            return info["solution"]
+        return np.zeros((self.env.num_envs, self.env.task_spec.num_cells), np.uint8)
+
+    def _try_answers(self, logits: Tensor) -> Tries:
+        shape = (self.env.num_envs, self._num_tries, self.env.task_spec.num_cells)
+        draws = torch.from_numpy(self._rng.random(shape, np.float32)).to(logits.device)
+        answers = sample_answers(logits.detach(), draws)
+        judge = self.env.halt_rewards if self._earns == "reward" else lambda tried: self.env.judge(tried).score
+        return Tries(answers, torch.from_numpy(judge(answers.cpu().numpy())).to(logits.device))
 
     def get_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that the future depends on besides the weights: arrays as tensors, and the generator's state."""
@@ -119,7 +151,7 @@ class Rollout:
         """
         env_state = {name[4:]: tensor.cpu().numpy() for name, tensor in tensors.items() if name.startswith("env/")}
         self._obs = self.env.set_state(env_state)
-        self._solution = self.env.solutions()
+        self._solution = self._told({"solution": self.env.solutions()} if self.env.expose_solution else {})
         device = self.policy.device
         # The run may go on where activations are of another type.
         dtype = self.policy.model.dtype

@@ -15,10 +15,11 @@ from torch import Tensor
 
 import hrm_agents
 from hrm_agents.analysis import HaltingMonitor
+from hrm_agents.answer_learning import AnswerLearner
 from hrm_agents.checkpoint import STATE, load_state, resolve_device, save_model, save_state, warm_start
 from hrm_agents.config import TrainConfig, from_dict, to_dict
 from hrm_agents.continue_value import EpisodeReturns, OnePass, Prices, SecondForward, TargetHead
-from hrm_agents.environments import make_vector, registered_keywords
+from hrm_agents.environments import make_vector, of_unseen, registered_keywords
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.evaluation import Evaluation, evaluate
 from hrm_agents.halting import Exploration, HaltingProbability
@@ -69,8 +70,12 @@ class Trainer:
             torch.set_num_threads(run.threads)
         torch.manual_seed(run.seed)
         self.device = torch.device(resolve_device(run.device))
+        # An agent that learns from rewards alone must not be shown solutions.
+        told = config.answer.supervised_weight > 0.0
+        if told and config.env.kwargs.get("num_labelled") == 0:
+            raise UserError("num_labelled=0 leaves no solution to learn from: train with --answer.supervised-weight 0")
         self.env = make_vector(
-            config.env.id, run.batch_size, {"split": "train", **config.env.kwargs, "expose_solution": True}
+            config.env.id, run.batch_size, {"split": "train", **config.env.kwargs, "expose_solution": told}
         )
         with user_errors("model"):
             self.model = HRM(HRMConfig.for_task(config.model, self.env.task_spec)).to(self.device)
@@ -97,12 +102,14 @@ class Trainer:
                 max_segments=self.env.max_segments,
             ),
             run.seed,
+            num_tries=config.answer.samples if config.answer.reward_weight else 0,
+            earns=config.answer.earns,
         )
         self.q_loss_kind = config.q_loss()
         self.target_head = TargetHead(self.model.q_head, config.halting.target_decay)
         self.learner = self._learner()
         self.monitor = HaltingMonitor(values_are_logits=self.q_loss_kind == "bce")
-        self.answer_loss = ANSWER_LOSSES[run.answer_loss]
+        self.answers = AnswerLearner(config.answer, ANSWER_LOSSES[run.answer_loss], self.q_loss_kind)
         self.optimizer = AdamATan2(
             self.model.dense_parameters().values(),
             lr=optim.lr,
@@ -135,8 +142,8 @@ class Trainer:
         """
         batch = self.rollout.step()
         losses = self.losses(batch)
-        of_halting = [loss for name, loss in losses.items() if name != "answer_loss"]
-        total = losses["answer_loss"] + self.config.halting.q_weight * torch.stack(of_halting).sum()
+        q_weight = self.config.halting.q_weight
+        total = torch.stack([self.answers.weights.get(name, q_weight) * loss for name, loss in losses.items()]).sum()
         self.optimizer.zero_grad()
         if self.embedding_optimizer is not None:
             self.embedding_optimizer.zero_grad()
@@ -182,7 +189,7 @@ class Trainer:
         )
 
     def losses(self, batch: SegmentBatch) -> dict[str, Tensor]:
-        """Deep supervision of the answer and the losses of halting, each averaged over the rows.
+        """The losses of the answer (deep supervision, policy gradient) and of halting, each averaged over the rows.
 
         Raises:
             UserError: Q-values are trained as probabilities and a reward is none.
@@ -190,8 +197,7 @@ class Trainer:
         in_range = (batch.halt_reward >= 0.0) & (batch.halt_reward <= 1.0)
         if self.q_loss_kind == "bce" and not bool(in_range.all()):
             raise UserError(f"{self.config.env.id} pays rewards outside [0, 1]: train with --halting.q-loss mse")
-        answer_loss = self.answer_loss(batch.decision.output.logits, batch.solution).mean()
-        return {"answer_loss": answer_loss, **self.learner.losses(batch)}
+        return {**self.answers.losses(batch), **self.learner.losses(batch)}
 
     def _learner(self) -> HaltingLearner:
         halting, kind, head = self.config.halting, self.q_loss_kind, self.model.q_head
@@ -216,7 +222,7 @@ class Trainer:
         """
         run = self.config.run
         # That there are unseen puzzles should not be found wanting after hours of training.
-        make_vector(self.config.env.id, 1, self._held_out()).close()
+        make_vector(self.config.env.id, 1, of_unseen(self.config.env.kwargs)).close()
         with stop_requests() as stop, self.log:
             while self.updates_done < run.updates:
                 self.update()
@@ -240,18 +246,13 @@ class Trainer:
             report = evaluate(
                 self.model,
                 self.config.env.id,
-                self._held_out(),
+                of_unseen(self.config.env.kwargs),
                 first=num_puzzles,
                 rule=self.rollout.policy.rule,
                 progress=progress,
             )
         self.log.evaluation(report, self.updates_done)
         return report
-
-    def _held_out(self) -> dict[str, Any]:
-        """Keywords of the environment with unseen puzzles: as many as it has, however few are trained on."""
-        kwargs = {name: value for name, value in self.config.env.kwargs.items() if name != "num_puzzles"}
-        return {**kwargs, "split": "test"}
 
     def save(self, report: Evaluation | None = None) -> None:
         """Write the averaged model and the training state.

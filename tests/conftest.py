@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hrm_agents.config import EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
+from hrm_agents.config import AnswerConfig, EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
 from hrm_agents.models.hrm import Architecture
 
 TINY_MODEL = {"hidden_size": 16, "num_heads": 2, "H_layers": 1, "L_layers": 1, "expansion": 2.0, "mlp_multiple": 8}
@@ -17,12 +17,13 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-def _tiny_config(env="HRM/Sudoku-4x4-v0", kwargs=None, *, model=None, optim=None, halting=None, run=None):
+def _tiny_config(env="HRM/Sudoku-4x4-v0", kwargs=None, *, model=None, optim=None, answer=None, halting=None, run=None):
     kwargs = {"num_puzzles": 32, "max_segments": 3} if kwargs is None else kwargs
     return TrainConfig(
         EnvConfig(env, kwargs),
         Architecture(**{**TINY_MODEL, **(model or {})}),
         OptimConfig(**{"warmup": 2, **(optim or {})}),
+        AnswerConfig(**(answer or {})),
         HaltingConfig(**(halting or {})),
         RunConfig(**{**TINY_RUN, **(run or {})}),
     )

@@ -38,6 +38,14 @@ class FrontierPoint(NamedTuple):
     success_rate: float
     #: Written beside the point, such as the price of a segment; may be empty.
     label: str = ""
+    #: Least and largest of what the two are means of, such as several seeds; None if they are means of nothing.
+    segments_range: tuple[float, float] | None = None
+    success_range: tuple[float, float] | None = None
+
+    def extent(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Both ranges; where there is none, the point itself."""
+        x, y = self.mean_segments, self.success_rate
+        return self.segments_range or (x, x), self.success_range or (y, y)
 
 
 def draw_reliability(report: HaltingReport, title: str = "How far Q(halt) can be trusted") -> Picture:
@@ -141,13 +149,15 @@ def draw_frontier(
     series: Mapping[str, Sequence[FrontierPoint]],
     title: str = "Success against thought",
     subtitle: str = "higher solves more, further left thinks less",
+    x_title: str = "mean segments until the halt",
 ) -> Picture:
-    """Success against mean segments, a line for each series.
+    """Success against mean segments, a line for each series. Soft bars are the ranges of the points that have them.
 
     Args:
-        series: the points of each, by name, in any order; at most eight series.
+        series: the points of each, by name, in any order; at most eight series, the first on top.
         title: written on top.
         subtitle: written below it.
+        x_title: what the segments count.
 
     Raises:
         ValueError: there is no point, a series is empty, there are too many, or a point is no number or out of range.
@@ -155,24 +165,34 @@ def draw_frontier(
     """
     _check_frontier(series)
     u, width = SCALE, 960.0
-    styled = [(style, sorted(points)) for points, style in zip(series.values(), STYLES, strict=False)]
-    entries = [Entry(name, style) for name, (style, _) in zip(series, styled, strict=True)]
+    ordered = [sorted(points, key=lambda point: point[:3]) for points in series.values()]
+    styled = list(zip(STYLES, ordered, strict=False))
+    entries = [Entry(name, style, len(points) > 1) for name, (style, points) in zip(series, styled, strict=True)]
     canvas, top = _sheet(title, subtitle, Legend(entries, _inner(width, u), u), width, 490.0)
 
-    everything = [point for points in series.values() for point in points]
-    span = _segments([point.mean_segments for point in everything])
-    shares = _shares([point.success_rate for point in everything])
+    extents = [point.extent() for points in ordered for point in points]
+    span = _segments([end for segments, _ in extents for end in segments])
+    shares = _shares([end for _, success in extents for end in success])
     axes = Axes(canvas, (_LEFT * u, top, _inner(width, u), 400 * u), span, shares, u)
     axes.ground(
         nice_ticks(*span, 8),
         nice_ticks(*shares),
-        x_title="mean segments until the halt",
+        x_title=x_title,
         y_title="puzzles solved",
         percent=True,
     )
     for style, points in styled:
-        axes.line([(point.mean_segments, point.success_rate) for point in points], style)
+        for point in points:
+            segments, success = point.extent()
+            across = [axes.at(end, point.success_rate) for end in segments]
+            upright = [axes.at(point.mean_segments, end) for end in success]
+            for bar in (across, upright):
+                if bar[0] != bar[1]:
+                    canvas.line(bar, blend(PANEL, style.color, 0.4), 6 * u)
     for style, points in styled:
+        axes.line([(point.mean_segments, point.success_rate) for point in points], style)
+    # The first on top: series that come last are what the others are compared with.
+    for style, points in reversed(styled):
         for point in points:
             axes.marker(point.mean_segments, point.success_rate, style)
     _label_points(axes, [points for _, points in styled])
@@ -274,10 +294,12 @@ def _check_frontier(series: Mapping[str, Sequence[FrontierPoint]]) -> None:
         if not points:
             raise ValueError(f"series {name!r} has no points: leave it out")
         for number, point in enumerate(points):
-            if not (math.isfinite(point.mean_segments) and 0.0 <= point.success_rate <= 1.0):
+            segments, success = point.extent()
+            numbers = all(map(math.isfinite, (point.mean_segments, *segments)))
+            if not (numbers and all(0.0 <= share <= 1.0 for share in (point.success_rate, *success))):
                 raise ValueError(
-                    f"point {number} of series {name!r} is ({point.mean_segments}, {point.success_rate}): segments "
-                    "must be finite and success a share in [0, 1]"
+                    f"point {number} of series {name!r} is {tuple(point)}: segments must be finite and success a "
+                    "share in [0, 1]"
                 )
 
 

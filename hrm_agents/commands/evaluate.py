@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,10 +21,15 @@ from hrm_agents.checkpoints import MAZE
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse, progress
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.evaluation import Evaluation
+from hrm_agents.search import NOISE, Choose
 
 if TYPE_CHECKING:
     from hrm_agents.analysis import HaltingReport
+    from hrm_agents.analysis.plots import FrontierPoint
     from hrm_agents.api import Solver
+
+#: The series of a single try that is stopped after 1, 2, ... segments.
+_FIXED = "one try, fixed segments"
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,9 @@ class Evaluate:
     would give, and needs every puzzle thought through to the last: --until halt does without and is faster. With
     several --seeds, other puzzles of the split are made for each. Where the environment can show a test puzzle in
     several views, the answers to all of them are also combined into one.
+
+    --tries thinks about each puzzle again, from disturbed initial states, and chooses an answer: a second table then
+    tells what the first 1, 2, ... tries solve, and at what cost. The other figures stay those of the first try.
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = MAZE
@@ -49,6 +59,15 @@ class Evaluate:
     until: Annotated[Literal["halt", "end"] | None, EXPLAINED] = None
     """Think about each puzzle until the Q-head halts, or to the last segment for the table of success at each;
     to the last if not given, and until the halt where several views vote."""
+    tries: int = 1
+    """How often to think about each puzzle, each time until the halt; the first time from the states of training."""
+    noise: Annotated[float | None, EXPLAINED] = None
+    """Standard deviation of the normal noise on the initial states of further tries, which themselves have about 1;
+    0.3 if not given."""
+    choose: Annotated[Choose | None, EXPLAINED] = None
+    """Which of a puzzle's answers counts. q: the one with the highest Q(halt); so if not given. verifier: a right one,
+    if any is; that is an agent which may hand in one answer for each try, so it bounds from above what choosing can
+    reach and must not be compared with agents that answer once."""
     kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
     """Keywords of the environment as name=value, such as max_segments=32."""
     batch_size: int = 250
@@ -58,8 +77,8 @@ class Evaluate:
     json: Annotated[Path | None, EXPLAINED] = None
     """Also write the report to this file; "-" for standard output."""
     out: Annotated[Path | None, EXPLAINED] = None
-    """Also write files into this folder: a report and pictures of how well it halts and, of several views, the
-    votes."""
+    """Also write files into this folder: a report and pictures of how well it halts, of several views the votes, and
+    of several tries a table and a picture of what they solve."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -69,6 +88,7 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(f"--seeds must not be negative, got {min(options.seeds)}")
     if options.batch_size < 1:
         raise UserError(f"--batch-size must be at least 1, got {options.batch_size}")
+    search = _search(options)
     from hrm_agents.api import load
 
     solver = load(options.checkpoint, options.device)
@@ -91,6 +111,8 @@ def run(arguments: Sequence[str]) -> int:
                     num_puzzles=options.num_puzzles,
                     batch_size=options.batch_size,
                     until=options.until,
+                    **search,
+                    noise_seed=seed,
                     progress=share,
                 )
             )
@@ -110,6 +132,22 @@ def run(arguments: Sequence[str]) -> int:
     if options.out is not None:
         _write(reports[0], options.out)
     return 0
+
+
+def _search(options: Evaluate) -> dict[str, Any]:
+    """The settings of several tries.
+
+    Raises:
+        UserError: they make no sense.
+    """
+    if options.tries < 1:
+        raise UserError(f"--tries must be at least 1, got {options.tries}")
+    if options.tries == 1 and (options.noise is not None or options.choose is not None):
+        raise UserError("--noise and --choose are about several tries: give --tries as well, 2 or more")
+    noise = NOISE if options.noise is None else options.noise
+    if not 0.0 < noise < float("inf"):
+        raise UserError(f"--noise must be a number above 0, or all tries would be the same; got {noise}")
+    return {"tries": options.tries, "noise": noise, "choose": options.choose or "q"}
 
 
 def _views(solver: Solver, options: Evaluate, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -141,6 +179,10 @@ def _write(report: Evaluation, folder: Path) -> None:
         text = json.dumps(report.halting.to_dict(), indent=2) + "\n"
         write_atomically(folder / "halting.json", text.encode())
         paths += [folder / "halting.json", *_draw(report.halting, folder)]
+    if report.search is not None:
+        series = _tries(report)
+        write_atomically(folder / "tries.csv", _csv(series).encode())
+        paths += [folder / "tries.csv", *_draw_tries(series, folder)]
     if report.ensemble is not None:
         try:
             with user_errors("--out"):
@@ -166,6 +208,53 @@ def _draw(halting: HaltingReport, folder: Path) -> list[Path]:
     except UserError as error:
         print(f"no pictures: {error}", file=sys.stderr)
     return paths
+
+
+def _tries(report: Evaluation) -> dict[str, list[FrontierPoint]]:
+    """Success against compute of several tries and, where every segment was judged, of thinking on instead."""
+    from hrm_agents.analysis.plots import FrontierPoint
+
+    assert report.search is not None
+    points = report.search.points()
+    fixed = [FrontierPoint(segment, share) for segment, share in enumerate(report.success_per_segment, 1)]
+    return {
+        **({_FIXED: fixed} if fixed else {}),
+        "best Q(halt) of k tries": [FrontierPoint(p.mean_segments, p.q) for p in points],
+        "any of k tries right": [FrontierPoint(p.mean_segments, p.verifier, str(p.tries)) for p in points],
+    }
+
+
+def _csv(series: Mapping[str, Sequence[FrontierPoint]]) -> str:
+    """A row for each point."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("series", "tries", "mean_segments", "success_rate"))
+    for name, points in series.items():
+        for number, point in enumerate(points, 1):
+            writer.writerow((name, 1 if name == _FIXED else number, point.mean_segments, point.success_rate))
+    return table.getvalue()
+
+
+def _draw_tries(series: Mapping[str, Sequence[FrontierPoint]], folder: Path) -> list[Path]:
+    """The picture, where it can be painted."""
+    from hrm_agents.analysis.plots import draw_frontier, write_png
+
+    # Fixed lengths that solve far less than one try would flatten all the rest.
+    floor = 0.9 * min(point.success_rate for name, points in series.items() if name != _FIXED for point in points)
+    near = {name: [point for point in points if point.success_rate >= floor] for name, points in series.items()}
+    try:
+        with user_errors("--out"):
+            pixels = draw_frontier(
+                {name: points for name, points in near.items() if points},
+                "Trying again, or thinking on?",
+                "each try starts from other states; the numbers are k, the tries made so far",
+                "mean segments, of all tries together",
+            )
+            write_png(folder / "tries.png", pixels)
+    except UserError as error:
+        print(f"no picture: {error}", file=sys.stderr)
+        return []
+    return [folder / "tries.png"]
 
 
 def _print(reports: Sequence[Evaluation], kwargs: Mapping[str, Any]) -> None:
@@ -207,6 +296,24 @@ def _print(reports: Sequence[Evaluation], kwargs: Mapping[str, Any]) -> None:
                 spread([r.halts_per_segment[segment] for r in reports]),
             )
         console.print(table)
+    searched = [r.search for r in reports if r.search is not None]
+    if searched:
+        figures = [search.points() for search in searched]
+        best = [getattr(points[-1], searched[0].choose) for points in figures]
+        spent = [points[-1].mean_segments for points in figures]
+        console.print(
+            f"solved in {len(figures[0])} tries, chosen by {searched[0].choose}  {spread(best)}, "
+            f"in {spread(spent, 1.0, '')} segments (noise {searched[0].noise:g})"
+        )
+        tries = Table("tries", "segments, all tries", "solved by the best Q(halt)", "any of them right")
+        for number, row in enumerate(zip(*figures, strict=True), 1):
+            tries.add_row(
+                str(number),
+                spread([point.mean_segments for point in row], 1.0, ""),
+                spread([point.q for point in row]),
+                spread([point.verifier for point in row]),
+            )
+        console.print(tries)
     votes = [r.ensemble.metrics for r in reports if r.ensemble is not None]
     if votes:
         combined = Table("all views combined", f"{kwargs.get('views', 1)} of each puzzle")

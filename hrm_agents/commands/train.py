@@ -5,21 +5,53 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import tyro
 
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse
-from hrm_agents.config import EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
+from hrm_agents.config import AnswerConfig, EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
 from hrm_agents.errors import UserError
 from hrm_agents.models.hrm import Architecture
 from hrm_agents.presets import SMALL, PresetName, preset
 
 
 @dataclass(frozen=True)
-class Train:
+class Settings:
+    """What a run of training is made of: the options of all commands that train."""
+
+    env: Annotated[str, tyro.conf.Positional] = EnvConfig.id
+    """Gymnasium id; `hrm-agents envs` lists the built-in ones. module:id imports your module first."""
+    preset: Annotated[PresetName, EXPLAINED] = SMALL
+    """small, the default: nets for a CPU. paper-*: the paper's 27-million-parameter models for a GPU, each with its
+    environment."""
+    kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
+    """Keywords of the environment as name=value, such as num_puzzles=1000 'empty_cells=[4,8]'; they add to those of
+    the preset."""
+    model: Architecture = field(default_factory=Architecture)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    answer: AnswerConfig = field(default_factory=AnswerConfig)
+    halting: HaltingConfig = field(default_factory=HaltingConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def config(self) -> TrainConfig:
+        """The settings of a new run: keywords of the environment add to those of the preset."""
+        own = preset(self.env, self.preset).env.kwargs
+        env = EnvConfig(self.env, {**own, **keywords(self.kwargs)})
+        return TrainConfig(env, self.model, self.optim, self.answer, self.halting, self.run)
+
+    def folder(self) -> Path:
+        """Where a run goes that is told no other place."""
+        return Path("runs") / self.env.replace("/", "-").replace(":", "-")
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+@dataclass(frozen=True)
+class Train(Settings):
     """Train a model in an environment, evaluate it on unseen puzzles and draw a GIF of it at work.
 
     The defaults of all options are those of the preset (see hrm_agents/presets.py), which for `small` depend on the
@@ -27,24 +59,12 @@ class Train:
     weights as if it had not been.
     """
 
-    env: Annotated[str, tyro.conf.Positional] = EnvConfig.id
-    """Gymnasium id; `hrm-agents envs` lists the built-in ones. module:id imports your module first."""
-    preset: Annotated[PresetName, EXPLAINED] = SMALL
-    """small, the default: nets for a CPU. paper-*: the paper's 27-million-parameter models for a GPU, each with its
-    environment."""
     out: Annotated[Path | None, EXPLAINED] = None
     """Folder of the checkpoint and records; runs/<environment> if not given."""
     resume: Annotated[Path | None, EXPLAINED] = None
     """Continue the run in this folder, with its settings unless you change them here."""
-    kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
-    """Keywords of the environment as name=value, such as num_puzzles=1000 'empty_cells=[4,8]'; they add to those of
-    the preset."""
     gif: bool = True
     """Draw solved puzzles when done (needs the render extra)."""
-    model: Architecture = field(default_factory=Architecture)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    halting: HaltingConfig = field(default_factory=HaltingConfig)
-    run: RunConfig = field(default_factory=RunConfig)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -57,11 +77,10 @@ def run(arguments: Sequence[str]) -> int:
             raise UserError("--resume goes on with the settings of the run: leave --preset away")
         saved = _saved(options.resume).env.kwargs
         env = EnvConfig(options.env, keywords(options.kwargs) if options.kwargs else saved)
+        config = TrainConfig(env, options.model, options.optim, options.answer, options.halting, options.run)
     else:
-        own = preset(options.env, options.preset).env.kwargs
-        env = EnvConfig(options.env, {**own, **keywords(options.kwargs)})
-    config = TrainConfig(env, options.model, options.optim, options.halting, options.run)
-    out = options.resume or options.out or Path("runs") / env.id.replace("/", "-").replace(":", "-")
+        config = options.config()
+    out = options.resume or options.out or options.folder()
     from hrm_agents.checkpoint import MODEL, STATE
     from hrm_agents.trainer import Trainer
 
@@ -70,7 +89,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.resume is None and (out / MODEL).exists():
         raise UserError(f"{out} already holds a model: choose another --out")
     trainer = Trainer.resume(out, config) if options.resume else Trainer(config, out)
-    say(f"training {env.id}; records and checkpoint in {out} (tensorboard --logdir {out})")
+    say(f"training {config.env.id}; records and checkpoint in {out} (tensorboard --logdir {out})")
     try:
         report = trainer.run()
     except KeyboardInterrupt:
@@ -94,15 +113,27 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def preset_defaults(
+    options: type[AnySettings], command: str, arguments: Sequence[str]
+) -> tuple[AnySettings, AnySettings]:
+    """Defaults that suit the environment or the preset named on the command line; and what is parsed without them.
+
+    Args:
+        options: the dataclass of the command.
+        command: its name.
+        arguments: what it was called with.
+    """
+    # Without a name of its own, the environment is that of the preset.
+    unnamed = options(env="")
+    plain = [argument for argument in arguments if argument not in ("-h", "--help")]
+    named = parse(options, command, plain, default=unnamed)
+    return _with(unnamed, preset(named.env or None, named.preset)), named
+
+
 def _defaults(arguments: Sequence[str]) -> Train:
     """Defaults that suit the environment, the preset or the run named on the command line."""
-    # Without a name of its own, the environment is that of the preset.
-    unnamed = Train(env="")
-    plain = [argument for argument in arguments if argument not in ("-h", "--help")]
-    named = parse(Train, "train", plain, default=unnamed)
-    if named.resume is not None:
-        return _as_options(_saved(named.resume))
-    return _as_options(preset(named.env or None, named.preset))
+    defaults, named = preset_defaults(Train, "train", arguments)
+    return defaults if named.resume is None else _with(defaults, _saved(named.resume))
 
 
 def _saved(folder: Path) -> TrainConfig:
@@ -111,8 +142,10 @@ def _saved(folder: Path) -> TrainConfig:
     return saved_config(folder)
 
 
-def _as_options(config: TrainConfig) -> Train:
-    return Train(env=config.env.id, model=config.model, optim=config.optim, halting=config.halting, run=config.run)
+def _with(options: AnySettings, config: TrainConfig) -> AnySettings:
+    """The options with the settings of a run."""
+    groups = {name: getattr(config, name) for name in ("model", "optim", "answer", "halting", "run")}
+    return replace(options, env=config.env.id, **groups)
 
 
 def _draw(step: int, out: Path) -> None:

@@ -1,5 +1,16 @@
 """Networks that think in segments."""
 
+from hrm_agents.models.encoder import FeaturePart, HRMEncoder, InputPart, TokenPart
 from hrm_agents.models.hrm import HRM, Architecture, Carry, HRMConfig, SegmentOutput
 
-__all__ = ["HRM", "Architecture", "Carry", "HRMConfig", "SegmentOutput"]
+__all__ = [
+    "HRM",
+    "Architecture",
+    "Carry",
+    "FeaturePart",
+    "HRMConfig",
+    "HRMEncoder",
+    "InputPart",
+    "SegmentOutput",
+    "TokenPart",
+]

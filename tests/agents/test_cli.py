@@ -66,7 +66,7 @@ def test_version(capsys):
 
 
 def test_unknown_command(error):
-    assert error("fly") == "unknown command 'fly'; choose one of train, evaluate, solve, watch, envs, bench, import"
+    assert error("fly") == f"unknown command 'fly'; choose one of {', '.join(COMMANDS)}"
 
 
 def option_names(cls, prefix=""):

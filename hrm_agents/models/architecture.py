@@ -1,0 +1,75 @@
+"""Width, depth and wiring: what a network has of its own, whatever it looks at."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Width, depth and wiring of an HRM, whatever the task. The defaults are a small net for a CPU."""
+
+    hidden_size: int = 64
+    """Width d of every state vector."""
+    num_heads: int = 4
+    """Attention heads; must divide hidden_size."""
+    H_layers: int = 2
+    """Blocks in the slow planner H."""
+    L_layers: int = 2
+    """Blocks in the fast worker L."""
+    H_cycles: int = 2
+    """H steps per segment."""
+    L_cycles: int = 2
+    """L steps before each H step."""
+    expansion: float = 4.0
+    """Size of the gated MLP: its width is 2/3 of expansion * d, rounded up to mlp_multiple."""
+    mlp_multiple: int = 32
+    """The MLP width is a multiple of this; 256 in the original, where it widens small nets much."""
+    position: Literal["rope", "rope2d", "learned", "rope2d+learned"] = "learned"
+    """Positions: rotary over the flat grid, rotary over rows and columns, a learned vector per cell, or these two."""
+    rope_theta: float = 10000.0
+    """Base of the rotary frequencies."""
+    puzzle_emb_ndim: int | None = None
+    """Size of a task embedding (default d); it fills ceil(size / d) prefix slots. Unused without task ids."""
+    prefix_slots: int = 1
+    """Learned slots in front of the grid when there are no task ids; with 0 the Q-head reads cell 0."""
+    gradient: Literal["step", "cycle"] = "step"
+    """Backpropagate through the last L and the last H step, or through the whole last H cycle."""
+    rms_eps: float = 1e-5
+    """Added to the mean square inside every norm."""
+    dtype: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Type of activations and carry; auto is bfloat16 on CUDA and float32 elsewhere. Parameters stay float32."""
+
+    def check(self) -> None:
+        """Check what would otherwise fail deep inside a layer; not done on creation, since a user may still change it.
+
+        Raises:
+            ValueError: a size is not positive, or the heads do not fit.
+        """
+        sizes = ("hidden_size", "num_heads", "H_layers", "L_layers", "H_cycles", "L_cycles", "mlp_multiple")
+        for name in sizes:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("expansion", "rope_theta", "rms_eps"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a positive number, got {getattr(self, name)}")
+        if self.prefix_slots < 0 or (self.puzzle_emb_ndim is not None and self.puzzle_emb_ndim < 1):
+            raise ValueError("prefix_slots must not be negative and puzzle_emb_ndim must be positive")
+        if self.hidden_size % self.num_heads:
+            raise ValueError(f"num_heads {self.num_heads} must divide hidden_size {self.hidden_size}")
+        pairs = {"learned": 1, "rope": 2, "rope2d": 4, "rope2d+learned": 4}[self.position]
+        if self.head_dim % pairs:
+            raise ValueError(f"{self.position} needs a head size divisible by {pairs}, got {self.head_dim}")
+
+    @property
+    def head_dim(self) -> int:
+        """Size of one attention head."""
+        return self.hidden_size // self.num_heads
+
+    @property
+    def mlp_width(self) -> int:
+        """Hidden width of the gated MLP."""
+        width = round(self.expansion * self.hidden_size * 2 / 3)
+        return math.ceil(width / self.mlp_multiple) * self.mlp_multiple

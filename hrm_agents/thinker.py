@@ -1,0 +1,49 @@
+"""A trained HRM that thinks while somebody else decides when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hrm_agents.models.hrm import HRM, Carry
+from hrm_agents.policy import Forward, HRMPolicy
+
+
+class HRMThinker:
+    """The thinker of ``hrm_envs.wrappers.HaltOnly``: each segment is one segment of a frozen HRM.
+
+    Features are what the Q-head reads and what it says: the planner's state at slot 0, Q(halt) and Q(continue), as
+    they come from the network. It keeps nothing between calls: the memory is the model's carry.
+
+    Args:
+        model: the network; it is not changed and no gradient is recorded.
+        forward: the model's forward, compiled or otherwise wrapped; the model itself if not given.
+    """
+
+    def __init__(self, model: HRM, forward: Forward | None = None) -> None:
+        self._policy = HRMPolicy(model, forward)
+
+    @property
+    def num_features(self) -> int:
+        """``F``, the width of the model and the two values."""
+        return self._policy.model.config.hidden_size + 2
+
+    def start(self, obs: Mapping[str, NDArray[Any]]) -> Carry:
+        """The memory of ``B`` rows that have not thought yet."""
+        return self._policy.initial_carry(len(obs["puzzle"]))
+
+    @torch.no_grad()
+    def think(
+        self, obs: Mapping[str, NDArray[Any]], memory: Sequence[Tensor]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], Carry]:
+        """Think one segment: answers uint8 ``[B, S]``, features float32 ``[B, d + 2]``, and the memory after it."""
+        carry, output = self._policy.forward(Carry(*memory), *self._policy.observe(obs))
+        answer = output.logits.argmax(-1).to(torch.uint8)
+        values = torch.stack([output.q_halt, output.q_continue], dim=1)
+        features = torch.cat([carry.z_H[:, 0].float(), values.float()], dim=1)
+        return answer.cpu().numpy(), features.cpu().numpy(), carry
