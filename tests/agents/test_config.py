@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hrm_agents.config import (
+    AnswerConfig,
     EnvConfig,
     HaltingConfig,
     OptimConfig,
@@ -27,6 +28,7 @@ def test_round_trip_through_json():
         EnvConfig("HRM/Maze-7x7-v0", {"wall_share": [0.1, 0.2], "nested": [[1, 2], [3]], "max_segments": 4}),
         Architecture(hidden_size=32, position="rope2d", puzzle_emb_ndim=8),
         OptimConfig(lr=1e-3, max_grad_norm=1.0),
+        AnswerConfig(reward_weight=0.5, samples=8),
         HaltingConfig(exploration="segment", gamma=0.9),
         RunConfig(updates=10, threads=2, compile=True),
     )
@@ -44,7 +46,7 @@ def test_what_is_absent_takes_its_default():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"speed": 3}, "here: unknown field 'speed'; this version knows env, halting, model"),
+        ({"speed": 3}, "here: unknown field 'speed'; this version knows answer, env, halting, model"),
         ({"optim": {"learning_rate": 3}}, "here.optim: unknown field 'learning_rate'"),
         ({"run": 3}, "here.run: expected an object, found int"),
         ({"run": {"updates": "many"}}, "here.run.updates: 'many' is not int"),
