@@ -19,6 +19,7 @@ from hrm_envs.canvas import (
     STRONG,
     TILE,
     Canvas,
+    Color,
     Point,
     Rect,
     blend,
@@ -99,6 +100,10 @@ class Board:
         cell: width and height of a cell in pixels.
         key: marks to explain beside the board, as (name for :meth:`sample`, text); a task may replace it.
         samples: painters of marks of a task's own for the key, by name; each takes the rectangle to paint in.
+        places: where the cells of the answer are, by index. A task that paints them elsewhere than at :meth:`rect`
+            writes its own here, and only those that are on show.
+        colours: tokens that are shown as a colour, for the keys of a person who writes them; a task may fill it.
+        cursor: the cell that a person is about to write, which must be on show; None if nobody is.
     """
 
     def __init__(self, canvas: Canvas, spec: TaskSpec, frame: Frame, space: Rect) -> None:
@@ -112,6 +117,9 @@ class Board:
             ("given", "given"), ("right", "right"), ("wrong", "wrong"), ("changed", "changed"),
         )  # fmt: skip
         self.samples: dict[str, Callable[[Rect], None]] = {}
+        self.places: dict[int, Rect] = {index: self.rect(index) for index in range(spec.num_cells)}
+        self.colours: dict[int, Color] = {}
+        self.cursor: int | None = None
 
     @cached_property
     def confidence(self) -> NDArray[np.float32] | None:

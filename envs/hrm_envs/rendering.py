@@ -145,6 +145,21 @@ class Window:
         """
         if self._dismissed:
             return False
+        self.draw(picture)
+        if any(event.type == self._pygame.QUIT for event in self._pygame.event.get()):
+            self.close()
+            self._dismissed = True
+            return False
+        self._clock.tick(self._fps)
+        return True
+
+    def draw(self, picture: NDArray[np.uint8]) -> None:
+        """Show pixels, uint8 ``[H, W, 3]``, and leave pygame's events to the caller.
+
+        Raises:
+            DependencyNotInstalled: pygame is absent.
+            gymnasium.error.Error: there is no display.
+        """
         size = (picture.shape[1], picture.shape[0])
         if self._pygame is None:
             self._open(size)
@@ -154,12 +169,6 @@ class Window:
             screen = pygame.display.set_mode(size)
         screen.blit(pygame.image.frombuffer(np.ascontiguousarray(picture).tobytes(), size, "RGB"), (0, 0))
         pygame.display.flip()
-        if any(event.type == pygame.QUIT for event in pygame.event.get()):
-            self.close()
-            self._dismissed = True
-            return False
-        self._clock.tick(self._fps)
-        return True
 
     def close(self) -> None:
         """Close the window; closing it again does nothing."""

@@ -19,6 +19,7 @@ from hrm_agents.commands.common import keywords
 from hrm_agents.commands.envs import Envs
 from hrm_agents.commands.evaluate import Evaluate
 from hrm_agents.commands.import_ import Import
+from hrm_agents.commands.play import Play
 from hrm_agents.commands.solve import Solve
 from hrm_agents.commands.train import Train
 from hrm_agents.commands.watch import Watch
@@ -80,7 +81,7 @@ def option_names(cls, prefix=""):
             yield f"--{prefix}{name}"
 
 
-@pytest.mark.parametrize("options", [Train, Evaluate, Solve, Watch, Envs, Bench, Import])
+@pytest.mark.parametrize("options", [Train, Evaluate, Solve, Watch, Play, Envs, Bench, Import])
 def test_help_mentions_every_option(options, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main([options.__name__.lower(), "--help"]) == 0

@@ -251,6 +251,9 @@ def _view(board: Board) -> _View:
         low, high = _extent(filled)
         first = np.maximum(np.minimum(first, low), first - _MARGIN)
         last = np.minimum(np.maximum(last, high), last + _MARGIN)
+    if board.cursor is not None:
+        at = np.array(divmod(board.cursor, side))
+        first, last = np.minimum(first, at), np.maximum(last, at)
     height, width = (int(length) for length in last - first + 1)
     caption = (_size(grid) if grid.size else "no grid") + (f"  +{stray} outside" if stray else "")
     return _View(
@@ -272,6 +275,7 @@ def _extent(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int6
 def _draw_answer(board: Board, view: _View, room: Rect, cell: float) -> None:
     """The cells of ``view``, each ``cell`` pixels, in the middle of ``room``; a question mark before an answer."""
     frame, canvas, unit = board.frame, board.canvas, board.area[2] / 576
+    board.places = {}
     if (frame.answer == PAD).all():
         blank = inset(room, min(room[2], room[3]) * 0.12)
         canvas.rect(blank, BACKGROUND, 8 * unit)
@@ -284,6 +288,7 @@ def _draw_answer(board: Board, view: _View, room: Rect, cell: float) -> None:
         at = (view.first[0] + row, view.first[1] + column)
         rect = (left + column * cell, top + row * cell, cell, cell)
         cells.append((at[0] * view.side + at[1], rect, view.reads(*at)))
+    board.places = {index: rect for index, rect, _ in cells}
     for index, rect, read in cells:
         if not read:
             _draw_outside(canvas, int(frame.answer[index]), rect)
@@ -353,7 +358,8 @@ def _cross(board: Board, at: Point, radius: float, missing: bool, changed: bool)
 
 
 def _explain(board: Board) -> None:
-    """Put the marks in the key."""
+    """Put the marks in the key, and name the colours."""
+    board.colours = {FIRST_COLOUR + number: color for number, color in enumerate(COLOURS)}
     board.key = (("revised", "changed"), ("false", "wrong"), ("absent", "missing"), ("outside", "not read"))
     coloured = board.frame.puzzle[board.frame.puzzle > FIRST_COLOUR]  # not black
     colour = int(np.bincount(coloured).argmax()) - FIRST_COLOUR if len(coloured) else 5
