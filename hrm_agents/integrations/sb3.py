@@ -3,6 +3,8 @@
 * :class:`HRMFeaturesExtractor` thinks a fixed number of segments about each observation, for any algorithm.
 * :class:`RecurrentHRMPolicy` goes on thinking from step to step, for ``RecurrentPPO`` of sb3-contrib.
 * :class:`ReasoningVecEnv` lets Stable-Baselines3 step a Gymnasium vector environment.
+
+Who walks on a board finds a quicker extractor in :mod:`hrm_agents.integrations.sb3_walker`.
 """
 
 from __future__ import annotations
@@ -170,6 +172,7 @@ class Preprocessed(nn.Module):
         self.parts = self.read.parts
 
     def forward(self, obs: Any) -> dict[str, Tensor]:
+        """Every part by its name [B, width], of a batch of preprocessed observations."""
         if isinstance(self.space, spaces.Dict):
             obs = {name: _undo(part, obs[name]) for name, part in self.space.spaces.items()}
         else:

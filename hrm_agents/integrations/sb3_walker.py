@@ -1,4 +1,4 @@
-"""HRM in Stable-Baselines3, for one who walks on a board: it thinks about the board and reads where the walker stands."""
+"""HRM in Stable-Baselines3 for one who walks on a board: it thinks about the board, and is read where one stands."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ class HRMWalkerExtractor(BaseFeaturesExtractor):
             if not 0 <= token < vocab_size:
                 raise ValueError(f"token {token}: the space has 0 to {vocab_size - 1}")
         if seen_as.get(walker, walker) == walker:
-            raise ValueError(f"seen_as={dict(seen_as)} must say what is seen in the place of the walker, token {walker}")
+            raise ValueError(
+                f"seen_as={dict(seen_as)} must say what is seen in the place of the walker, token {walker}"
+            )
         if segments < 1:
             raise ValueError(f"segments={segments}: it takes at least 1")
         self.walker, self.segments = walker, segments

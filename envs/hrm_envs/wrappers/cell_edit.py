@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
-from gymnasium import spaces
-from gymnasium.error import ResetNeeded
 from gymnasium.utils import RecordConstructorArgs
-from gymnasium.vector import AutoresetMode
-from gymnasium.vector.utils import batch_space
-from numpy.typing import NDArray
 
-from hrm_envs.env import ReasoningEnv
-from hrm_envs.vector_env import ReasoningVectorEnv
-from hrm_envs.wrappers.base import VectorView, add_entry, base_of, change_final_obs, reset_rows
-from hrm_envs.wrappers.boards import Boards
-
-Observation = dict[str, NDArray[Any]]
+from hrm_envs.wrappers.board_view import BoardVectorView, BoardView
+from hrm_envs.wrappers.boards import CellBoards
 
 
-class CellEdit(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+class CellEdit(BoardView, RecordConstructorArgs):
     """Solve a puzzle by writing one token into one cell a step.
 
     The board begins as the puzzle. Action ``cell * V' + k`` writes the ``k``-th of the task's ``answer_tokens`` into a
@@ -61,68 +51,13 @@ class CellEdit(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         shaping: bool = False,
         gamma: float = 1.0,
     ) -> None:
-        self._base = base_of(env, ReasoningEnv, "CellEdit")
-        _check(edit_cost, shaping, gamma)
         RecordConstructorArgs.__init__(self, max_edits=max_edits, edit_cost=edit_cost, shaping=shaping, gamma=gamma)
-        super().__init__(env)
-        self._boards = Boards(self._base.task, 1, max_edits)
-        self._edit_cost, self._shaping, self._gamma = edit_cost, shaping, gamma
-        self._over, self._potential = True, 0.0
-        self._given: tuple[Observation, dict[str, Any]] = ({}, {})
-        self.action_space = spaces.Discrete(self._boards.num_actions)
-        self.observation_space = _board_space(env.observation_space, self._boards)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Begin a new episode; see :meth:`.ReasoningEnv.reset`."""
-        obs, info = self.env.reset(seed=seed, options=options)
-        self._given = (obs, {name: info[name] for name in ("solution",) if name in info})
-        self._boards.begin(obs["puzzle"][None], np.array([0]))
-        self._over, self._potential = False, self._score()
-        self._base.preview(self._boards.board[0])
-        return self._observe(obs), self._tell(info)
-
-    def step(self, action: int) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
-        """Write into a cell, or hand the board in.
-
-        Raises:
-            ValueError: the action is none.
-            gymnasium.error.ResetNeeded: the episode is over, or none has begun.
-        """
-        if self._over:
-            raise ResetNeeded("no episode to step: call reset() first")
-        (edited,), (halted,), (forced,) = self._boards.edit(np.asarray(action).reshape(-1), np.array([True]))
-        if halted:
-            obs, pay, _, _, info = self.env.step({"answer": self._boards.board[0], "halt": 1})
-            info = {**info, "forced_halt": bool(forced)}
-        else:
-            (obs, info), pay = self._given, 0.0
-            self._base.preview(self._boards.board[0])
-        reward = float(pay) - self._edit_cost * float(edited)
-        if self._shaping:
-            after = 0.0 if halted else self._score()
-            reward += self._gamma * after - self._potential
-            self._potential = after
-        self._over = bool(halted)
-        return self._observe(obs), reward, self._over, False, self._tell(info)
-
-    def action_masks(self) -> NDArray[np.bool_]:
-        """Edits that change something, and handing in: bool ``[S * V' + 1]``."""
-        return self._boards.masks()[0]
-
-    def _score(self) -> float:
-        return float(self._base.judge(self._boards.board[0]).score[0]) if self._shaping else 0.0
-
-    def _observe(self, obs: Observation) -> Observation:
-        return _board_obs(obs, self._boards.board[0], self._boards.edits[:1])
-
-    def _tell(self, info: dict[str, Any]) -> dict[str, Any]:
-        told = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in info.items()}
-        return {**told, "action_mask": self.action_masks().astype(np.int8)}
+        super().__init__(
+            env, partial(CellBoards, max_edits=max_edits), edit_cost=edit_cost, shaping=shaping, gamma=gamma
+        )
 
 
-class CellEditVector(VectorView):
+class CellEditVector(BoardVectorView):
     """:class:`CellEdit` for a vector environment: rows write on while others hand in; masks are ``[n, S * V' + 1]``.
 
     Args:
@@ -142,101 +77,6 @@ class CellEditVector(VectorView):
         shaping: bool = False,
         gamma: float = 1.0,
     ) -> None:
-        self._base = base_of(env, ReasoningVectorEnv, "CellEditVector")
-        if self._base is not env:
-            raise ValueError("CellEditVector goes around the environment itself: set other wrappers around it")
-        _check(edit_cost, shaping, gamma)
-        super().__init__(env)
-        self._boards = Boards(self._base.task, env.num_envs, max_edits)
-        self._edit_cost, self._shaping, self._gamma = edit_cost, shaping, gamma
-        self._over = np.ones(env.num_envs, np.bool_)
-        self._potential = np.zeros(env.num_envs)
-        self.single_action_space = spaces.Discrete(self._boards.num_actions)
-        self.single_observation_space = _board_space(env.single_observation_space, self._boards)
-        self.action_space = batch_space(self.single_action_space, env.num_envs)
-        self.observation_space = batch_space(self.single_observation_space, env.num_envs)
-
-    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Observation, dict[str, Any]]:
-        """Begin new episodes; see :meth:`.ReasoningVectorEnv.reset`."""
-        obs, info = self._base.reset(seed=seed, options=options)
-        rows = reset_rows(options, self.num_envs)
-        self._begin(obs, rows)
-        self._over[rows] = False
-        if self._shaping:
-            self._potential = np.where(rows, self._score(), self._potential)
-        self._base.preview(self._boards.board, rows)
-        return self._observe(obs), add_entry(info, "action_mask", self.action_masks().astype(np.int8), rows)
-
-    def step(
-        self, actions: NDArray[Any]
-    ) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Write into a cell of every row, or hand its board in, with actions ``[n]``.
-
-        Raises:
-            ValueError: the actions do not fit the action space.
-            gymnasium.error.ResetNeeded: a row has no episode.
-        """
-        live = ~self._over
-        if not live.all() and self.autoreset_mode is not AutoresetMode.NEXT_STEP:
-            raise ResetNeeded(f"row {np.flatnonzero(~live)[0]} has no episode to step: call reset() first")
-        edited, halted, forced = self._boards.edit(actions, live)
-        obs, pay, ended, truncated, info = self._base.step_rows(
-            {"answer": self._boards.board, "halt": halted}, rows=halted
+        super().__init__(
+            env, partial(CellBoards, max_edits=max_edits), edit_cost=edit_cost, shaping=shaping, gamma=gamma
         )
-        every = np.ones(self.num_envs, np.bool_)
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and ended.any():
-            final_info = add_entry(info["final_info"], "action_mask", self.action_masks().astype(np.int8), ended)
-            info["final_info"] = {**final_info, "forced_halt": forced}
-            info = change_final_obs(info, self._observe_row)
-            self._begin(obs, ended)
-        else:
-            info["forced_halt"] = forced
-            # Under NEXT_STEP the rows that were over have begun anew.
-            self._begin(obs, ~live)
-            self._over = ended.copy()
-        reward = pay - self._edit_cost * edited
-        if self._shaping:
-            after = self._score()
-            reward += np.where(live, self._gamma * np.where(halted, 0.0, after) - self._potential, 0.0)
-            self._potential = after
-        self._base.preview(self._boards.board, ~self._over)
-        info = add_entry(info, "action_mask", self.action_masks().astype(np.int8), every)
-        return self._observe(obs), reward, ended, truncated, info
-
-    def action_masks(self) -> NDArray[np.bool_]:
-        """Edits that change something in each row, and handing in: bool ``[n, S * V' + 1]``."""
-        return self._boards.masks()
-
-    def _begin(self, obs: Observation, rows: NDArray[np.bool_]) -> None:
-        self._boards.begin(obs["puzzle"][rows], np.flatnonzero(rows))
-
-    def _score(self) -> NDArray[np.float64]:
-        return self._base.judge(self._boards.board).score.astype(np.float64)
-
-    def _observe(self, obs: Observation) -> Observation:
-        return _board_obs(obs, self._boards.board, self._boards.edits[:, None])
-
-    def _observe_row(self, obs: Observation, row: int) -> Observation:
-        return _board_obs(obs, self._boards.board[row], self._boards.edits[row : row + 1])
-
-
-def _board_space(space: spaces.Space[Any], boards: Boards) -> spaces.Dict:
-    """The environment's observation with the board and the edits in place of the answer and the segment."""
-    assert isinstance(space, spaces.Dict)
-    kept = {name: entry for name, entry in space.items() if name not in ("answer", "segment")}
-    return spaces.Dict({**kept, "board": space["puzzle"], "edits": spaces.Box(0, boards.max_edits, (1,), np.int32)})
-
-
-def _board_obs(obs: Observation, board: NDArray[np.uint8], edits: NDArray[np.int32]) -> Observation:
-    kept = {name: array.copy() for name, array in obs.items() if name not in ("answer", "segment")}
-    return {**kept, "board": board.copy(), "edits": edits.copy()}
-
-
-def _check(edit_cost: float, shaping: bool, gamma: float) -> None:
-    for name, value in (("edit_cost", edit_cost), ("gamma", gamma)):
-        if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
-            raise ValueError(f"{name}={value!r} is not a finite number")
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma={gamma} must be between 0 and 1")
-    if not isinstance(shaping, bool | np.bool_):
-        raise ValueError(f"shaping={shaping!r} is not true or false")

@@ -1,0 +1,231 @@
+"""HRM in TorchRL (``pip install "hrm-agents[torchrl]"``): a module whose states travel through the environment.
+
+:class:`HRMModule` is used like TorchRL's own ``LSTMModule``: it sits in a policy, a primer adds its states to the
+environment, and under ``set_recurrent_mode`` it replays sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from tensordict import TensorDictBase, unravel_key_list
+from tensordict.nn import TensorDictModuleBase
+from tensordict.utils import NestedKey
+from torch import Tensor
+from torchrl.data import Unbounded
+from torchrl.envs.transforms import TensorDictPrimer
+from torchrl.modules import recurrent_mode
+
+from hrm_agents.integrations.spaces import SpaceReader, read_space
+from hrm_agents.models.architecture import Architecture
+from hrm_agents.models.encoder import HRMEncoder, Readout
+from hrm_agents.models.hrm import HRM
+from hrm_agents.models.recursion import Carry
+
+__all__ = ["HRMModule"]
+
+#: Set by TorchRL's InitTracker at the first step of every episode.
+_IS_INIT = "is_init"
+
+
+class HRMModule(TensorDictModuleBase):
+    """An HRM that thinks on from step to step.
+
+    It reads the observation, both states and ``is_init``, and writes its outputs and, under ``"next"``, the new states.
+    The environment needs TorchRL's ``InitTracker`` and the primer of :meth:`make_tensordict_primer`. Make vector
+    environments with ``autoreset_mode="Disabled"``: with ``"SameStep"`` TorchRL 0.14 takes zeros for the last
+    observation of an episode where observations are dictionaries.
+
+    **Step by step** (in collectors) every row of the batch is one step. It starts from the states that come with it;
+    where ``is_init`` is set, from the initial ones.
+
+    **In recurrent mode** the last dimension of the batch is time. A row starts from the states stored with its first
+    step and goes on with its own, which are those of the present weights; where ``is_init`` is set it starts anew from
+    the states stored there, as TorchRL's recurrent modules do. Without stored states it starts from the initial ones.
+    Losses set this mode by themselves; set it around ``GAE``, with ``deactivate_vmap=True`` since attention has no vmap
+    on a CPU. Single steps in no order need a time of length 1: ``unsqueeze(-1)``.
+
+    States that are zero throughout, which no thought gives, stand for the initial ones: primers begin with zeros. As in
+    HRM no gradient flows from one step to the step before.
+
+    Args:
+        model: an encoder, which gives features for heads; or a whole HRM, which gives an answer and Q-values.
+        reader: what turns observations into the parts of an encoder; without one they enter as they are.
+        segments: of thought in each step; with a whole HRM a step is one segment.
+        in_keys: of the observation, in the order of the encoder's parts; their names if not given. For an HRM
+            ``["puzzle"]``, and ``"task_id"`` where it has task embeddings.
+        out_keys: ``["features"]``, float32 [B, ``features_dim``]; for an HRM ``["logits", "q_halt", "q_continue"]``,
+            float32 [B, S, V], [B] and [B].
+        state_keys: of the planner's and the worker's state, each [B, slots, d].
+        default_recurrent_mode: the mode where no ``set_recurrent_mode`` is in force.
+
+    Raises:
+        ValueError: the number of keys or of segments does not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: HRMEncoder | HRM,
+        reader: SpaceReader | None = None,
+        *,
+        segments: int = 1,
+        in_keys: Sequence[NestedKey] | None = None,
+        out_keys: Sequence[NestedKey] | None = None,
+        state_keys: Sequence[NestedKey] = ("z_H", "z_L"),
+        default_recurrent_mode: bool = False,
+    ) -> None:
+        super().__init__()
+        whole = isinstance(model, HRM)
+        if segments < 1 or (whole and segments > 1):
+            raise ValueError(f"segments={segments}: " + ("an HRM thinks 1 a step" if whole else "it takes at least 1"))
+        if whole and reader is not None:
+            raise ValueError("a whole HRM reads its puzzle itself: leave the reader out")
+        self.model = model
+        self.reader = reader
+        self.segments = segments
+        self._parts = _part_names(model)
+        self._observation_keys = _keys("in_keys", in_keys or self._parts, len(self._parts))
+        self._state_keys = _keys("state_keys", state_keys, 2)
+        outputs = ["logits", "q_halt", "q_continue"] if whole else ["features"]
+        self._output_keys = _keys("out_keys", out_keys or outputs, len(outputs))
+        self._next_keys = [("next", *key) if isinstance(key, tuple) else ("next", key) for key in self._state_keys]
+        self._default_recurrent_mode = default_recurrent_mode
+        self.in_keys = [*self._observation_keys, *self._state_keys, _IS_INIT]
+        self.out_keys = [*self._output_keys, *self._next_keys]
+
+    @classmethod
+    def for_space(
+        cls,
+        space: spaces.Space[Any],
+        architecture: Architecture | None = None,
+        *,
+        readout: Readout = "slot",
+        space_options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> HRMModule:
+        """A fresh encoder of a Gymnasium observation space, of one environment and not of a batch.
+
+        Discrete spaces are read as integers: wrap the environment with ``categorical_action_encoding=True``.
+
+        Args:
+            space: what ``env.observation_space`` (of a vector environment: ``single_observation_space``) says.
+            architecture: width, depth and wiring; the defaults of :class:`Architecture` if not given.
+            readout: what of the planner's state the features are, see :class:`HRMEncoder`.
+            space_options: keywords of :func:`~hrm_agents.integrations.spaces.read_space`: ``patch`` and so on.
+            kwargs: of the class.
+
+        Raises:
+            ValueError: the space, or a keyword, is not one that an encoder can do with.
+        """
+        reader = read_space(space, **(space_options or {}))
+        encoder = HRMEncoder(Architecture() if architecture is None else architecture, reader.parts, readout=readout)
+        return cls(encoder, reader, **kwargs)
+
+    @property
+    def recurrent_mode(self) -> bool:
+        """Whether the last dimension of a batch is time."""
+        mode = recurrent_mode()
+        return self._default_recurrent_mode if mode is None else mode
+
+    def make_tensordict_primer(self) -> TensorDictPrimer:
+        """The transform that adds the states to an environment's specs, and zeros where episodes begin."""
+        model = self.model
+        spec = Unbounded((model.num_slots, model.config.hidden_size), dtype=model.dtype)
+        return TensorDictPrimer({key: spec.clone() for key in self._state_keys}, expand_specs=True)
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Think, and write the outputs and the new states into ``tensordict``.
+
+        Raises:
+            ValueError: a key is missing, or there is no dimension of time in recurrent mode.
+        """
+        recurrent, shape = self.recurrent_mode, tensordict.shape
+        if recurrent and not shape:
+            raise ValueError("in recurrent mode the last dimension of the batch is time; this one has no dimension")
+        steps = shape[-1] if recurrent else 1
+        is_init = self._get(tensordict, _IS_INIT).reshape(-1, steps)
+        stored = self._stored(tensordict, steps, needed=not recurrent)
+        observations = self._observations(tensordict, len(is_init), steps)
+
+        carries, outputs = [], []
+        initial = carry = self.model.initial_carry(len(is_init))
+        for time in range(steps):
+            begins = is_init[:, time]
+            begin = initial if stored is None else self._primed(Carry(stored.z_H[:, time], stored.z_L[:, time]))
+            carry = begin if time == 0 else Carry(*map(torch.where, [begins[:, None, None]] * 2, begin, carry))
+            if not recurrent:
+                carry = self.model.reset_carry(carry, begins)
+            carry, output = self._think({name: part[time] for name, part in observations.items()}, carry)
+            carries.append(carry)
+            outputs.append(output)
+
+        found = [*zip(*outputs, strict=True), *zip(*carries, strict=True)]
+        for key, values in zip(self.out_keys, found, strict=True):
+            value = torch.stack(values, 1)
+            tensordict.set(key, value.reshape((*shape, *value.shape[2:])))
+        return tensordict
+
+    def _get(self, tensordict: TensorDictBase, key: NestedKey) -> Tensor:
+        value = tensordict.get(key, None)
+        if value is None:
+            hint = ""
+            if key == _IS_INIT:
+                hint = "; put torchrl.envs.InitTracker() around the environment"
+            elif key in self._state_keys:
+                hint = "; append the module's make_tensordict_primer() to the environment"
+            raise ValueError(f"the tensordict lacks {key!r}{hint}")
+        return value
+
+    def _stored(self, tensordict: TensorDictBase, steps: int, needed: bool) -> Carry | None:
+        """The states that came along, each [B, steps, slots, d]."""
+        if not needed and all(tensordict.get(key, None) is None for key in self._state_keys):
+            return None
+        states = (self._get(tensordict, key).to(self.model.dtype) for key in self._state_keys)
+        return Carry(*(state.reshape(-1, steps, *state.shape[-2:]) for state in states))
+
+    def _primed(self, stored: Carry) -> Carry:
+        """The initial states in the place of zeros."""
+        return self.model.reset_carry(stored, (stored.z_H == 0).flatten(1).all(1))
+
+    def _observations(self, tensordict: TensorDictBase, rows: int, steps: int) -> dict[str, Tensor]:
+        """Every part [steps, B, width], so that a step lies in memory as if it had come alone."""
+        ndim = tensordict.ndim
+        parts: dict[str, Tensor] = {}
+        for name, key in zip(self._parts, self._observation_keys, strict=True):
+            value = self._get(tensordict, key)
+            parts[name] = value.reshape(rows * steps, *value.shape[ndim:])
+        if self.reader is not None:
+            parts = self.reader(parts if isinstance(self.reader.space, spaces.Dict) else parts[self._parts[0]])
+        return {
+            name: part.reshape(rows, steps, *part.shape[1:]).transpose(0, 1).contiguous()
+            for name, part in parts.items()
+        }
+
+    def _think(self, parts: dict[str, Tensor], carry: Carry) -> tuple[Carry, tuple[Tensor, ...]]:
+        if isinstance(self.model, HRM):
+            task_id = parts.get("task_id")
+            carry, said = self.model(carry, parts["puzzle"], None if task_id is None else task_id.reshape(-1))
+            return carry, tuple(said)
+        carry, features = self.model(parts, carry, segments=self.segments)
+        return carry, (features,)
+
+
+def _part_names(model: HRMEncoder | HRM) -> list[str]:
+    if isinstance(model, HRMEncoder):
+        return list(model.parts)
+    return ["puzzle"] if model.config.num_task_ids == 1 else ["puzzle", "task_id"]
+
+
+def _keys(name: str, keys: Sequence[NestedKey], count: int) -> list[NestedKey]:
+    """``keys`` in TorchRL's form.
+
+    Raises:
+        ValueError: there are not ``count`` of them.
+    """
+    found = unravel_key_list(list(keys))
+    if len(found) != count or len(set(found)) != count:
+        raise ValueError(f"{name}={found}: expected {count} different key(s)")
+    return found

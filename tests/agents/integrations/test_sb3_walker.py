@@ -1,0 +1,194 @@
+"""What one who walks on a board knows of the cell it stands on, and that no board is thought about without need."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+pytest.importorskip("stable_baselines3")
+pytest.importorskip("sb3_contrib")
+
+from stable_baselines3 import PPO
+
+import hrm_envs  # noqa: F401  registers the environments
+from hrm_agents.integrations.sb3 import ReasoningVecEnv
+from hrm_agents.integrations.sb3_walker import HRMWalkerExtractor
+from hrm_agents.models.architecture import Architecture
+
+TINY = Architecture(
+    hidden_size=8, num_heads=2, H_layers=1, L_layers=1, expansion=2.0, mlp_multiple=8, position="rope2d"
+)
+SPACE = spaces.Box(1, 4, (6,), np.uint8)  # tokens 1 to 4: counted from the lowest, 0 to 3
+WALKER, FREE, START = 3, 1, 2
+BOARDS = [[1, 0, 1, 1, 0, 1], [0, 0, 1, 1, 1, 1], [1, 1, 1, 0, 0, 1]]
+
+
+def build(segments=1, **changes):
+    torch.manual_seed(0)
+    kwargs = {"walker": WALKER, "seen_as": {WALKER: FREE, START: FREE}, "space_options": {}, **changes}
+    kwargs["space_options"] = {"grids": {"observation": (2, 3)}}
+    return HRMWalkerExtractor(SPACE, architecture=TINY, segments=segments, **kwargs)
+
+
+def observe(*walks):
+    """Observations of walks (board, cell), as Stable-Baselines3 hands them on."""
+    rows = torch.tensor([BOARDS[board] for board, _ in walks])
+    rows[range(len(walks)), [cell for _, cell in walks]] = WALKER
+    return (rows + 1).float()
+
+
+def count_thoughts(extractor):
+    """A list to which every call of the encoder adds how many boards it was about."""
+    thoughts, encode = [], extractor.encoder.encode_cells
+
+    def counted(boards, segments):
+        thoughts.append(len(boards))
+        return encode(boards, segments)
+
+    extractor.encoder.encode_cells = counted
+    return thoughts
+
+
+@pytest.mark.parametrize("segments", [1, 2])
+@pytest.mark.parametrize("gradient", [True, False])
+def test_features_are_the_planners_state_where_the_walker_stands(segments, gradient):
+    extractor, walks = build(segments), [(0, 2), (1, 5), (0, 0)]
+    with torch.set_grad_enabled(gradient):
+        features = extractor(observe(*walks))
+    boards = torch.tensor([BOARDS[board] for board, _ in walks])  # no walker in them
+    carry, _ = extractor.encoder(boards, extractor.encoder.initial_carry(3), segments=segments)
+    prefix = TINY.prefix_slots
+    expected = torch.stack([carry.z_H[row, prefix + cell] for row, (_, cell) in enumerate(walks)])
+    torch.testing.assert_close(features.detach(), expected)
+    assert features.requires_grad == gradient
+
+
+def test_other_tokens_can_be_out_of_sight():
+    obs = observe((0, 2), (0, 2))
+    obs[1, 5] = START + 1
+    seen = build()(obs)
+    torch.testing.assert_close(seen[0], seen[1])
+    unlike = build(seen_as={WALKER: FREE})(obs)
+    assert not torch.allclose(unlike[0], unlike[1])
+
+
+def test_a_board_in_many_rows_is_thought_about_once_and_learns_from_all():
+    walks = [(0, 2), (1, 3), (0, 5), (0, 2), (1, 5)]
+    weight = torch.arange(1.0, 6.0)[:, None]
+    together, apart = build(), build()
+    thoughts = count_thoughts(together)
+    (together(observe(*walks)) * weight).sum().backward()
+    for row, walk in enumerate(walks):
+        (apart(observe(walk)) * weight[row]).sum().backward()
+    assert thoughts == [2]
+    for (name, one), other in zip(together.named_parameters(), apart.parameters(), strict=True):
+        # The prefix is one of the slots that cells look at, so that everything learns.
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5, msg=name)
+        assert one.grad.abs().max() > 0, name
+
+
+def test_without_gradient_only_what_has_changed_is_thought_about():
+    extractor, fresh = build(), build()
+    thoughts = count_thoughts(extractor)
+    rounds = [
+        ([(0, 2), (1, 3), (2, 0)], 3),
+        ([(0, 3), (1, 2), (2, 1)], 0),  # all moved
+        ([(0, 5), (0, 2), (2, 2)], 1),  # the second is on another board
+        ([(2, 5), (0, 2), (0, 2)], 2),  # two have changed places
+        ([(2, 5), (0, 2)], 2),  # another batch
+    ]
+    with torch.no_grad():
+        for walks, expected in rounds:
+            thoughts.clear()
+            obs = observe(*walks)
+            features = extractor(obs)
+            assert sum(thoughts) == expected
+            torch.testing.assert_close(features, torch.cat([fresh(row[None]) for row in obs]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["optimiser", "loading"])
+def test_new_weights_think_anew(how):
+    extractor, obs = build(), observe((0, 2), (1, 3))
+    with torch.no_grad():
+        before = extractor(obs)
+    if how == "optimiser":
+        optimiser = torch.optim.Adam(extractor.parameters(), lr=0.1)
+        extractor(obs)[:, 0].sum().backward()
+        optimiser.step()
+    else:
+        extractor.load_state_dict({name: weight * 1.5 for name, weight in extractor.state_dict().items()})
+    with torch.no_grad():
+        after = extractor(obs)
+    assert not torch.allclose(after, before)
+    torch.testing.assert_close(after, extractor(obs).detach())
+
+
+def test_features_once_given_do_not_change():
+    extractor = build()
+    with torch.no_grad():
+        first = extractor(observe((0, 2), (1, 3)))
+        kept = first.clone()
+        extractor(observe((2, 2), (2, 1)))
+    assert torch.equal(first, kept)
+
+
+def test_ppo_learns_saves_loads_and_predicts(tmp_path):
+    kwargs = {
+        "architecture": TINY,
+        "walker": 6,
+        "seen_as": {6: 2, 3: 2},
+        "space_options": {"grids": {"observation": (5, 5)}},
+    }
+    policy_kwargs = {"features_extractor_class": HRMWalkerExtractor, "features_extractor_kwargs": kwargs}
+    walks = gym.make_vec("HRM/MazeMoves-9x9-v0", num_envs=3, size=5, num_puzzles=8, door_probability=0.2)
+    env = ReasoningVecEnv(walks)
+    model = PPO("MlpPolicy", env, n_steps=16, batch_size=24, n_epochs=1, seed=0, policy_kwargs=policy_kwargs)
+    before = {name: weight.clone() for name, weight in model.policy.state_dict().items()}
+    model.learn(48)
+    after = model.policy.state_dict()
+    assert all(not torch.equal(after[name], before[name]) for name in after if ".H." in name or ".embeddings." in name)
+    # What PPO stored while it collected is what it computes when it learns: the two ways to think agree.
+    model.train = lambda: None
+    model.learn(48)
+    for data in model.rollout_buffer.get(None):
+        values, log_prob, _ = model.policy.evaluate_actions(data.observations, data.actions.long().flatten())
+        torch.testing.assert_close(log_prob, data.old_log_prob, rtol=0, atol=1e-5)
+        torch.testing.assert_close(values.flatten(), data.old_values, rtol=0, atol=1e-5)
+    del model.train
+    model.save(tmp_path / "model")
+    obs = env.reset()
+    action, _ = model.predict(obs, deterministic=True)
+    assert np.array_equal(PPO.load(tmp_path / "model").predict(obs, deterministic=True)[0], action)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"walker": 4}, "token 4: the space has 0 to 3"),
+        ({"seen_as": {WALKER: 1, 0: 7}}, "token 7"),
+        ({"seen_as": {}}, "in place of the walker, token 3"),
+        ({"seen_as": {WALKER: WALKER}}, "in place of the walker"),
+        ({"segments": 0}, "segments=0"),
+    ],
+)
+def test_keywords_that_cannot_be(changes, message):
+    with pytest.raises(ValueError, match=message):
+        build(**changes)
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.Box(-1.0, 1.0, (6,)), spaces.Dict({"a": spaces.Discrete(3), "b": spaces.Discrete(3)})]
+)
+def test_spaces_without_a_board(space):
+    with pytest.raises(ValueError, match="one board of tokens"):
+        HRMWalkerExtractor(space, walker=1, seen_as={1: 0}, architecture=TINY)
+
+
+@pytest.mark.parametrize("cells", [[], [1, 4]])
+def test_observations_without_one_walker(cells):
+    obs = observe((0, 2), (0, 2))
+    obs[1] = torch.tensor(BOARDS[0]) + 1
+    obs[1, cells] = WALKER + 1
+    with pytest.raises(ValueError, match="one cell with the walker, token 3"):
+        build()(obs)
