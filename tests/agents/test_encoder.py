@@ -90,6 +90,16 @@ def test_readouts_are_of_the_planner():
     assert torch.equal(features["both"], torch.cat((features["slot"], features["mean"]), 1))
 
 
+def test_cells_are_the_planners_without_its_prefix():
+    model, obs = build(prefix_slots=2), observe(2)
+    carry = model.initial_carry(2)
+    for _ in range(2):
+        carry, _ = model(obs, carry)
+    cells = model.encode_cells(obs, segments=2)
+    torch.testing.assert_close(cells, carry.z_H[:, 2:])
+    assert cells.requires_grad
+
+
 @pytest.mark.parametrize("gradient", ["step", "cycle"])
 def test_several_segments_are_segments_one_after_the_other(gradient):
     obs = observe(2)

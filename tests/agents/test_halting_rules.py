@@ -20,7 +20,7 @@ from hrm_agents.checkpoint import CONFIG, MODEL, load
 from hrm_agents.checkpoints import MAZE
 from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig
 from hrm_agents.continue_value import Prices
-from hrm_agents.environments import make_vector
+from hrm_agents.environments import make_vector, of_unseen
 from hrm_agents.errors import UserError
 from hrm_agents.evaluation import evaluate, open_env, trace
 from hrm_agents.halting import (
@@ -478,7 +478,7 @@ def test_a_policy_learns_what_thinking_on_is_worth(tiny_config, tmp_path, cost):
     for _ in range(200):
         trainer.update()
     with trainer.ema.swap():
-        report = evaluate(trainer.model, config.env.id, trainer._held_out(), rule=HaltingPolicy())
+        report = evaluate(trainer.model, config.env.id, of_unseen(config.env.kwargs), rule=HaltingPolicy())
     assert report.mean_segments == (1.0 if cost > 0 else 4.0)
     assert report.forced_rate == (0.0 if cost > 0 else 1.0)
 

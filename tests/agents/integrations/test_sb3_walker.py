@@ -167,8 +167,8 @@ def test_ppo_learns_saves_loads_and_predicts(tmp_path):
     [
         ({"walker": 4}, "token 4: the space has 0 to 3"),
         ({"seen_as": {WALKER: 1, 0: 7}}, "token 7"),
-        ({"seen_as": {}}, "in place of the walker, token 3"),
-        ({"seen_as": {WALKER: WALKER}}, "in place of the walker"),
+        ({"seen_as": {}}, "in the place of the walker, token 3"),
+        ({"seen_as": {WALKER: WALKER}}, "in the place of the walker"),
         ({"segments": 0}, "segments=0"),
     ],
 )
