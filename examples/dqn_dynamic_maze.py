@@ -50,14 +50,14 @@ class Args:
     num_envs: int = 64  # walkers side by side
     sequence: int = 4  # steps in a sequence of the replay
     capacity: int = 16_384  # sequences in the replay
-    batch_size: int = 16  # sequences in an update
+    batch_size: int = 32  # sequences in an update
     updates: int = 4  # updates after every ``sequence`` steps of all walkers
     learning_rate: float = 2e-3  # of Adam
     gamma: float = 0.9  # discount, of the shaping too
     shaping: bool = False  # whether getting closer to G pays at once; doors that shut G off then cost much
     tau: float = 0.01  # how far the target network follows in an update
-    explore_until: float = 0.3  # share of the moves over which the chance of a random one falls to ``last_epsilon``
-    last_epsilon: float = 0.05  # chance of a random move in the end
+    explore_until: float = 1.0  # share of the moves over which the chance of a random one falls to ``last_epsilon``
+    last_epsilon: float = 0.1  # chance of a random move in the end, and in evaluations
     eval_every: int = 20_000  # moves between two evaluations
     eval_walks: int = 1000  # walks in unseen mazes an evaluation
 
@@ -221,8 +221,11 @@ def make_envs(args: Args, split: str, num_envs: int) -> gym.vector.VectorEnv[Any
     )
 
 
-def evaluate(network: QNetwork, args: Args, epsilon: float = 0.0) -> float:
-    """Share of ``eval_walks`` walks in unseen mazes, always the same ones, that reach G in time."""
+def evaluate(network: QNetwork, args: Args, epsilon: float) -> float:
+    """Share of ``eval_walks`` walks in unseen mazes, always the same ones, that reach G in time.
+
+    Some moves at random, because otherwise a walker that once does nothing does so until a door moves.
+    """
     walkers = Walkers(make_envs(args, "test", args.eval_walks), network, seed=10_000)
     over, success = torch.zeros(2, args.eval_walks, dtype=torch.bool)
     while not over.all():
@@ -267,7 +270,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
             next_eval += args.eval_every
             row = {
                 "train/loss": float(np.mean(losses)),
-                "eval/success_rate": evaluate(network, args),
+                "eval/success_rate": evaluate(network, args, args.last_epsilon),
                 "time/cpu_seconds": time.process_time() - started,
             }
             if walkers.finished:

@@ -56,7 +56,7 @@ def learn(solver: Solver, *, steps: int, segment_cost: float, seed: int) -> DQN:
         target_update_interval=10 * num_envs,
         # Episodes end by themselves, and waiting has its price already.
         gamma=1.0,
-        # A random choice is a halt every other time: more of them, and late segments are hardly ever seen.
+        # A random choice is a halt every other time: with more of them late segments are hardly seen.
         exploration_initial_eps=0.3,
         exploration_final_eps=0.1,
         exploration_fraction=0.5,
@@ -93,7 +93,6 @@ def main(arguments: list[str] | None = None) -> dict[str, Halting]:
     parser.add_argument("--puzzles", type=int, default=1000, help="unseen ones to compare on")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-
     solver = load(options.checkpoint)
     print(f"{solver.env_id}, {options.puzzles} unseen puzzles, a further segment costs {options.segment_cost}")
     print(f"{'who stops':17} solved  segments  earned")

@@ -18,7 +18,7 @@ def load_example(name):
 
 
 def test_examples_are_short_enough_to_copy():
-    longer = {"dqn_dynamic_maze.py": 290}  # an algorithm from its arguments to its evaluation, in one file
+    longer = {"dqn_dynamic_maze.py": 300}  # an algorithm from its arguments to its evaluation, in one file
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text().splitlines()) < longer.get(path.name, 120), path.name
 
