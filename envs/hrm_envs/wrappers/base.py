@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    VectorWrapper = gym.vector.VectorWrapper[Any, Any, Any, Any, NDArray[Any]]
+else:
+    # It takes no type parameters before Gymnasium 1.3.
+    VectorWrapper = gym.vector.VectorWrapper
 
 Base = TypeVar("Base")
 
@@ -30,7 +36,7 @@ def base_of(env: Any, kind: type[Base], view: str) -> Base:
     return base
 
 
-class VectorView(gym.vector.VectorWrapper[Any, Any, Any, Any, NDArray[Any]]):
+class VectorView(VectorWrapper):
     """A vector wrapper that knows how finished rows begin anew."""
 
     def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any]) -> None:

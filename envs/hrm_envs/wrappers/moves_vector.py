@@ -158,7 +158,9 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close the environment of the puzzles."""
-        self.mazes.close()
+        # Gymnasium 1.2 also closes what its constructor refused to make.
+        if hasattr(self, "mazes"):
+            self.mazes.close()
 
     def _seed_rows(self, rows: NDArray[np.int64], seed: int | np.integer[Any] | Sequence[int | None] | None) -> None:
         """New streams for rows with a seed, and for rows that never had any stream."""
