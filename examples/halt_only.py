@@ -16,6 +16,7 @@ import torch
 from stable_baselines3 import DQN
 
 from hrm_agents import BUNDLED_MAZE, Solver, load
+from hrm_agents.environments import of_unseen
 from hrm_agents.integrations.sb3 import ReasoningVecEnv
 from hrm_agents.rollout import step_info
 from hrm_agents.thinker import HRMThinker
@@ -32,10 +33,8 @@ class Halting(NamedTuple):
 
 def make_env(solver: Solver, num_envs: int, *, split: str, segment_cost: float) -> HaltOnlyVector:
     """The environment of a checkpoint, in which its HRM thinks and the agent says when to stop."""
-    settings = {**solver.env_kwargs, "split": split, "reward": "exact", "segment_cost": segment_cost}
-    if split == "test":
-        # How many puzzles it was trained on says nothing of how many others there are.
-        settings.pop("num_puzzles", None)
+    known = of_unseen(solver.env_kwargs) if split == "test" else solver.env_kwargs
+    settings = {**known, "split": split, "reward": "exact", "segment_cost": segment_cost}
     return HaltOnlyVector(gym.make_vec(solver.env_id, num_envs=num_envs, **settings), HRMThinker(solver.model))
 
 

@@ -7,9 +7,11 @@ of a stream is two integers. The hash is the SplitMix64 finaliser (Steele, Lea a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint64]
@@ -37,6 +39,37 @@ def hash_rows(array: NDArray[Any]) -> Words:
 def stream_key(rng: np.random.Generator) -> np.uint64:
     """A key for a new stream, drawn from a seeded generator."""
     return np.uint64(rng.integers(0, 2**64, dtype=np.uint64))
+
+
+def row_seeds(seed: int | np.integer[Any] | Sequence[int | None] | None, num_rows: int) -> list[int | None]:
+    """The seed of each row of a vector environment: ``seed + i``, or ``seed[i]``; None where a stream goes on.
+
+    Raises:
+        ValueError: there are not as many seeds as rows.
+    """
+    if seed is None:
+        return [None] * num_rows
+    if isinstance(seed, int | np.integer):
+        return [int(seed) + i for i in range(num_rows)]
+    seeds = [None if one is None else int(one) for one in seed]
+    if len(seeds) != num_rows:
+        raise ValueError(f"{len(seeds)} seeds for {num_rows} rows")
+    return seeds
+
+
+def fresh_keys(
+    rows: NDArray[np.int64], seeds: Sequence[int | None], seeded: NDArray[np.bool_]
+) -> tuple[Words, NDArray[np.int64]]:
+    """New keys for those of ``rows`` that have a seed or never had a stream, and which rows these are.
+
+    Args:
+        rows: int64 ``[K]``, rows that begin anew.
+        seeds: of all rows, from :func:`row_seeds`.
+        seeded: bool ``[n]``, rows that have had a stream.
+    """
+    fresh = [row for row in rows if seeds[row] is not None or not seeded[row]]
+    keys: Words = np.array([stream_key(seeding.np_random(seeds[row])[0]) for row in fresh], np.uint64)
+    return keys, np.array(fresh, np.int64)
 
 
 class Draws:

@@ -8,7 +8,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.error import ResetNeeded
-from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from hrm_envs.construction import (
 from hrm_envs.dynamics import Outcome
 from hrm_envs.episode_view import EpisodeView
 from hrm_envs.rendering import ansi, paint
-from hrm_envs.streams import Words, stream_key
+from hrm_envs.streams import fresh_keys, row_seeds
 from hrm_envs.task import PuzzleBatch, TaskSpec, Tokens, Verdict
 
 Observations = dict[str, NDArray[Any]]
@@ -133,7 +132,7 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
             ValueError: an option or the number of seeds does not fit.
         """
         rows, choice = self._what_to_reset(options)  # a bad option must change nothing
-        seeds = self._row_seeds(seed)
+        seeds = row_seeds(seed, self.num_envs)
         super().reset(seed=int(seed) if isinstance(seed, int | np.integer) else None)
         self._seed_rows(rows, seeds)
         self._dynamics.reset(rows, **choice)
@@ -250,21 +249,9 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         rows = np.flatnonzero(mask)
         return rows, reset_choice(choice, len(rows), self._dynamics)
 
-    def _row_seeds(self, seed: int | np.integer[Any] | Sequence[int | None] | None) -> Sequence[int | None]:
-        if seed is None:
-            return [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            return [int(seed) + i for i in range(self.num_envs)]
-        seeds = [None if one is None else int(one) for one in seed]
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"{len(seeds)} seeds for {self.num_envs} rows")
-        return seeds
-
     def _seed_rows(self, rows: NDArray[np.int64], seeds: Sequence[int | None]) -> None:
         """New streams for rows with a seed, and for rows that never had any stream."""
-        fresh = [row for row in rows if seeds[row] is not None or not self._seeded[row]]
-        keys: Words = np.array([stream_key(seeding.np_random(seeds[row])[0]) for row in fresh], np.uint64)
-        self._dynamics.seed(keys, np.array(fresh, np.int64))
+        self._dynamics.seed(*fresh_keys(rows, seeds, self._seeded))
         self._seeded[rows] = True
 
     def _step_some(

@@ -9,13 +9,12 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
-from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from hrm_envs.maze import MazeTask
-from hrm_envs.streams import stream_key
+from hrm_envs.streams import fresh_keys, row_seeds
 from hrm_envs.vector_env import ReasoningVectorEnv
 from hrm_envs.wrappers.moves_drawing import Walk, paint_walk, walk_text
 from hrm_envs.wrappers.moves_dynamics import MoveDynamics, MoveOutcome
@@ -102,7 +101,8 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
         super().reset(seed=int(seed) if isinstance(seed, int | np.integer) else None)
         mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, np.bool_)))
         rows = np.flatnonzero(mask)
-        self._seed_rows(rows, seed)
+        self._dynamics.seed(*fresh_keys(rows, row_seeds(seed, self.num_envs), self._seeded))
+        self._seeded[rows] = True
         self._begin(rows, found["puzzle"][rows])
         return self._dynamics.observe(), self._state_info(mask)
 
@@ -161,16 +161,6 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
         # Gymnasium 1.2 also closes what its constructor refused to make.
         if hasattr(self, "mazes"):
             self.mazes.close()
-
-    def _seed_rows(self, rows: NDArray[np.int64], seed: int | np.integer[Any] | Sequence[int | None] | None) -> None:
-        """New streams for rows with a seed, and for rows that never had any stream."""
-        if isinstance(seed, int | np.integer):
-            seed = [int(seed) + row for row in range(self.num_envs)]
-        seeds = [None] * self.num_envs if seed is None else [None if one is None else int(one) for one in seed]
-        fresh = [row for row in rows if seeds[row] is not None or not self._seeded[row]]
-        keys = np.array([stream_key(seeding.np_random(seeds[row])[0]) for row in fresh], np.uint64)
-        self._dynamics.seed(keys, np.array(fresh, np.int64))
-        self._seeded[rows] = True
 
     def _begin(self, rows: NDArray[np.int64], puzzle: NDArray[np.uint8]) -> None:
         self._dynamics.reset(rows, puzzle)
