@@ -18,9 +18,8 @@ def load_example(name):
 
 
 def test_examples_are_short_enough_to_copy():
-    longer = {"dqn_dynamic_maze.py": 300}  # an algorithm from its arguments to its evaluation, in one file
     for path in EXAMPLES.glob("*.py"):
-        assert len(path.read_text().splitlines()) < longer.get(path.name, 120), path.name
+        assert len(path.read_text().splitlines()) < 120, path.name
 
 
 def test_own_task_registers_checks_and_trains():

@@ -2,42 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from torch import Tensor
 
 from hrm_agents.integrations.sb3 import Preprocessed
 from hrm_agents.models.architecture import Architecture
-from hrm_agents.models.encoder import HRMEncoder, TokenPart
+from hrm_agents.models.encoder import TokenPart
+from hrm_agents.models.walker import WalkerEncoder
+
+#: Boards whose plans are remembered, before all of them are forgotten: 50 MB for 49 cells of 64 numbers.
+_MOST_PLANS = 4096
 
 
 class HRMWalkerExtractor(BaseFeaturesExtractor):
     """Features of an observation: what the planner knows of the cell where the walker stands.
 
-    The thinking does not see the walker, so that it makes a plan for every cell. Of this, a walk needs one as long as
-    nothing else on its board changes: rows of a batch that show the same board are thought about once, and without
-    gradient (while steps are collected, and in ``predict``) a row thinks again only when its board is another than at
-    the call before, or the weights are. That the place to read at is known makes it a relative of the attention in
-    value iteration networks (Tamar et al. 2016, arXiv 1602.02867, section 3).
+    See :class:`~hrm_agents.models.walker.WalkerEncoder`. A walk needs one thought as long as nothing else on its board
+    changes: rows of a batch that show the same board are thought about once, and without gradient (while steps are
+    collected, and in ``predict``) the plans are remembered until the weights change. Use :class:`WalkBuffer` with it,
+    so that a minibatch has few boards.
 
     Args:
         observation_space: given by Stable-Baselines3: one row of tokens, such as a ``Box`` of small integers.
         walker: the token of the walker, which every observation has in exactly one cell.
         seen_as: other tokens that the thinking sees instead, by token: ``{walker: free}``, and what else is of no
             use on the way. Tokens count from the lowest of the space.
+        border: rows and columns along every edge that the thinking leaves out, as they are the same on all boards.
         architecture: width, depth and wiring; the defaults of :class:`Architecture` if not given.
         segments: of thought about each board; the gradient sees the last.
         space_options: keywords of :func:`~hrm_agents.integrations.spaces.read_space`: ``grids`` and so on.
 
     Raises:
-        ValueError: the space is not one of tokens, a token is not in it, or the walker would be seen.
+        ValueError: the space is not one of tokens, a token is not in it, the walker would be seen, or the border
+            leaves nothing.
     """
-
-    seen: Tensor
 
     def __init__(
         self,
@@ -45,6 +51,7 @@ class HRMWalkerExtractor(BaseFeaturesExtractor):
         *,
         walker: int,
         seen_as: Mapping[int, int],
+        border: int = 0,
         architecture: Architecture | None = None,
         segments: int = 1,
         space_options: Mapping[str, Any] | None = None,
@@ -55,21 +62,12 @@ class HRMWalkerExtractor(BaseFeaturesExtractor):
         parts = list(self.reader.parts.values())
         if len(parts) != 1 or not isinstance(parts[0], TokenPart):
             raise ValueError(f"a walker stands on one board of tokens, and {observation_space} is none")
-        vocab_size = parts[0].vocab_size
-        for token in (walker, *seen_as, *seen_as.values()):
-            if not 0 <= token < vocab_size:
-                raise ValueError(f"token {token}: the space has 0 to {vocab_size - 1}")
-        if seen_as.get(walker, walker) == walker:
-            raise ValueError(
-                f"seen_as={dict(seen_as)} must say what is seen in the place of the walker, token {walker}"
-            )
         if segments < 1:
             raise ValueError(f"segments={segments}: it takes at least 1")
-        self.walker, self.segments = walker, segments
-        self.encoder = HRMEncoder(architecture, self.reader.parts)
-        seen = [seen_as.get(token, token) for token in range(vocab_size)]
-        self.register_buffer("seen", torch.tensor(seen), persistent=False)
-        self._last: tuple[int, Tensor, Tensor] | None = None
+        self.segments = segments
+        self.walker = WalkerEncoder(architecture, parts[0], walker=walker, seen_as=seen_as, border=border)
+        self._made_with: tuple[int, torch.device] | None = None
+        self._plans: dict[bytes, Tensor] = {}
 
     def forward(self, observations: Any) -> Tensor:
         """Features float32 [B, d] of preprocessed observations.
@@ -78,25 +76,46 @@ class HRMWalkerExtractor(BaseFeaturesExtractor):
             ValueError: a row has no walker, or several.
         """
         (tokens,) = self.reader(observations).values()
-        here = tokens == self.walker
-        if not bool((here.sum(1) == 1).all()):
-            raise ValueError(f"every observation must have one cell with the walker, token {self.walker}")
-        cell = here.int().argmax(1)
-        boards = self.seen[tokens]
         if torch.is_grad_enabled():
-            boards, row = boards.unique(dim=0, return_inverse=True)
-            return self.encoder.encode_cells(boards, self.segments)[row, cell]
-        return self._remembered(boards)[torch.arange(len(cell), device=cell.device), cell]
+            return self.walker.encode(tokens, self.segments)
+        return self._remembered(*self.walker.look(tokens))
 
-    def _remembered(self, boards: Tensor) -> Tensor:
-        """States [B, S, d] of ``boards`` [B, S]; those that a row had at the last call are not thought about again."""
+    def _remembered(self, boards: Tensor, cell: Tensor) -> Tensor:
+        """Features of ``boards`` [B, S] at ``cell`` [B]; the plans of boards met before are not made again."""
         # Every change of a weight in place, by an optimiser or by loading, counts its version up.
-        version = sum(weight._version for weight in self.encoder.parameters())
-        changed = torch.ones(len(boards), dtype=torch.bool, device=boards.device)
-        states = boards.new_zeros(*boards.shape, self.features_dim, dtype=torch.float32)
-        if self._last is not None and self._last[0] == version and self._last[1].shape == boards.shape:
-            changed, states = (self._last[1] != boards).any(1), self._last[2]
-        if bool(changed.any()):
-            states[changed] = self.encoder.encode_cells(boards[changed], self.segments)
-        self._last = version, boards, states
-        return states
+        made_with = (sum(weight._version for weight in self.walker.parameters()), boards.device)
+        keys = [board.tobytes() for board in boards.cpu().numpy()]
+        if made_with != self._made_with or len(self._plans) > _MOST_PLANS:
+            self._made_with, self._plans = made_with, {}
+        new = {key: row for row, key in enumerate(keys) if key not in self._plans}
+        if new:
+            plans = self.walker.encoder.encode_cells(boards[list(new.values())], self.segments)
+            self._plans |= zip(new, plans, strict=True)
+        return torch.stack([self._plans[key][place] for key, place in zip(keys, cell.tolist(), strict=True)])
+
+
+class WalkBuffer(RolloutBuffer):
+    """Minibatches of whole rows: ``rollout_buffer_class=WalkBuffer`` in PPO.
+
+    The steps of a minibatch are not drawn one by one, but all steps of some of the rows, drawn anew in each epoch.
+    So the rows of a minibatch walk on few boards, and :class:`HRMWalkerExtractor` thinks about each of these once.
+    """
+
+    def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
+        """Minibatches of about ``batch_size`` steps, a multiple of ``n_steps``; by default of all steps.
+
+        Raises:
+            ValueError: ``batch_size`` is less than the steps of one row.
+        """
+        if batch_size is not None and batch_size < self.buffer_size:
+            raise ValueError(f"batch_size={batch_size} must be at least n_steps={self.buffer_size}, a whole row")
+        if not self.generator_ready:
+            for name in ("observations", "actions", "values", "log_probs", "advantages", "returns"):
+                setattr(self, name, self.swap_and_flatten(getattr(self, name)))
+            self.generator_ready = True
+        rows = np.random.permutation(self.n_envs)  # noqa: NPY002  the stream that Stable-Baselines3 seeds
+        steps = np.arange(self.buffer_size)
+        num = self.n_envs if batch_size is None else batch_size // self.buffer_size
+        for first in range(0, self.n_envs, num):
+            chosen = rows[first : first + num, None] * self.buffer_size + steps
+            yield self._get_samples(chosen.reshape(-1))

@@ -2,6 +2,7 @@
 
 from hrm_agents.models.encoder import FeaturePart, HRMEncoder, InputPart, TokenPart
 from hrm_agents.models.hrm import HRM, Architecture, Carry, HRMConfig, SegmentOutput
+from hrm_agents.models.walker import WalkerEncoder
 
 __all__ = [
     "HRM",
@@ -13,4 +14,5 @@ __all__ = [
     "InputPart",
     "SegmentOutput",
     "TokenPart",
+    "WalkerEncoder",
 ]

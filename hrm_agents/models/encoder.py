@@ -166,13 +166,20 @@ class HRMEncoder(Recursion):
         thought = self._think_on(self._embed(obs), carry, segments)
         return thought.detach(), self._read(thought.z_H)
 
+    def forward_cells(
+        self, obs: Mapping[str, Tensor] | Tensor, carry: Carry, *, segments: int = 1
+    ) -> tuple[Carry, Tensor]:
+        """As ``forward``, but with features of every slot on its own: z_H without its prefix, float32 [B, S, d]."""
+        thought = self._think_on(self._embed(obs), carry, segments)
+        return thought.detach(), self._cells(thought)
+
     def encode(self, obs: Mapping[str, Tensor] | Tensor, segments: int = 1) -> Tensor:
         """Features float32 [B, ``features_dim``] after ``segments`` segments from a fresh carry; see ``forward``."""
         return self._read(self._think_afresh(obs, segments).z_H)
 
     def encode_cells(self, obs: Mapping[str, Tensor] | Tensor, segments: int = 1) -> Tensor:
         """As ``encode``, but of every slot of the observation on its own: z_H without its prefix, float32 [B, S, d]."""
-        return self._think_afresh(obs, segments).z_H[:, self.config.prefix_slots :].float()
+        return self._cells(self._think_afresh(obs, segments))
 
     def _think_afresh(self, obs: Mapping[str, Tensor] | Tensor, segments: int) -> Carry:
         x = self._embed(obs)
@@ -206,6 +213,9 @@ class HRMEncoder(Recursion):
         if self.position is not None:
             x = (x + self.position) * math.sqrt(0.5)
         return x.to(self.dtype)
+
+    def _cells(self, thought: Carry) -> Tensor:
+        return thought.z_H[:, self.config.prefix_slots :].float()
 
     def _read(self, z_H: Tensor) -> Tensor:
         slot, mean = z_H[:, 0].float(), z_H[:, self.config.prefix_slots :].float().mean(1)

@@ -85,7 +85,7 @@ def test_learns_for_a_few_steps(example, extractor, tmp_path, capsys):
     header, line = (tmp_path / "progress.csv").read_text().splitlines()
     assert header == "steps,cpu_minutes,sampled,most_likely"
     steps, minutes, sampled, most_likely = map(float, line.split(","))
-    assert steps == 1024  # one rollout
+    assert steps == 2048  # one rollout
     assert minutes >= 0
     assert {sampled, most_likely} <= {share / 10 for share in range(11)}
     assert capsys.readouterr().out == line + "\n"
@@ -99,4 +99,6 @@ def test_help_teaches(example, capsys):
     with pytest.raises(SystemExit):
         example.main(["--help"])
     out = capsys.readouterr().out
-    assert all(word in out for word in ("--extractor {hrm,mlp,cnn}", "--steps", "--seed", "--out", "shaping", "random"))
+    assert all(
+        word in out for word in ("--extractor {hrm,mlp,cnn}", "--steps", "--seed", "--out", "anywhere", "random")
+    )

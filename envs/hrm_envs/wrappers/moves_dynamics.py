@@ -21,8 +21,9 @@ from hrm_envs.task import Tokens
 from hrm_envs.wrappers.moves_settings import AGENT, DOOR_OPEN, DOOR_SHUT, MOVES, SYMBOLS, MoveSettings
 
 _WALKABLE = np.isin(np.arange(len(SYMBOLS)), (FREE, START, GOAL, DOOR_OPEN))
-#: Sets the stream of the doors apart from the one that chooses the maze, which has the same seed.
-_DOOR_SALT = np.uint64(0x646F6F7273)
+#: Set the streams of doors and of starts apart from each other and from the one that chooses the maze, which has the
+#: same seed.
+_DOOR_SALT, _START_SALT = np.uint64(0x646F6F7273), np.uint64(0x737461727473)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class MoveOutcome:
 
 
 class MoveDynamics:
-    """``num_rows`` walks side by side, each with a random stream of its own for its doors.
+    """``num_rows`` walks side by side, each with a random stream of its own for its doors and its start.
 
     Args:
         num_rows: ``B``.
@@ -94,12 +95,14 @@ class MoveDynamics:
         self._episodes[rows] = 0
 
     def reset(self, rows: NDArray[Any], puzzle: Tokens) -> None:
-        """Put walkers on S.
+        """Put walkers on S, after moving S where starts explore.
 
         Args:
             rows: integers ``[K]``.
             puzzle: uint8 ``[K, S]``, the mazes to walk in these rows.
         """
+        if self.settings.exploring_starts:
+            puzzle = self._move_starts(rows, puzzle)
         self._grid[rows[:, None], self._place] = puzzle
         start, goal = ((puzzle == token).argmax(axis=1) for token in (START, GOAL))
         self._at[rows], self._goal[rows] = self._place[start], self._place[goal]
@@ -185,6 +188,16 @@ class MoveDynamics:
         """
         distance = self._distance[self._rows, self.cell]
         return np.where(distance == UNREACHED, -1.0, distance / -self._farthest)
+
+    def _move_starts(self, rows: NDArray[Any], puzzle: Tokens) -> Tokens:
+        """The mazes with S on a random cell from which G can be reached, each with equal chance."""
+        goal = (puzzle == GOAL).argmax(axis=1)
+        reached = distances((puzzle != WALL).reshape(-1, *self.grid_shape), goal).reshape(puzzle.shape) != UNREACHED
+        draws = Draws(mix(self._keys[rows] ^ _START_SALT), self._episodes[rows])
+        chance = np.where(reached & (puzzle != GOAL), draws.bits(puzzle.shape[1]) >> np.uint64(1), np.uint64(2**63))
+        moved = np.where(puzzle == START, np.uint8(FREE), puzzle)
+        moved[np.arange(len(puzzle)), chance.argmin(axis=1)] = START
+        return moved
 
     def _choose_doors(self, puzzle: Tokens, draws: Draws) -> NDArray[np.int64]:
         """Places of the doors, ``[K, doors]``: half of them in walls, half in corridors, or as many as there are.

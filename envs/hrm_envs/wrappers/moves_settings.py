@@ -53,6 +53,9 @@ class MoveSettings:
     door_probability: float = 0.0
     #: How many doors there are; by default one for ten cells of the grid where ``door_probability`` is above 0.
     num_doors: int | None = None
+    #: Whether S is moved to any open cell but G at the start of each walk ("exploring starts"), for training: walks
+    #: that begin next to G come first, and the others build on what was learned there.
+    exploring_starts: bool = False
     #: "tokens" for uint8 ``[S]``, or "planes" for uint8 ``[5, rows, columns]`` of 0 and 255.
     observation: Observation = "tokens"
 
@@ -65,8 +68,9 @@ class MoveSettings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
                 raise ValueError(f"{name}={value!r} is not a finite number")
-        if not isinstance(self.shaping, bool | np.bool_):
-            raise ValueError(f"shaping={self.shaping!r} is not true or false")
+        for name in ("shaping", "exploring_starts"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise ValueError(f"{name}={getattr(self, name)!r} is not true or false")
         if self.max_steps is not None and not 1 <= self.max_steps < 2**31:
             raise ValueError(f"max_steps={self.max_steps}: a walk has at least one step, below 2**31")
         if not 0 <= self.gamma <= 1:

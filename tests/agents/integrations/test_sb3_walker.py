@@ -12,8 +12,9 @@ pytest.importorskip("sb3_contrib")
 from stable_baselines3 import PPO
 
 import hrm_envs  # noqa: F401  registers the environments
+from hrm_agents.integrations import sb3_walker
 from hrm_agents.integrations.sb3 import ReasoningVecEnv
-from hrm_agents.integrations.sb3_walker import HRMWalkerExtractor
+from hrm_agents.integrations.sb3_walker import HRMWalkerExtractor, WalkBuffer
 from hrm_agents.models.architecture import Architecture
 
 TINY = Architecture(
@@ -40,13 +41,13 @@ def observe(*walks):
 
 def count_thoughts(extractor):
     """A list to which every call of the encoder adds how many boards it was about."""
-    thoughts, encode = [], extractor.encoder.encode_cells
+    thoughts, encode = [], extractor.walker.encoder.encode_cells
 
     def counted(boards, segments):
         thoughts.append(len(boards))
         return encode(boards, segments)
 
-    extractor.encoder.encode_cells = counted
+    extractor.walker.encoder.encode_cells = counted
     return thoughts
 
 
@@ -57,7 +58,7 @@ def test_features_are_the_planners_state_where_the_walker_stands(segments, gradi
     with torch.set_grad_enabled(gradient):
         features = extractor(observe(*walks))
     boards = torch.tensor([BOARDS[board] for board, _ in walks])  # no walker in them
-    carry, _ = extractor.encoder(boards, extractor.encoder.initial_carry(3), segments=segments)
+    carry, _ = extractor.walker.encoder(boards, extractor.walker.encoder.initial_carry(3), segments=segments)
     prefix = TINY.prefix_slots
     expected = torch.stack([carry.z_H[row, prefix + cell] for row, (_, cell) in enumerate(walks)])
     torch.testing.assert_close(features.detach(), expected)
@@ -88,15 +89,14 @@ def test_a_board_in_many_rows_is_thought_about_once_and_learns_from_all():
         assert one.grad.abs().max() > 0, name
 
 
-def test_without_gradient_only_what_has_changed_is_thought_about():
+def test_without_gradient_only_new_boards_are_thought_about(monkeypatch):
     extractor, fresh = build(), build()
     thoughts = count_thoughts(extractor)
     rounds = [
-        ([(0, 2), (1, 3), (2, 0)], 3),
-        ([(0, 3), (1, 2), (2, 1)], 0),  # all moved
-        ([(0, 5), (0, 2), (2, 2)], 1),  # the second is on another board
-        ([(2, 5), (0, 2), (0, 2)], 2),  # two have changed places
-        ([(2, 5), (0, 2)], 2),  # another batch
+        ([(0, 2), (0, 5), (1, 3)], 2),  # two walkers on one board
+        ([(0, 3), (1, 2), (0, 0)], 0),  # moved, and on each other's boards
+        ([(0, 5)], 0),  # another batch, as when Stable-Baselines3 asks for the value of a last observation
+        ([(2, 5), (0, 2), (1, 2)], 1),
     ]
     with torch.no_grad():
         for walks, expected in rounds:
@@ -105,6 +105,9 @@ def test_without_gradient_only_what_has_changed_is_thought_about():
             features = extractor(obs)
             assert sum(thoughts) == expected
             torch.testing.assert_close(features, torch.cat([fresh(row[None]) for row in obs]), rtol=1e-4, atol=1e-5)
+        monkeypatch.setattr(sb3_walker, "_MOST_PLANS", 2)  # three are remembered
+        torch.testing.assert_close(extractor(observe((2, 5), (0, 2))), features[:2], rtol=1e-4, atol=1e-5)
+        assert (sum(thoughts), len(extractor._plans)) == (1 + 2, 2)
 
 
 @pytest.mark.parametrize("how", ["optimiser", "loading"])
@@ -133,24 +136,61 @@ def test_features_once_given_do_not_change():
     assert torch.equal(first, kept)
 
 
+def filled_buffer(n_steps, n_envs):
+    """A buffer in which every step is known by its number: 100 times the row, plus the step."""
+    buffer = WalkBuffer(n_steps, spaces.Box(0, 1000, (1,)), spaces.Discrete(4), device="cpu", n_envs=n_envs)
+    for step in range(n_steps):
+        number = 100.0 * np.arange(n_envs) + step
+        value = torch.from_numpy(number).float()
+        buffer.add(number[:, None], np.zeros(n_envs), number, np.zeros(n_envs), value, value)
+    return buffer
+
+
+def test_minibatches_are_whole_rows_and_cover_all_steps():
+    buffer = filled_buffer(n_steps=5, n_envs=7)
+    seen = []
+    for _ in range(2):  # epochs
+        batches = list(buffer.get(12))  # two rows of five; the last batch has the seventh row
+        assert [len(batch.observations) for batch in batches] == [10, 10, 10, 5]
+        numbers = [batch.observations.flatten().tolist() for batch in batches]
+        for batch in batches:  # fields stay together
+            torch.testing.assert_close(batch.observations.flatten(), batch.old_values.flatten())
+            torch.testing.assert_close(batch.observations.flatten(), batch.old_log_prob)
+        assert sorted(number for batch in numbers for number in batch) == sorted(
+            100 * row + step for row in range(7) for step in range(5)
+        )
+        rows = [[int(number) // 100 for number in batch] for batch in numbers]
+        assert all(len(set(batch)) == len(batch) / 5 for batch in rows)
+        seen.append(rows)
+    assert seen[0] != seen[1]
+    assert [len(batch.observations) for batch in buffer.get()] == [35]
+
+
+def test_a_minibatch_has_at_least_one_row():
+    with pytest.raises(ValueError, match="batch_size=4 must be at least n_steps=5"):
+        next(filled_buffer(n_steps=5, n_envs=2).get(4))
+
+
 def test_ppo_learns_saves_loads_and_predicts(tmp_path):
     kwargs = {
         "architecture": TINY,
         "walker": 6,
         "seen_as": {6: 2, 3: 2},
+        "border": 1,
         "space_options": {"grids": {"observation": (5, 5)}},
     }
     policy_kwargs = {"features_extractor_class": HRMWalkerExtractor, "features_extractor_kwargs": kwargs}
-    walks = gym.make_vec("HRM/MazeMoves-9x9-v0", num_envs=3, size=5, num_puzzles=8, door_probability=0.2)
+    walks = gym.make_vec("HRM/MazeMoves-9x9-v0", num_envs=4, size=5, num_puzzles=8, door_probability=0.2)
     env = ReasoningVecEnv(walks)
-    model = PPO("MlpPolicy", env, n_steps=16, batch_size=24, n_epochs=1, seed=0, policy_kwargs=policy_kwargs)
+    settings = {"n_steps": 16, "batch_size": 32, "n_epochs": 1, "seed": 0, "rollout_buffer_class": WalkBuffer}
+    model = PPO("MlpPolicy", env, **settings, policy_kwargs=policy_kwargs)
     before = {name: weight.clone() for name, weight in model.policy.state_dict().items()}
-    model.learn(48)
+    model.learn(64)
     after = model.policy.state_dict()
     assert all(not torch.equal(after[name], before[name]) for name in after if ".H." in name or ".embeddings." in name)
     # What PPO stored while it collected is what it computes when it learns: the two ways to think agree.
     model.train = lambda: None
-    model.learn(48)
+    model.learn(64)
     for data in model.rollout_buffer.get(None):
         values, log_prob, _ = model.policy.evaluate_actions(data.observations, data.actions.long().flatten())
         torch.testing.assert_close(log_prob, data.old_log_prob, rtol=0, atol=1e-5)
@@ -170,6 +210,7 @@ def test_ppo_learns_saves_loads_and_predicts(tmp_path):
         ({"seen_as": {}}, "in the place of the walker, token 3"),
         ({"seen_as": {WALKER: WALKER}}, "in the place of the walker"),
         ({"segments": 0}, "segments=0"),
+        ({"border": 1}, "border=1: a board of 2 x 3 cells must keep some"),
     ],
 )
 def test_keywords_that_cannot_be(changes, message):

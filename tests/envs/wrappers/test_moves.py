@@ -46,7 +46,12 @@ def test_check_env(id, observation, monkeypatch):
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 @pytest.mark.parametrize(
     ("id", "kwargs"),
-    [(STATIC, {}), (DOORS, {"max_steps": 24}), (DOORS, {"observation": "planes", "shaping": True, "max_steps": 24})],
+    [
+        (STATIC, {}),
+        (STATIC, {"exploring_starts": True}),
+        (DOORS, {"max_steps": 24}),
+        (DOORS, {"observation": "planes", "shaping": True, "max_steps": 24, "exploring_starts": True}),
+    ],
 )
 def test_rows_equal_single_environments(id, kwargs, mode):
     rng = np.random.default_rng(0)

@@ -79,6 +79,37 @@ def test_the_hook_step_by_step():
     assert ends == [(False, False)] * 5 + [(True, False)]
 
 
+@pytest.mark.parametrize("doors", [0.0, 0.2])
+def test_exploring_starts_are_all_cells_that_lead_to_the_goal(doors):
+    """By brute force, in a maze with cells that nothing leads to; each of the others comes up as often."""
+    (puzzle,) = MazeTask(7, "random").parse("#######\n# # S #\n### # #\n# G   #\n## ####\n## ## #\n#######")
+    free = brute_distances(puzzle, int((puzzle == GOAL).argmax()), (7, 7), (FREE, START, GOAL))
+    walks = 3000
+    dynamics = walk_of(np.tile(puzzle, (walks, 1)), (7, 7), exploring_starts=True, door_probability=doors)
+    cells, counts = np.unique(dynamics.cell, return_counts=True)
+    assert set(cells) == {cell for cell, steps in free.items() if steps > 0}
+    assert np.abs(counts / walks - 1 / len(cells)).max() < 0.03
+    if not doors:
+        assert all(dynamics.optimum[row] == free[cell] for row, cell in enumerate(dynamics.cell))
+        grids = dynamics.grids()
+        assert (grids[np.arange(walks), dynamics.cell] == START).all()
+        assert ((grids == START).sum(axis=1) == 1).all()
+        assert ((grids == WALL) == (puzzle == WALL)).all()
+        assert ((grids == GOAL) == (puzzle == GOAL)).all()
+
+
+def test_starts_change_from_walk_to_walk_and_doors_do_not_depend_on_them():
+    puzzles = mazes(3, 1)
+    one, other = (walk_of(puzzles, (9, 9), exploring_starts=explore) for explore in (True, True))
+    cells = []
+    for _ in range(12):
+        assert one.cell == other.cell
+        cells.append(int(one.cell[0]))
+        for dynamics in (one, other):
+            dynamics.reset(np.array([0]), puzzles)
+    assert len(set(cells)) > 5
+
+
 def test_walls_hold_and_steps_run_out():
     dynamics = hook()
     for step in range(1, 8):

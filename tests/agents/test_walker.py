@@ -1,0 +1,78 @@
+"""The encoder of one who walks on a board: where it looks, and what it leaves out."""
+
+import pytest
+import torch
+
+from hrm_agents.models import Architecture, HRMEncoder
+from hrm_agents.models.encoder import TokenPart
+from hrm_agents.models.walker import WalkerEncoder
+
+TINY = Architecture(
+    hidden_size=16, num_heads=2, H_layers=1, L_layers=1, expansion=2.0, mlp_multiple=8, position="rope2d"
+)
+WALL, FREE, START, GOAL, WALKER = range(5)
+#: A frame of walls around 2 x 3 cells.
+BOARD = torch.full((4, 5), WALL)
+BOARD[1:3, 1:4] = torch.tensor([[START, FREE, WALL], [FREE, FREE, GOAL]])
+
+
+def build(border=0, shape=(4, 5)):
+    torch.manual_seed(0)
+    board = TokenPart(shape[0] * shape[1], 5, shape)
+    return WalkerEncoder(TINY, board, walker=WALKER, seen_as={WALKER: FREE, START: FREE}, border=border)
+
+
+def observe(*places):
+    rows = BOARD.expand(len(places), -1, -1).clone()
+    for row, (down, right) in zip(rows, places, strict=True):
+        row[down, right] = WALKER
+    return rows.flatten(1)
+
+
+def test_the_border_is_left_out_and_all_else_is_as_without_it():
+    whole, inner = build(border=1), build(shape=(2, 3))
+    assert whole.encoder.num_slots == inner.encoder.num_slots == TINY.prefix_slots + 6
+    obs = observe((1, 1), (2, 2))
+    cropped = obs.view(-1, 4, 5)[:, 1:3, 1:4].flatten(1)
+    torch.testing.assert_close(whole.encode(obs), inner.encode(cropped))
+    boards, cell = whole.look(obs)
+    assert boards.tolist() == [[FREE, FREE, WALL, FREE, FREE, GOAL]] * 2
+    assert cell.tolist() == [0, 4]
+
+
+@pytest.mark.parametrize("border", [0, 1])
+def test_thinking_on_is_the_encoders_read_at_the_walker(border):
+    model = build(border)
+    places = [(1, 1), (2, 2), (1, 2)]
+    obs = observe(*places).to(torch.uint8)
+    carry, first = model(obs, model.encoder.initial_carry(3))
+    carry, second = model(obs, carry, segments=2)
+    encoder: HRMEncoder = model.encoder
+    boards, cell = model.look(obs)
+    expected, _ = encoder(boards, encoder.initial_carry(3), segments=3)
+    torch.testing.assert_close(carry.z_H, expected.z_H)
+    at = (torch.arange(3), TINY.prefix_slots + cell)
+    torch.testing.assert_close(second, expected.z_H[at])
+    torch.testing.assert_close(first, model.encode(obs))
+    assert not torch.allclose(first, second)
+    assert second.requires_grad
+    assert not carry.z_H.requires_grad
+
+
+def test_the_plan_does_not_depend_on_where_the_walker_is():
+    model = build()
+    carry, _ = model(observe((1, 1), (2, 2)), model.encoder.initial_carry(2))
+    torch.testing.assert_close(carry.z_H[0], carry.z_H[1])
+
+
+def test_a_walker_on_the_border_is_not_found():
+    model, obs = build(border=1), observe((0, 2))
+    build()(obs, build().encoder.initial_carry(1))
+    with pytest.raises(ValueError, match="one cell with the walker, token 4 inside the border"):
+        model(obs, model.encoder.initial_carry(1))
+
+
+@pytest.mark.parametrize("border", [-1, 2])
+def test_a_border_leaves_some_cells(border):
+    with pytest.raises(ValueError, match=f"border={border}: a board of 4 x 5 cells must keep some"):
+        build(border)
