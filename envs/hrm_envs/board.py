@@ -44,6 +44,19 @@ class Thoughts:
 
 
 @dataclass(frozen=True)
+class Draft:
+    """An answer that is written edit by edit and not handed in yet."""
+
+    #: uint8 ``[S]``.
+    answer: Tokens
+    #: Edits made, and after how many it is handed in by force.
+    edits: int
+    max_edits: int
+    #: The cell that the next edit is about, where there is one.
+    cursor: int | None = None
+
+
+@dataclass(frozen=True)
 class Frame:
     """All that one picture shows of one episode."""
 
@@ -74,6 +87,15 @@ class Frame:
     #: The puzzle's task identity, and which example of it the puzzle is; 0 where the task has none.
     task_id: int = 0
     example: int = 0
+    #: Where the answer was written edit by edit: how many were made, and how many there may be.
+    edits: tuple[int, int] | None = None
+    #: The cell that somebody is about to write; None if nobody is.
+    cursor: int | None = None
+
+    @property
+    def progress(self) -> tuple[str, int, int]:
+        """What goes by (``"segment"``, or ``"edit"`` where an answer is written), how many did, and how many may."""
+        return ("segment", self.segment, self.max_segments) if self.edits is None else ("edit", *self.edits)
 
     @cached_property
     def changed(self) -> NDArray[np.bool_]:
@@ -103,7 +125,6 @@ class Board:
         places: where the cells of the answer are, by index. A task that paints them elsewhere than at :meth:`rect`
             writes its own here, and only those that are on show.
         colours: tokens that are shown as a colour, for the keys of a person who writes them; a task may fill it.
-        cursor: the cell that a person is about to write, which must be on show; None if nobody is.
     """
 
     def __init__(self, canvas: Canvas, spec: TaskSpec, frame: Frame, space: Rect) -> None:
@@ -119,7 +140,6 @@ class Board:
         self.samples: dict[str, Callable[[Rect], None]] = {}
         self.places: dict[int, Rect] = {index: self.rect(index) for index in range(spec.num_cells)}
         self.colours: dict[int, Color] = {}
-        self.cursor: int | None = None
 
     @cached_property
     def confidence(self) -> NDArray[np.float32] | None:
@@ -137,6 +157,15 @@ class Board:
     def symbol(self, token: int) -> str:
         """The text of a token; empty for padding."""
         return "" if token == PAD else self.spec.symbols[token].strip()
+
+    def draw_cursor(self) -> None:
+        """A bright frame around the cell under the cursor with a dark one on either side: it shows on every ground."""
+        if self.frame.cursor in self.places:
+            cell = self.places[self.frame.cursor]
+            width = min(max(cell[2] * 0.055, 2.0), 4.0)
+            radius = cell[2] * 0.14
+            self.canvas.rect(inset(cell, -2 * width), BACKGROUND, radius + 2 * width, 3 * width)
+            self.canvas.rect(inset(cell, -width), INK, radius + width, width)
 
     # -- marks: each has a shape of its own, so none depends on colour ---------------------------------------
 

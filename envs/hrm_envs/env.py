@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
+from hrm_envs.board import Draft, Thoughts
 from hrm_envs.construction import (
     TaskLike,
     action_space,
@@ -20,7 +21,7 @@ from hrm_envs.construction import (
     split_settings,
 )
 from hrm_envs.episode_view import EpisodeView
-from hrm_envs.rendering import Thoughts, Window, ansi, paint
+from hrm_envs.rendering import Window, ansi, paint
 from hrm_envs.streams import stream_key
 from hrm_envs.task import PuzzleBatch, TaskSpec, Tokens, Verdict
 
@@ -159,9 +160,9 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         """What the verifier says of an answer (uint8 ``[S]``) that is not handed in, in shapes ``[1]``."""
         return self.task.verify(self._dynamics.batch, answer[None])
 
-    def preview(self, answer: Tokens) -> None:
-        """Show an unfinished answer (uint8 ``[S]``) in the pictures until the next step or reset."""
-        self._view.preview(answer)
+    def preview(self, draft: Draft) -> None:
+        """Show an unfinished answer in the pictures until the next step or reset."""
+        self._view.preview(draft)
         self._show()
 
     def post_thoughts(

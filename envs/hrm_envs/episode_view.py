@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from hrm_envs.board import Draft, Frame, Thoughts
 from hrm_envs.dynamics import Outcome
-from hrm_envs.rendering import Frame, Thoughts
 from hrm_envs.task import MARK_NONE, PuzzleBatch, Task, Tokens
 
 
@@ -23,7 +23,8 @@ class EpisodeView:
         """Start an episode with the puzzle in row ``row`` of ``batch``."""
         self._batch = batch.take(slice(row, row + 1)).copy()
         self._answer = self._previous = np.zeros_like(self._batch.puzzle[0])
-        self._unfinished = False
+        self._draft: Draft | None = None
+        self._edits: tuple[int, int] | None = None
         self._segment = 0
         self._success = self._halted = self._forced = False
         self._score = 0.0
@@ -34,7 +35,7 @@ class EpisodeView:
     def advance(self, answer: Tokens, outcome: Outcome, row: int) -> None:
         """Take in one step: the answer (uint8 ``[S]``) and row ``row`` of its outcome."""
         self._previous, self._answer = self._answer, answer.copy()
-        self._unfinished = False
+        self._draft = None
         self._segment += 1
         self._success = bool(outcome.verdict.success[row])
         self._score = float(outcome.verdict.score[row])
@@ -44,15 +45,15 @@ class EpisodeView:
         thoughts = self._thoughts
         self._history.append((thoughts.q_halt, thoughts.q_continue) if thoughts else (None, None))
 
-    def preview(self, answer: Tokens) -> None:
-        """Show an answer (uint8 ``[S]``) that is not handed in yet; no segment goes by."""
-        self._previous, self._answer = self._answer, answer.copy()
-        self._unfinished = True
+    def preview(self, draft: Draft) -> None:
+        """Show an answer that is not handed in yet; no segment goes by."""
+        self._previous, self._answer = self._answer, draft.answer.copy()
+        self._draft, self._edits = draft, (draft.edits, draft.max_edits)
 
     def frame(self) -> Frame:
         """The picture of now."""
         marks = self._task.mark(self._batch, self._answer[None])[0]
-        if self._unfinished:
+        if self._draft is not None:
             # A cell without an answer yet is not a wrong one.
             marks = np.where(self._answer == self._batch.puzzle[0], np.uint8(MARK_NONE), marks)
         return Frame(
@@ -70,4 +71,6 @@ class EpisodeView:
             forced=self._forced,
             history=tuple(self._history),
             thoughts=self._thoughts,
+            edits=self._edits,
+            cursor=None if self._draft is None else self._draft.cursor,
         )

@@ -53,6 +53,7 @@ def paint(task: Task, frame: Frame, size: tuple[int, int] | None = None) -> NDAr
         top = (height - side) / 2
         board = Board(canvas, task.spec, frame, (left, top, side, side))
         task.draw(board)
+        board.draw_cursor()
         strip_top = (height - 576 * unit) / 2
         Strip(canvas, frame, unit).beside(
             task.spec.name, board, left + side + margin, strip_top, strip_width, 576 * unit
@@ -64,6 +65,7 @@ def paint(task: Task, frame: Frame, size: tuple[int, int] | None = None) -> NDAr
         top = (height - side - margin - 240 * unit) / 2
         board = Board(canvas, task.spec, frame, ((width - side) / 2, top, side, side))
         task.draw(board)
+        board.draw_cursor()
         strip_width = max(side, 600 * unit)
         Strip(canvas, frame, unit).below(
             task.spec.name, board, (width - strip_width) / 2, top + side + margin, strip_width
@@ -75,10 +77,11 @@ def ansi(task: Task, frame: Frame) -> str:
     """One frame as text: a line on the episode, then the grid.
 
     The answer is underlined on the puzzle's cells; ``!`` follows a wrong cell and ``*`` one that this segment
-    changed, so the marks survive a terminal without colours.
+    changed, so the marks survive a terminal without colours. The cell under a cursor is in reverse video.
     """
     _, word, _ = status(frame)
-    head = [task.spec.name, f"segment {frame.segment}/{frame.max_segments}", word.lower()]
+    unit, done, most = frame.progress
+    head = [task.spec.name, f"{unit} {done}/{most}", word.lower()]
     if frame.segment:
         head.append(f"score {int(frame.score * 100 + 1e-6)}%")
     if frame.thoughts is not None:
@@ -112,6 +115,8 @@ def _ansi_cell(task: Task, frame: Frame, index: int) -> str:
         style = "4;34" if frame.marks[index] == MARK_RIGHT else "4"
     else:
         style = "1"  # the puzzle's own cells
+    if index == frame.cursor:
+        style += ";7"
     return f"\x1b[{style}m{symbol}\x1b[0m" + ("!" if wrong else "*" if changed else " ")
 
 

@@ -104,14 +104,15 @@ class Strip:
             canvas.line([(x, y - 4 * u), (x, y), (x + 3 * u, y + 1.5 * u)], color, 2 * u)
 
     def _segments(self, x: float, y: float, width: float) -> None:
-        """Segment number, and a track with one pip for each segment there may be."""
-        frame, u, canvas = self._frame, self._u, self._canvas
-        now, total = frame.segment, max(frame.max_segments, 1)
-        self._label(x, y, width, "Segment", f"{now} / {frame.max_segments}")
+        """How many segments or edits went by, and a track with one pip for each there may be."""
+        u, canvas = self._u, self._canvas
+        name, now, total = self._frame.progress
+        self._label(x, y, width, name.capitalize(), f"{now} / {total}")
         y, height = y + 17 * u, 9 * u
         if total > _MAX_PIPS:
             self._bar((x, y, width, height), now / total, BLUE)
             return
+        total = max(total, 1)
         gap = min(6 * u, width / total * 0.28)
         pip = (width + gap) / total - gap
         for step in range(total):
@@ -235,7 +236,8 @@ class Strip:
 def status(frame: Frame) -> tuple[str, str, Color]:
     """The state of an episode: name of its icon, word, colour."""
     if not frame.halted:
-        return ("thinking", "Thinking" if frame.segment else "Ready", STRONG)
+        written = frame.edits is not None and frame.edits[0] > 0
+        return ("thinking", "Writing" if written else "Thinking" if frame.segment else "Ready", STRONG)
     if frame.success:
         return ("solved", "Solved", BLUE)
     if frame.forced:

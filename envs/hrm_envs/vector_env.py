@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from hrm_envs.board import Draft
 from hrm_envs.construction import (
     TaskLike,
     action_space,
@@ -199,11 +200,16 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         """What halting on answers to the current puzzles would pay, float32; shapes as for :meth:`judge`."""
         return self._dynamics.judge(answers)[1]
 
-    def preview(self, answers: Tokens, rows: NDArray[np.bool_]) -> None:
-        """Show unfinished answers (uint8 ``[n, S]``) of the rows of a mask in the pictures until their next step."""
+    def preview(self, draft: Callable[[int], Draft], rows: NDArray[np.bool_]) -> None:
+        """Show the unfinished answer of each row of a mask in the pictures until its next step.
+
+        Args:
+            draft: gives that of a row; not asked where nothing is drawn.
+            rows: bool ``[n]``.
+        """
         for row, view in enumerate(self._views):
             if rows[row]:
-                view.preview(answers[row])
+                view.preview(draft(row))
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame for every row."""

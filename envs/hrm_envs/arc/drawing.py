@@ -251,8 +251,8 @@ def _view(board: Board) -> _View:
         low, high = _extent(filled)
         first = np.maximum(np.minimum(first, low), first - _MARGIN)
         last = np.minimum(np.maximum(last, high), last + _MARGIN)
-    if board.cursor is not None:
-        at = np.array(divmod(board.cursor, side))
+    if frame.cursor is not None:
+        at = np.array(divmod(frame.cursor, side))
         first, last = np.minimum(first, at), np.maximum(last, at)
     height, width = (int(length) for length in last - first + 1)
     caption = (_size(grid) if grid.size else "no grid") + (f"  +{stray} outside" if stray else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -110,7 +110,7 @@ class Game:
 
     def frame(self) -> Frame:
         """The board of the person as a picture shows it; its cells are judged once it is solved."""
-        return self._frame(self.board, self.board, ())
+        return replace(self._frame(self.board, self.board, ()), cursor=self.cursor)
 
     def advice_frame(self) -> Frame | None:
         """The latest answer of the model, likewise; None before the first."""

@@ -22,7 +22,6 @@ from hrm_envs.canvas import (
     Color,
     Point,
     Rect,
-    inset,
 )
 from hrm_envs.play.game import Game
 from hrm_envs.play.keys import ask_key, hints
@@ -62,24 +61,14 @@ def paint_game(game: Game) -> Picture:
     canvas = Canvas(*SIZE)
     frame = game.frame()
     own = Board(canvas, game.task.spec, frame, _OWN)
-    own.cursor = game.cursor
     game.task.draw(own)
-    if game.cursor in own.places:
-        _draw_cursor(canvas, own.places[game.cursor])
+    own.draw_cursor()
     strip = _Panel(canvas, frame, 1.0)
     strip.heading(game.task.spec.name, _OWN[0], _OWN[2], f"puzzle {game.num_played}, {game.num_solved} solved")
     _draw_adviser(canvas, game)
     _draw_message(canvas, own, game)
     _draw_keys(canvas, game, own)
     return Picture(canvas.pixels(), dict(own.places))
-
-
-def _draw_cursor(canvas: Canvas, cell: Rect) -> None:
-    """A bright frame around a cell with a dark one on either side, so that it shows on every ground."""
-    width = min(max(cell[2] * 0.055, 2.0), 4.0)
-    radius = cell[2] * 0.14
-    canvas.rect(inset(cell, -2 * width), BACKGROUND, radius + 2 * width, 3 * width)
-    canvas.rect(inset(cell, -width), INK, radius + width, width)
 
 
 def _draw_message(canvas: Canvas, board: Board, game: Game) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import IntEnum
 from typing import Any, Literal, get_args
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from hrm_envs.arc import ARCTask
 from hrm_envs.arc.canvas import END, FIRST_COLOUR, NUM_COLOURS, corners, read_sizes
+from hrm_envs.board import Draft
 from hrm_envs.task import PAD, Task, Tokens
 from hrm_envs.wrappers.boards import Boards
 
@@ -90,6 +92,10 @@ class ArcBoards(Boards):
     def observe(self) -> dict[str, NDArray[Any]]:
         """``board`` uint8 ``[B, S]``, ``edits`` int32 ``[B, 1]``, ``cursor`` and ``size`` int32 ``[B, 2]``, fresh."""
         return {**super().observe(), "cursor": self.cursor.copy(), "size": self.size.copy()}
+
+    def draft(self, row: int) -> Draft:
+        """What a picture shows of a board: the cursor too."""
+        return replace(super().draft(row), cursor=int(self._cell()[row]))
 
     def _change(self, rows: NDArray[np.int64], edits: NDArray[np.int64]) -> None:
         origin, before = self.origin[rows], self.size[rows]

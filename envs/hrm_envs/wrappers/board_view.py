@@ -62,7 +62,7 @@ class BoardView(gym.Wrapper[Any, Any, Any, Any]):
         self._given = (obs, {name: info[name] for name in ("solution",) if name in info})
         self._boards.begin(obs["puzzle"][None], np.array([0]))
         self._over, self._potential = False, self._score()
-        self._base.preview(self._boards.board[0])
+        self._base.preview(self._boards.draft(0))
         return self._observe(obs), self._tell(info)
 
     def step(self, action: int) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
@@ -80,7 +80,7 @@ class BoardView(gym.Wrapper[Any, Any, Any, Any]):
             info = {**info, "forced_halt": bool(forced)}
         else:
             (obs, info), pay = self._given, 0.0
-            self._base.preview(self._boards.board[0])
+            self._base.preview(self._boards.draft(0))
         reward = float(pay) - self._edit_cost * float(edited)
         if self._shaping:
             after = 0.0 if halted else self._score()
@@ -147,7 +147,7 @@ class BoardVectorView(VectorView):
         self._over[rows] = False
         if self._shaping:
             self._potential = np.where(rows, self._score(), self._potential)
-        self._base.preview(self._boards.board, rows)
+        self._base.preview(self._boards.draft, rows)
         return self._observe(obs), add_entry(info, "action_mask", self.action_masks().astype(np.int8), rows)
 
     def step(
@@ -183,7 +183,7 @@ class BoardVectorView(VectorView):
             after = self._score()
             reward += np.where(live, self._gamma * np.where(halted, 0.0, after) - self._potential, 0.0)
             self._potential = after
-        self._base.preview(self._boards.board, ~self._over)
+        self._base.preview(self._boards.draft, ~self._over)
         info = add_entry(info, "action_mask", self.action_masks().astype(np.int8), every)
         return self._observe(obs), reward, ended, truncated, info
 

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from hrm_envs.board import Draft
 from hrm_envs.checks import whole_number
 from hrm_envs.task import Task, TaskSpec, Tokens
 
@@ -91,6 +92,10 @@ class Boards(ABC):
     def observe(self) -> dict[str, NDArray[Any]]:
         """``board`` uint8 ``[B, S]`` and ``edits`` int32 ``[B, 1]``, as fresh arrays."""
         return {"board": self.board.copy(), "edits": self.edits[:, None].copy()}
+
+    def draft(self, row: int) -> Draft:
+        """What a picture shows of a board."""
+        return Draft(self.board[row], int(self.edits[row]), self.max_edits)
 
     @abstractmethod
     def _change(self, rows: NDArray[np.int64], edits: NDArray[np.int64]) -> None:

@@ -55,7 +55,8 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
     ``P`` is minus the distance to G through the doors open now, as a share of the open cells.
 
     ## Starting state
-    As :class:`~hrm_envs.env.ReasoningEnv`, with the same options: ``{"puzzle": p}`` or ``{"index": i}``.
+    As :class:`~hrm_envs.env.ReasoningEnv`, with the same options: ``{"puzzle": p}`` or ``{"index": i}``. With
+    ``exploring_starts=True`` S is moved to a random cell from which G can be reached, before every walk.
 
     ## Episode end
     *Terminated* on G; *truncated* after ``max_steps``.

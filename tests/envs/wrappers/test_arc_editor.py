@@ -323,6 +323,30 @@ def test_pictures_show_the_grid_of_now(folder):
     assert (env.render() != before).any()
 
 
+def test_pictures_show_the_cursor_and_count_the_edits(folder):
+    env = ArcEditor(arc(single, folder, split="test", render_mode="ansi"), start="blank", max_edits=9)
+    env.reset(options={"index": sorted(SHAPES).index("same")})
+    assert "edit 0/9 | ready" in env.render()
+    assert env.render().splitlines()[1].split("\x1b[0m")[0].endswith(";7m0")
+    env.step(ArcAction.RIGHT)
+    top, line, *_ = env.render().splitlines()
+    assert "edit 1/9 | writing" in top
+    assert line.count(";7m") == 1
+    assert line.split("\x1b[0m")[1].endswith(";7m0")
+    env.step(ArcAction.SUBMIT)
+    assert "edit 1/9 | wrong" in env.render()
+    assert ";7m" not in env.render()
+    picture = ArcEditor(arc(single, folder, split="test", render_mode="rgb_array"), start="blank")
+    picture.reset(options={"index": sorted(SHAPES).index("same")})
+    frames = [picture.render()]
+    for action in (ArcAction.RIGHT, ArcAction.LEFT):
+        picture.step(action)
+        frames.append(picture.render())
+    board = np.s_[:, :620]  # the strip beside it counts
+    assert (frames[0][board] != frames[1][board]).any()
+    assert (frames[0][board] == frames[2][board]).all()
+
+
 @pytest.mark.parametrize("twin", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
 def test_copies_go_on_alike(folder, twin):
     for env, action in (

@@ -232,7 +232,8 @@ def test_pictures_show_the_board():
     lines = text.render().splitlines()
     text.step(write(text, 3, 3))
     changed = [i for i, line in enumerate(text.render().splitlines()) if line != lines[i]]
-    assert changed == [1]
+    assert changed == [0, 1]
+    assert "edit 1/32 | writing" in text.render().splitlines()[0]
     assert "2" in text.render().splitlines()[1].split("4m")[-1]
 
 
