@@ -81,7 +81,7 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         self.task = self._dynamics.task
         self._expose_solution = settings.expose_solution
         self._view = EpisodeView(self.task, settings.max_segments)
-        self._window: Window | None = None
+        self._window = Window(self.task_spec.name)
         self._over = True
         self.observation_space = observation_space(self.task, settings.max_segments)  # type: ignore[assignment]
         self.action_space = action_space(self.task_spec)
@@ -196,20 +196,15 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
     @property
     def window_closed(self) -> bool:
         """Whether somebody closed the window of render mode ``"human"``."""
-        return self._window is not None and not self._window.is_open
+        return self._window.dismissed
 
     def close(self) -> None:
         """Close the window, if there is one."""
-        if self._window is not None:
-            self._window.close()
-            self._window = None
+        self._window.close()
 
     def _show(self) -> None:
-        if self.render_mode != "human":
-            return
-        if self._window is None:
-            self._window = Window(self.task_spec.name, fps=self.metadata["render_fps"])
-        self._window.show(paint(self.task, self._view.frame()))
+        if self.render_mode == "human":
+            self._window.show(paint(self.task, self._view.frame()), self.metadata["render_fps"])
 
     def _observe(self) -> dict[str, NDArray[Any]]:
         return {name: array[0] for name, array in self._dynamics.observe().items()}

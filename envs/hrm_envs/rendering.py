@@ -125,11 +125,10 @@ class Window:
 
     Args:
         title: of the window.
-        fps: at most this many frames per second; :meth:`show` sleeps as long as that takes.
     """
 
-    def __init__(self, title: str = "hrm-agents", fps: int = 4) -> None:
-        self._title, self._fps = title, fps
+    def __init__(self, title: str = "hrm-agents") -> None:
+        self._title = title
         self._pygame: Any = None
         self._clock: Any = None
         self._dismissed = False
@@ -139,10 +138,16 @@ class Window:
         """The window is on the screen."""
         return self._pygame is not None
 
-    def show(self, picture: NDArray[np.uint8]) -> bool:
+    @property
+    def dismissed(self) -> bool:
+        """Somebody closed the window, and :meth:`close` was not called since."""
+        return self._dismissed
+
+    def show(self, picture: NDArray[np.uint8], fps: float = 4) -> bool:
         """Show pixels, uint8 ``[H, W, 3]``; returns False once the user has closed the window.
 
-        After that nothing opens again, and the episode may go on unseen.
+        Sleeps as long as it takes to show at most ``fps`` pictures a second.
+        After that nothing opens again before :meth:`close`, and the episode may go on unseen.
 
         Raises:
             DependencyNotInstalled: pygame is absent.
@@ -155,7 +160,7 @@ class Window:
             self.close()
             self._dismissed = True
             return False
-        self._clock.tick(self._fps)
+        self._clock.tick(fps)
         return True
 
     def draw(self, picture: NDArray[np.uint8]) -> None:
@@ -176,7 +181,8 @@ class Window:
         pygame.display.flip()
 
     def close(self) -> None:
-        """Close the window; closing it again does nothing."""
+        """Close the window, if it is open. The next :meth:`show` opens it anew."""
+        self._dismissed = False
         if self._pygame is not None:
             self._pygame.display.quit()
             self._pygame = self._clock = None

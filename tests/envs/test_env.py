@@ -255,6 +255,7 @@ def test_bad_actions(action, message):
 
 
 def test_render_modes(monkeypatch):
+    pygame = pytest.importorskip("pygame")
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     frame = make(render_mode="rgb_array")
     frame.reset(seed=0)
@@ -270,8 +271,12 @@ def test_render_modes(monkeypatch):
     act(window, np.zeros(16, np.uint8))
     assert window.render() is None
     assert not window.window_closed
+    pygame.event.post(pygame.event.Event(pygame.QUIT))
+    window.reset()
+    assert window.window_closed
     window.close()
     window.close()
+    assert not window.window_closed
     with pytest.raises(ValueError, match="render_mode='3d'"):
         ReasoningEnv("hrm_envs.sudoku:SudokuTask", render_mode="3d", size=4)
 

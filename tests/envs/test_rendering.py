@@ -212,7 +212,7 @@ def test_window_opens_shows_and_closes_twice(monkeypatch: pytest.MonkeyPatch) ->
     import pygame
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    window = Window("test", fps=1000)
+    window = Window("test")
     window.close()  # before it ever opened
     picture = paint(*FRAMES["sudoku"], (300, 200))
     assert not window.is_open
@@ -231,12 +231,16 @@ def test_a_window_that_the_user_closed_stays_closed(monkeypatch: pytest.MonkeyPa
     import pygame
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    window, picture = Window(fps=1000), np.zeros((40, 60, 3), np.uint8)
+    window, picture = Window(), np.zeros((40, 60, 3), np.uint8)
     assert window.show(picture)
     pygame.event.post(pygame.event.Event(pygame.QUIT))
     assert not window.show(picture)
     assert not window.is_open
     assert not window.show(picture)
+    assert window.dismissed
+    window.close()
+    assert not window.dismissed
+    assert window.show(picture)  # for another episode
     window.close()
 
 

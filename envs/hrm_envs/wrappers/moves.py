@@ -95,7 +95,7 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
         self._dynamics = MoveDynamics(1, made.task_spec.grid_shape, settings)
         self._trail: list[int] = []
         self._success, self._over = False, True
-        self._window: Window | None = None
+        self._window = Window(self.mazes.task_spec.name)
         self.observation_space = observation_space(made.task, settings)  # type: ignore[assignment]
         self.action_space = spaces.Discrete(len(MOVES))  # type: ignore[assignment]
 
@@ -157,21 +157,16 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
     @property
     def window_closed(self) -> bool:
         """Whether somebody closed the window of render mode ``"human"``."""
-        return self._window is not None and not self._window.is_open
+        return self._window.dismissed
 
     def close(self) -> None:
         """Close the window, if there is one."""
         self.mazes.close()
-        if self._window is not None:
-            self._window.close()
-            self._window = None
+        self._window.close()
 
     def _show(self) -> None:
-        if self.render_mode != "human":
-            return
-        if self._window is None:
-            self._window = Window(self.mazes.task_spec.name, fps=self.metadata["render_fps"])
-        self._window.show(paint_walk(self.mazes.task_spec, self._walk()))
+        if self.render_mode == "human":
+            self._window.show(paint_walk(self.mazes.task_spec, self._walk()), self.metadata["render_fps"])
 
     def _walk(self) -> Walk:
         return Walk.of(self._dynamics, 0, self._trail, self._success, self._over)

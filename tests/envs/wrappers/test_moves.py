@@ -257,7 +257,7 @@ def test_one_window_shows_the_walk(monkeypatch):
         twin.reset(seed=0)
         twin.step(0)
         assert np.array_equal(shown, twin.render())
-        assert env.mazes._window is None
+        assert not env.mazes._window.is_open
         env.close()
         env.close()
 
