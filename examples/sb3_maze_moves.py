@@ -6,7 +6,8 @@ The HRM thinks about the maze without the walker and is read where the walker st
 and CNN see the whole picture, walker and all, at every step. While they learn, walks begin anywhere in the maze, and a
 step pays if it leads closer to G. They are judged by walks from S that reach G within as many steps as the maze has
 open cells, in mazes that are no rotation or reflection of one trained on; of random walkers 6% do. OUT gets model.zip
-and progress.csv: steps, minutes of CPU, success of the policy as it acts (sampled) and of its most likely moves.
+and progress.csv: steps, minutes of CPU (of judging too), success of the policy as it acts (sampled) and of its most
+likely moves.
 """
 
 import argparse

@@ -23,8 +23,9 @@ class EpisodeView:
         """Start an episode with the puzzle in row ``row`` of ``batch``."""
         self._batch = batch.take(slice(row, row + 1)).copy()
         self._answer = self._previous = np.zeros_like(self._batch.puzzle[0])
-        self._draft: Draft | None = None
+        self._unfinished = False
         self._edits: tuple[int, int] | None = None
+        self._cursor: int | None = None
         self._segment = 0
         self._success = self._halted = self._forced = False
         self._score = 0.0
@@ -35,7 +36,7 @@ class EpisodeView:
     def advance(self, answer: Tokens, outcome: Outcome, row: int) -> None:
         """Take in one step: the answer (uint8 ``[S]``) and row ``row`` of its outcome."""
         self._previous, self._answer = self._answer, answer.copy()
-        self._draft = None
+        self._unfinished, self._cursor = False, None
         self._segment += 1
         self._success = bool(outcome.verdict.success[row])
         self._score = float(outcome.verdict.score[row])
@@ -48,12 +49,13 @@ class EpisodeView:
     def preview(self, draft: Draft) -> None:
         """Show an answer that is not handed in yet; no segment goes by."""
         self._previous, self._answer = self._answer, draft.answer.copy()
-        self._draft, self._edits = draft, (draft.edits, draft.max_edits)
+        self._unfinished, self._cursor = True, draft.cursor
+        self._edits = (draft.edits, draft.max_edits)
 
     def frame(self) -> Frame:
         """The picture of now."""
         marks = self._task.mark(self._batch, self._answer[None])[0]
-        if self._draft is not None:
+        if self._unfinished:
             # A cell without an answer yet is not a wrong one.
             marks = np.where(self._answer == self._batch.puzzle[0], np.uint8(MARK_NONE), marks)
         return Frame(
@@ -72,5 +74,5 @@ class EpisodeView:
             history=tuple(self._history),
             thoughts=self._thoughts,
             edits=self._edits,
-            cursor=None if self._draft is None else self._draft.cursor,
+            cursor=self._cursor,
         )

@@ -104,7 +104,7 @@ def _ansi_cell(task: Task, frame: Frame, index: int) -> str:
     token = int(frame.shown[index])
     symbol = (task.spec.symbols[token] if token != PAD else " ")[:1] or " "
     wrong, changed = frame.marks[index] == MARK_WRONG, bool(frame.changed[index])
-    if token == PAD and not wrong and not changed:
+    if token == PAD and not wrong and not changed and index != frame.cursor:
         return "  "
     answered = frame.answer[index] not in (PAD, frame.puzzle[index])
     if wrong:
@@ -146,8 +146,8 @@ class Window:
     def show(self, picture: NDArray[np.uint8], fps: float = 4) -> bool:
         """Show pixels, uint8 ``[H, W, 3]``; returns False once the user has closed the window.
 
-        Sleeps as long as it takes to show at most ``fps`` pictures a second.
-        After that nothing opens again before :meth:`close`, and the episode may go on unseen.
+        After that nothing opens again before :meth:`close`, and the episode may go on unseen. At most ``fps`` pictures
+        a second are shown: it sleeps as long as that takes.
 
         Raises:
             DependencyNotInstalled: pygame is absent.

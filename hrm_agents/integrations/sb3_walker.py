@@ -12,6 +12,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from torch import Tensor
+from torch.nn.utils import parameters_to_vector
 
 from hrm_agents.integrations.sb3 import Preprocessed
 from hrm_agents.models.architecture import Architecture
@@ -66,14 +67,14 @@ class HRMWalkerExtractor(BaseFeaturesExtractor):
             raise ValueError(f"segments={segments}: it takes at least 1")
         self.segments = segments
         self.walker = WalkerEncoder(architecture, parts[0], walker=walker, seen_as=seen_as, border=border)
-        self._made_with: tuple[int, torch.device] | None = None
+        self._made_with: Tensor | None = None
         self._plans: dict[bytes, Tensor] = {}
 
     def forward(self, observations: Any) -> Tensor:
         """Features float32 [B, d] of preprocessed observations.
 
         Raises:
-            ValueError: a row has no walker, or several.
+            ValueError: a row has no walker inside the border, or several.
         """
         (tokens,) = self.reader(observations).values()
         if torch.is_grad_enabled():
@@ -82,23 +83,30 @@ class HRMWalkerExtractor(BaseFeaturesExtractor):
 
     def _remembered(self, boards: Tensor, cell: Tensor) -> Tensor:
         """Features of ``boards`` [B, S] at ``cell`` [B]; the plans of boards met before are not made again."""
-        # Every change of a weight in place, by an optimiser or by loading, counts its version up.
-        made_with = (sum(weight._version for weight in self.walker.parameters()), boards.device)
+        # By value: Stable-Baselines3 moves target networks in ways that leave no other trace.
+        weights = parameters_to_vector(self.walker.parameters()).detach()
+        made = self._made_with
+        if made is None or made.device != weights.device or not torch.equal(made, weights):
+            self._made_with, self._plans = weights, {}
         keys = [board.tobytes() for board in boards.cpu().numpy()]
-        if made_with != self._made_with or len(self._plans) > _MOST_PLANS:
-            self._made_with, self._plans = made_with, {}
-        new = {key: row for row, key in enumerate(keys) if key not in self._plans}
+        row_of = {key: row for row, key in enumerate(keys)}
+        if len(self._plans) > _MOST_PLANS:
+            self._plans = {}
+        new = [key for key in row_of if key not in self._plans]
         if new:
-            plans = self.walker.encoder.encode_cells(boards[list(new.values())], self.segments)
+            plans = self.walker.encoder.encode_cells(boards[[row_of[key] for key in new]], self.segments)
             self._plans |= zip(new, plans, strict=True)
-        return torch.stack([self._plans[key][place] for key, place in zip(keys, cell.tolist(), strict=True)])
+        place = {key: number for number, key in enumerate(row_of)}
+        plans = torch.stack([self._plans[key] for key in row_of])
+        return plans[torch.tensor([place[key] for key in keys], device=cell.device), cell]
 
 
 class WalkBuffer(RolloutBuffer):
-    """Minibatches of whole rows: ``rollout_buffer_class=WalkBuffer`` in PPO.
+    """Minibatches of whole rows: ``rollout_buffer_class=WalkBuffer`` in PPO or A2C, for observations that are no Dict.
 
     The steps of a minibatch are not drawn one by one, but all steps of some of the rows, drawn anew in each epoch.
     So the rows of a minibatch walk on few boards, and :class:`HRMWalkerExtractor` thinks about each of these once.
+    PPO's ``batch_size`` should be a multiple of its ``n_steps``.
     """
 
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
@@ -109,6 +117,7 @@ class WalkBuffer(RolloutBuffer):
         """
         if batch_size is not None and batch_size < self.buffer_size:
             raise ValueError(f"batch_size={batch_size} must be at least n_steps={self.buffer_size}, a whole row")
+        assert self.full, "the rollout is not over"
         if not self.generator_ready:
             for name in ("observations", "actions", "values", "log_probs", "advantages", "returns"):
                 setattr(self, name, self.swap_and_flatten(getattr(self, name)))

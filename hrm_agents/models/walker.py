@@ -30,7 +30,8 @@ class WalkerEncoder(nn.Module):
             leaves them out. With 1, a 9 x 9 maze in a frame of walls is thought about in 49 cells, not 81.
 
     Raises:
-        ValueError: a token is not among those of the board, the walker would be seen, or the border leaves nothing.
+        ValueError: a token is not among those of the board, the walker would be seen, the grid has not as many places
+            as the board has cells, or the border leaves nothing.
     """
 
     inside: Tensor
@@ -48,11 +49,13 @@ class WalkerEncoder(nn.Module):
                 f"seen_as={dict(seen_as)} must say what is seen in the place of the walker, token {walker}"
             )
         rows, columns = shape = board.grid_shape or (1, board.num_cells)
+        if rows * columns != board.num_cells:
+            raise ValueError(f"a grid of {rows} x {columns} places for {board.num_cells} cells")
         if border < 0 or 2 * border >= min(shape):
             raise ValueError(f"border={border}: a board of {rows} x {columns} cells must keep some of them")
         inner = (rows - 2 * border, columns - 2 * border)
         self.encoder = HRMEncoder(config, TokenPart(math.prod(inner), board.vocab_size, inner))
-        self.walker = walker
+        self.walker, self.num_cells = walker, board.num_cells
         cells = torch.arange(board.num_cells).view(shape)[border : rows - border, border : columns - border]
         self.register_buffer("inside", cells.flatten(), persistent=False)
         seen = torch.tensor([seen_as.get(token, token) for token in range(board.vocab_size)])
@@ -62,7 +65,7 @@ class WalkerEncoder(nn.Module):
         """Think on, see :meth:`HRMEncoder.forward`: integers [B, S] to the new carry and features float32 [B, d].
 
         Raises:
-            ValueError: a row has no walker inside the border, or several.
+            ValueError: ``obs`` has another shape or no integers, or a row has no walker inside the border, or several.
         """
         boards, cell = self.look(obs)
         carry, plan = self.encoder.forward_cells(boards, carry, segments=segments)
@@ -84,6 +87,8 @@ class WalkerEncoder(nn.Module):
         Raises:
             ValueError: as ``forward``.
         """
+        if obs.ndim != 2 or obs.shape[1] != self.num_cells or obs.is_floating_point():
+            raise ValueError(f"expected integers [B, {self.num_cells}], got {tuple(obs.shape)} of {obs.dtype}")
         tokens = obs[:, self.inside].long()
         here = tokens == self.walker
         if not bool((here.sum(1) == 1).all()):

@@ -76,3 +76,14 @@ def test_a_walker_on_the_border_is_not_found():
 def test_a_border_leaves_some_cells(border):
     with pytest.raises(ValueError, match=f"border={border}: a board of 4 x 5 cells must keep some"):
         build(border)
+
+
+@pytest.mark.parametrize("change", [lambda obs: obs[0], lambda obs: obs[:, :10], lambda obs: obs.float()])
+def test_what_is_no_board_is_refused(change):
+    with pytest.raises(ValueError, match=r"expected integers \[B, 20\]"):
+        build(border=1).encode(change(observe((1, 1))))
+
+
+def test_a_grid_has_as_many_places_as_the_board_has_cells():
+    with pytest.raises(ValueError, match="4 x 4 places for 20 cells"):
+        WalkerEncoder(TINY, TokenPart(20, 5, (4, 4)), walker=WALKER, seen_as={WALKER: FREE}, border=1)

@@ -23,19 +23,19 @@ def dqn():
 class Given(torch.nn.Module):
     """Values by the number of the observation, and which carry came with it."""
 
-    def __init__(self, values):
+    def __init__(self, name, values):
         super().__init__()
-        self.values, self.met = torch.tensor(values), []
+        self.name, self.values, self.met = name, torch.tensor(values), []
 
     def forward(self, obs, carry):
         self.met.append((obs.tolist(), carry))
-        return "next carry", self.values[obs]
+        return self.name, self.values[obs]
 
 
 def test_the_loss_by_hand(dqn):
     """Observation 0 leads to 1, and 1 to 2, where the walk ends. In 1 the network prefers move 1."""
-    network = Given([[0.0, 1.0], [2.0, 3.0], [7.0, 7.0]])
-    target = Given([[9.0, 9.0], [9.0, 0.5], [9.0, 9.0]])
+    network = Given("own", [[0.0, 1.0], [2.0, 3.0], [7.0, 7.0]])
+    target = Given("slow", [[9.0, 9.0], [9.0, 0.5], [9.0, 9.0]])
     batch = {
         "obs": torch.tensor([0, 1]), "next_obs": torch.tensor([1, 2]), "z_H": "planner", "z_L": "worker",
         "action": torch.tensor([1, 0]), "reward": torch.tensor([0.25, 1.0]), "terminated": torch.tensor([False, True]),
@@ -44,8 +44,9 @@ def test_the_loss_by_hand(dqn):
     # Q is 1 and 2; the targets are 0.25 + 0.9 * 0.5 and 1.
     errors = torch.tensor([1 - 0.7, 2 - 1.0])
     torch.testing.assert_close(loss, (0.5 * errors**2).mean())
-    assert network.met == [([0, 1], ("planner", "worker")), ([1, 2], "next carry")]
-    assert target.met == [([1, 2], "next carry")]
+    # Each thinks on from its own thoughts.
+    assert network.met == [([0, 1], ("planner", "worker")), ([1, 2], "own")]
+    assert target.met == [([0, 1], ("planner", "worker")), ([1, 2], "slow")]
 
 
 def test_moves_are_the_best_or_random(dqn):
@@ -96,7 +97,9 @@ def test_it_runs_and_stores_what_happened(dqn, tmp_path, capsys, monkeypatch, ca
     assert (went | (moved == 0).all(dim=1)).all()
     assert went.any()
     assert ((batch["reward"] == 1) == batch["terminated"]).all()
-    begun = (batch["z_H"] == network.hrm.encoder.H_init).all(dim=(1, 2))
+    # The first steps of all are forgotten by then: these began later, after a reset.
+    last = torch.cat([batch["z_H"] for _, batch in seen[-5:]])
+    begun = (last == network.hrm.encoder.H_init).all(dim=(1, 2))
     assert begun.any()
     assert (~begun).any()
     out = capsys.readouterr().out.splitlines()
@@ -106,8 +109,9 @@ def test_it_runs_and_stores_what_happened(dqn, tmp_path, capsys, monkeypatch, ca
     assert set(torch.load(tmp_path / "network.pt")) >= {"head.weight", "head.bias"}
 
 
-def test_success_counts_first_walks_that_reach_the_goal(dqn, monkeypatch):
+def test_success_is_the_share_of_walks_that_reach_the_goal(dqn, monkeypatch):
     """Whoever walks at random arrives now and then; a network that always goes up hardly ever."""
+    torch.manual_seed(0)
     monkeypatch.setattr(dqn, "EVAL_WALKS", 600)
     network = dqn.QNetwork(keep=False)
     monkeypatch.setattr(dqn, "EPSILON", 1.0)

@@ -76,6 +76,8 @@ class BoardView(gym.Wrapper[Any, Any, Any, Any]):
             raise ResetNeeded("no episode to step: call reset() first")
         (edited,), (halted,), (forced,) = self._boards.edit(np.asarray(action).reshape(-1), np.array([True]))
         if halted:
+            if forced:  # it was an edit too
+                self._base.preview(self._boards.draft(0))
             obs, pay, _, _, info = self.env.step({"answer": self._boards.board[0], "halt": 1})
             info = {**info, "forced_halt": bool(forced)}
         else:
@@ -163,6 +165,7 @@ class BoardVectorView(VectorView):
         if not live.all() and self.autoreset_mode is not AutoresetMode.NEXT_STEP:
             raise ResetNeeded(f"row {np.flatnonzero(~live)[0]} has no episode to step: call reset() first")
         edited, halted, forced = self._boards.edit(actions, live)
+        self._base.preview(self._boards.draft, forced)  # these were edits too
         obs, pay, ended, truncated, info = self._base.step_rows(
             {"answer": self._boards.board, "halt": halted}, rows=halted
         )

@@ -56,7 +56,8 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
 
     ## Starting state
     As :class:`~hrm_envs.env.ReasoningEnv`, with the same options: ``{"puzzle": p}`` or ``{"index": i}``. With
-    ``exploring_starts=True`` S is moved to a random cell from which G can be reached, before every walk.
+    ``exploring_starts=True`` S is moved to a random cell from which G can be reached, before every walk and in given
+    puzzles too.
 
     ## Episode end
     *Terminated* on G; *truncated* after ``max_steps``.
@@ -105,7 +106,7 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
         """Begin a new walk.
 
         Args:
-            seed: start the random streams, of mazes and of doors, anew; without it they go on.
+            seed: start the random streams, of mazes, starts and doors, anew; without it they go on.
             options: ``{"puzzle": ...}`` or ``{"index": i}``, see the class.
 
         Raises:

@@ -53,8 +53,8 @@ class MoveSettings:
     door_probability: float = 0.0
     #: How many doors there are; by default one for ten cells of the grid where ``door_probability`` is above 0.
     num_doors: int | None = None
-    #: Whether S is moved to any open cell but G at the start of each walk ("exploring starts"), for training: walks
-    #: that begin next to G come first, and the others build on what was learned there.
+    #: Whether S is moved to a random cell from which G can be reached, at the start of each walk ("exploring starts"),
+    #: for training: the short walks are learned first, and the long ones build on them.
     exploring_starts: bool = False
     #: "tokens" for uint8 ``[S]``, or "planes" for uint8 ``[5, rows, columns]`` of 0 and 255.
     observation: Observation = "tokens"

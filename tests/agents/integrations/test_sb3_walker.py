@@ -1,5 +1,7 @@
 """What one who walks on a board knows of the cell it stands on, and that no board is thought about without need."""
 
+import copy
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ pytest.importorskip("stable_baselines3")
 pytest.importorskip("sb3_contrib")
 
 from stable_baselines3 import PPO
+from stable_baselines3.common.utils import polyak_update
 
 import hrm_envs  # noqa: F401  registers the environments
 from hrm_agents.integrations import sb3_walker
@@ -27,7 +30,7 @@ BOARDS = [[1, 0, 1, 1, 0, 1], [0, 0, 1, 1, 1, 1], [1, 1, 1, 0, 0, 1]]
 
 def build(segments=1, **changes):
     torch.manual_seed(0)
-    kwargs = {"walker": WALKER, "seen_as": {WALKER: FREE, START: FREE}, "space_options": {}, **changes}
+    kwargs = {"walker": WALKER, "seen_as": {WALKER: FREE, START: FREE}, **changes}
     kwargs["space_options"] = {"grids": {"observation": (2, 3)}}
     return HRMWalkerExtractor(SPACE, architecture=TINY, segments=segments, **kwargs)
 
@@ -110,7 +113,7 @@ def test_without_gradient_only_new_boards_are_thought_about(monkeypatch):
         assert (sum(thoughts), len(extractor._plans)) == (1 + 2, 2)
 
 
-@pytest.mark.parametrize("how", ["optimiser", "loading"])
+@pytest.mark.parametrize("how", ["optimiser", "loading", "target"])
 def test_new_weights_think_anew(how):
     extractor, obs = build(), observe((0, 2), (1, 3))
     with torch.no_grad():
@@ -119,6 +122,11 @@ def test_new_weights_think_anew(how):
         optimiser = torch.optim.Adam(extractor.parameters(), lr=0.1)
         extractor(obs)[:, 0].sum().backward()
         optimiser.step()
+    elif how == "target":  # as the target network of a DQN
+        other = copy.deepcopy(extractor)
+        for weight in other.parameters():
+            torch.nn.init.normal_(weight)
+        polyak_update(other.parameters(), extractor.parameters(), 1.0)
     else:
         extractor.load_state_dict({name: weight * 1.5 for name, weight in extractor.state_dict().items()})
     with torch.no_grad():

@@ -237,6 +237,19 @@ def test_pictures_show_the_board():
     assert "2" in text.render().splitlines()[1].split("4m")[-1]
 
 
+def test_the_last_picture_counts_the_edit_that_hands_in():
+    env = CellEdit(single(render_mode="ansi"), max_edits=2)
+    many = CellEditVector(vector(render_mode="ansi", autoreset_mode="Disabled"), max_edits=2)
+    env.reset(options={"puzzle": PUZZLE})
+    many.reset(options={"puzzle": np.tile(env.unwrapped.task.parse(PUZZLE), (many.num_envs, 1))})
+    for cell in (2, 3):
+        action = write(env, cell, 4)
+        env.step(action)
+        many.step(np.full(many.num_envs, action))
+    assert "edit 2/2 | wrong" in env.render()
+    assert many.render()[0] == env.render()
+
+
 @pytest.mark.parametrize("twin", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
 def test_copies_go_on_alike(twin):
     for env, action in ((CellEdit(single()), 7), (CellEditVector(vector()), np.array([7, 8, 64]))):

@@ -98,15 +98,12 @@ def test_exploring_starts_are_all_cells_that_lead_to_the_goal(doors):
         assert ((grids == GOAL) == (puzzle == GOAL)).all()
 
 
-def test_starts_change_from_walk_to_walk_and_doors_do_not_depend_on_them():
+def test_starts_change_from_walk_to_walk():
     puzzles = mazes(3, 1)
-    one, other = (walk_of(puzzles, (9, 9), exploring_starts=explore) for explore in (True, True))
-    cells = []
+    dynamics, cells = walk_of(puzzles, (9, 9), exploring_starts=True), []
     for _ in range(12):
-        assert one.cell == other.cell
-        cells.append(int(one.cell[0]))
-        for dynamics in (one, other):
-            dynamics.reset(np.array([0]), puzzles)
+        cells.append(int(dynamics.cell[0]))
+        dynamics.reset(np.array([0]), puzzles)
     assert len(set(cells)) > 5
 
 
