@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from gymnasium.wrappers.vector import TransformReward
 
 pytest.importorskip("stable_baselines3")
 pytest.importorskip("sb3_contrib")
@@ -208,6 +209,40 @@ def test_ppo_learns_saves_loads_and_predicts(tmp_path):
     obs = env.reset()
     action, _ = model.predict(obs, deterministic=True)
     assert np.array_equal(PPO.load(tmp_path / "model").predict(obs, deterministic=True)[0], action)
+
+
+def test_ppo_learns_to_walk():
+    """From scratch, in mazes of which the unseen ones are no copies; seeds 0 to 4 reached 58% to 98%."""
+    walks = gym.make_vec("HRM/MazeMoves-9x9-v0", num_envs=32, size=5, shaping=True, gamma=1.0, exploring_starts=True)
+    architecture = Architecture(
+        hidden_size=32, H_layers=1, L_layers=1, H_cycles=1, expansion=2.0, mlp_multiple=8, prefix_slots=0,
+        position="rope2d", rope_theta=100.0, gradient="cycle",
+    )  # fmt: skip
+    grid = {"grids": {"observation": (5, 5)}}
+    kwargs = {
+        "architecture": architecture, "walker": 6, "seen_as": {6: 2, 3: 2}, "border": 1, "space_options": grid
+    }  # fmt: skip
+    policy_kwargs = {"features_extractor_class": HRMWalkerExtractor, "features_extractor_kwargs": kwargs}
+    model = PPO(
+        "MlpPolicy", ReasoningVecEnv(TransformReward(walks, lambda reward: np.clip(50 * reward, -1, 1))), seed=0,
+        n_steps=16, batch_size=256, n_epochs=1, rollout_buffer_class=WalkBuffer, learning_rate=lambda left: 3e-3 * left,
+        gamma=0.9, gae_lambda=0.5, ent_coef=0.1, vf_coef=0.05,
+        policy_kwargs={"net_arch": [], "ortho_init": False, **policy_kwargs},
+    )  # fmt: skip
+
+    def success():
+        env = gym.make_vec("HRM/MazeMoves-9x9-v0", num_envs=100, size=5, split="test")
+        obs, _ = env.reset(seed=0)
+        won, over = np.zeros((2, 100), bool)
+        while not over.all():
+            obs, _, terminated, truncated, _ = env.step(model.predict(obs)[0])
+            won |= terminated & ~over
+            over |= terminated | truncated
+        return won.mean()
+
+    assert success() < 0.2
+    model.learn(24_576)
+    assert success() > 0.5
 
 
 @pytest.mark.parametrize(
