@@ -21,7 +21,7 @@ from hrm_envs.wrappers.moves_settings import AGENT, MOVES, SYMBOLS
 
 ENV, SIZE, EVAL_WALKS = "hrm_envs:HRM/MazeMoves-9x9-Doors-v0", 7, 1000  # 7: smaller mazes than those of the id
 NUM_ENVS, CAPACITY, BATCH_SIZE = 64, 32_768, 128  # an update after every step of all walkers
-LEARNING_RATE, GAMMA, TAU, EPSILON = 2e-3, 0.9, 0.01, 0.1  # TAU: of the target; EPSILON: random moves in the end
+LEARNING_RATE, GAMMA, TAU, EPSILON = 1e-3, 0.9, 0.01, 0.1  # TAU: of the average, the target; EPSILON: in the end
 EASIER = {"exploring_starts": True, "shaping": True, "gamma": 1.0}  # walks begin anywhere, and each move pays
 SHAPE = {"hidden_size": 32, "num_heads": 2, "H_layers": 1, "L_layers": 1, "H_cycles": 1, "prefix_slots": 0}
 
@@ -82,7 +82,7 @@ def success(network: QNetwork) -> float:
 
 
 def main(args: Args) -> None:
-    """Train a walker, and judge it now and then."""
+    """Train a walker, and judge now and then the average of its networks, which is steadier than the latest."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)  # a net this small gains nothing from more
     network, replay = QNetwork(args.carry == "keep"), dict[str, Tensor]()
@@ -111,8 +111,8 @@ def main(args: Args) -> None:
         optimizer.step()
         target_network.update_parameters(network)
         if moves % max(args.total_steps // 20, 1) < NUM_ENVS or moves >= args.total_steps:
-            print(f"{moves} moves: {success(network):.1%} of {EVAL_WALKS} unseen mazes", flush=True)
-    torch.save(network.state_dict(), args.out)
+            print(f"{moves} moves: {success(target_network.module):.1%} of {EVAL_WALKS} unseen mazes", flush=True)
+    torch.save(target_network.module.state_dict(), args.out)
 
 
 if __name__ == "__main__":
