@@ -88,17 +88,15 @@ class HRMWalkerExtractor(BaseFeaturesExtractor):
         made = self._made_with
         if made is None or made.device != weights.device or not torch.equal(made, weights):
             self._made_with, self._plans = weights, {}
-        keys = [board.tobytes() for board in boards.cpu().numpy()]
-        row_of = {key: row for row, key in enumerate(keys)}
         if len(self._plans) > _MOST_PLANS:
             self._plans = {}
-        new = [key for key in row_of if key not in self._plans]
+        boards, row = boards.unique(dim=0, return_inverse=True)
+        keys = [board.tobytes() for board in boards.cpu().numpy()]
+        new = [number for number, key in enumerate(keys) if key not in self._plans]
         if new:
-            plans = self.walker.encoder.encode_cells(boards[[row_of[key] for key in new]], self.segments)
-            self._plans |= zip(new, plans, strict=True)
-        place = {key: number for number, key in enumerate(row_of)}
-        plans = torch.stack([self._plans[key] for key in row_of])
-        return plans[torch.tensor([place[key] for key in keys], device=cell.device), cell]
+            plans = self.walker.encoder.encode_cells(boards[new], self.segments)
+            self._plans |= zip((keys[number] for number in new), plans, strict=True)
+        return torch.stack([self._plans[key] for key in keys])[row, cell]
 
 
 class WalkBuffer(RolloutBuffer):

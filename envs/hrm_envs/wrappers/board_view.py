@@ -75,14 +75,13 @@ class BoardView(gym.Wrapper[Any, Any, Any, Any]):
         if self._over:
             raise ResetNeeded("no episode to step: call reset() first")
         (edited,), (halted,), (forced,) = self._boards.edit(np.asarray(action).reshape(-1), np.array([True]))
+        if edited:
+            self._base.preview(self._boards.draft(0))
         if halted:
-            if forced:  # it was an edit too
-                self._base.preview(self._boards.draft(0))
             obs, pay, _, _, info = self.env.step({"answer": self._boards.board[0], "halt": 1})
             info = {**info, "forced_halt": bool(forced)}
         else:
             (obs, info), pay = self._given, 0.0
-            self._base.preview(self._boards.draft(0))
         reward = float(pay) - self._edit_cost * float(edited)
         if self._shaping:
             after = 0.0 if halted else self._score()
