@@ -79,20 +79,26 @@ class HRMPolicy:
         self,
         obs: Observations,
         carry: Carry,
-        reset: NDArray[np.bool_],
+        reset: NDArray[np.bool_] | None = None,
         min_segments: NDArray[Any] | None = None,
         draws: NDArray[np.float32] | None = None,
     ) -> Decision:
         """Think one segment.
 
+        Rows whose episode is new start from the initial memory. The observation says which they are: no segment has
+        been taken there. That holds in every autoreset mode, whereas ``terminated`` is a step early under NEXT_STEP.
+
         Args:
             obs: a batched observation of the environment.
             carry: the memory after the last segment.
-            reset: bool ``[B]``, rows whose episode is new: they start from the initial memory.
+            reset: bool ``[B]``, the rows that start from the initial memory, in place of what the observation says:
+                for episodes that are to begin in other states.
             min_segments: integers ``[B]``, do not halt before this segment (exploration in training).
             draws: float32 ``[B]``, uniform in [0, 1): lets a rule that samples decide by chance (training); without
                 it every rule decides as it thinks best.
         """
+        if reset is None:
+            reset = np.asarray(obs["segment"]).reshape(-1) == 0
         if reset.any():
             carry = self.model.reset_carry(carry, torch.from_numpy(reset).to(self.device))
         puzzle, task_id = self.observe(obs)

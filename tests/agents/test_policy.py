@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+import hrm_agents
 from hrm_agents.environments import make_vector
 from hrm_agents.models.hrm import HRM, Architecture, Carry, HRMConfig
 from hrm_agents.policy import HRMPolicy
@@ -87,3 +88,43 @@ def test_a_row_of_a_batch_equals_the_row_alone(env, policy):
         decision = policy.act(alone, decision.carry, NOBODY[:1])
         torch.testing.assert_close(decision.output.logits[0], together.output.logits[row], atol=1e-4, rtol=1e-4)
         assert decision.halt[0] == together.halt[row]
+
+
+def test_rows_at_segment_0_start_afresh_unless_told_otherwise(env, policy):
+    obs, _ = env.reset(seed=0)
+    obs["segment"] = np.array([[0], [1], [2], [0], [3], [1]], np.int32)
+    generator = torch.Generator().manual_seed(0)
+    carry = Carry(*(torch.randn(state.shape, generator=generator) for state in policy.initial_carry(6)))
+    fresh = obs["segment"][:, 0] == 0
+    by_itself, told = policy.act(obs, carry), policy.act(obs, carry, fresh)
+    assert torch.equal(by_itself.output.logits, told.output.logits)
+    kept = policy.act(obs, carry, NOBODY)  # episodes that begin in states of the caller's own
+    assert torch.equal(by_itself.output.logits[~fresh], kept.output.logits[~fresh])
+    assert not torch.allclose(by_itself.output.logits[fresh], kept.output.logits[fresh])
+
+
+def episodes(mode, policy, num_envs=4, num_episodes=3):
+    """Segments and success of each row's first episodes, in an environment of that autoreset mode."""
+    env = make_vector("HRM/Maze-9x9-v0", num_envs, {"split": "test", "num_puzzles": 50, "autoreset_mode": mode})
+    ended = [[] for _ in range(num_envs)]
+    (obs, _), carry = env.reset(seed=3), policy.initial_carry(num_envs)
+    while min(map(len, ended)) < num_episodes:
+        with torch.no_grad():
+            decision = policy.act(obs, carry)
+        taken, carry = obs["segment"][:, 0] + 1, decision.carry
+        obs, reward, terminated, _, _ = env.step(decision.action())
+        for row in np.flatnonzero(terminated):
+            ended[row].append((int(taken[row]), bool(reward[row] == 1)))
+        if mode == "Disabled" and terminated.any():
+            obs, _ = env.reset(options={"reset_mask": terminated})
+    return [row[:num_episodes] for row in ended]
+
+
+def test_a_loop_plays_the_same_episodes_in_every_autoreset_mode():
+    solver = hrm_agents.load(hrm_agents.BUNDLED_MAZE)
+    policy = HRMPolicy(solver.model, rule=solver.rule)
+    same, following, disabled = (episodes(mode, policy) for mode in ("SameStep", "NextStep", "Disabled"))
+    assert same == following == disabled
+    solved = [success for row in same for _, success in row]
+    assert sum(solved) >= 11, "the bundled model solves nearly all"
+    assert len({segments for row in same for segments, _ in row}) > 1, "rows end at different times"
