@@ -20,7 +20,7 @@ from hrm_envs.task import MARK_RIGHT, MARK_WRONG, PAD
 if TYPE_CHECKING:
     from hrm_envs.task import Task
 
-__all__ = ["DEFAULT_SIZE", "Board", "Frame", "Thoughts", "Window", "ansi", "paint"]
+__all__ = ["DEFAULT_SIZE", "Board", "Frame", "NoDisplay", "Thoughts", "Window", "ansi", "paint"]
 
 #: Width and height of a picture unless told otherwise.
 DEFAULT_SIZE = (960, 640)
@@ -120,8 +120,15 @@ def _ansi_cell(task: Task, frame: Frame, index: int) -> str:
     return f"\x1b[{style}m{symbol}\x1b[0m" + ("!" if wrong else "*" if changed else " ")
 
 
+class NoDisplay(Error):
+    """There is no display to open a window on."""
+
+
 class Window:
     """A window that shows frames one after another. It opens at the first :meth:`show`.
+
+    A copy of it, by ``copy`` or ``pickle``, has no window on the screen yet and opens one at its own first show. pygame
+    knows only one window: where several of these are shown by turns, they share it.
 
     Args:
         title: of the window.
@@ -133,10 +140,14 @@ class Window:
         self._clock: Any = None
         self._dismissed = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Modules, clocks and windows of the operating system cannot be copied.
+        return {**self.__dict__, "_pygame": None, "_clock": None}
+
     @property
     def is_open(self) -> bool:
         """The window is on the screen."""
-        return self._pygame is not None
+        return self._pygame is not None and bool(self._pygame.display.get_init())
 
     @property
     def dismissed(self) -> bool:
@@ -151,7 +162,7 @@ class Window:
 
         Raises:
             DependencyNotInstalled: pygame is absent.
-            gymnasium.error.Error: there is no display.
+            NoDisplay: there is no display.
         """
         if self._dismissed:
             return False
@@ -168,10 +179,11 @@ class Window:
 
         Raises:
             DependencyNotInstalled: pygame is absent.
-            gymnasium.error.Error: there is no display.
+            NoDisplay: there is no display.
         """
         size = (picture.shape[1], picture.shape[0])
-        if self._pygame is None:
+        # Not open yet, or another window was closed, and this one with it.
+        if not self.is_open:
             self._open(size)
         pygame = self._pygame
         screen = pygame.display.get_surface()
@@ -196,9 +208,10 @@ class Window:
             unseen = pygame.display.get_driver() in ("offscreen", "dummy")
             if unseen and not os.environ.get("SDL_VIDEODRIVER"):
                 pygame.display.quit()
-                raise Error(advice)
+                raise NoDisplay(advice)
             pygame.display.set_mode(size)
         except pygame.error as error:
-            raise Error(f"{advice} ({error})") from error
-        pygame.display.set_caption(self._title)
+            raise NoDisplay(f"{advice} ({error})") from error
+        # Titles are whatever tasks call themselves; pygame takes neither lone surrogates nor NUL.
+        pygame.display.set_caption(self._title.encode("utf-8", "replace").decode("utf-8").replace("\0", " "))
         self._pygame, self._clock = pygame, pygame.time.Clock()

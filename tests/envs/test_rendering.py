@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.error import DependencyNotInstalled, Error
+from gymnasium.error import DependencyNotInstalled
 
 from hrm_envs import canvas, rendering
 from hrm_envs.board import Board
 from hrm_envs.maze.drawing import draw_maze
-from hrm_envs.rendering import Frame, Thoughts, Window, ansi, paint
+from hrm_envs.rendering import Frame, NoDisplay, Thoughts, Window, ansi, paint
 from hrm_envs.sudoku.drawing import draw_sudoku
 from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PuzzleBatch, Task, TaskSpec, Tokens, Verdict
 
@@ -208,10 +212,21 @@ def test_pictures_survive_a_pygame_quit() -> None:
     np.testing.assert_array_equal(before, paint(*FRAMES["sudoku"]))
 
 
-def test_window_opens_shows_and_closes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Opens windows in memory, and leaves none to the tests after."""
     import pygame
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    pygame.display.quit()
+    yield
+    pygame.display.quit()
+
+
+@pytest.mark.usefixtures("screen")
+def test_window_opens_shows_and_closes_twice() -> None:
+    import pygame
+
     window = Window("test")
     window.close()  # before it ever opened
     picture = paint(*FRAMES["sudoku"], (300, 200))
@@ -227,10 +242,10 @@ def test_window_opens_shows_and_closes_twice(monkeypatch: pytest.MonkeyPatch) ->
     window.close()
 
 
-def test_a_window_that_the_user_closed_stays_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("screen")
+def test_a_window_that_the_user_closed_stays_closed() -> None:
     import pygame
 
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     window, picture = Window(), np.zeros((40, 60, 3), np.uint8)
     assert window.show(picture)
     pygame.event.post(pygame.event.Event(pygame.QUIT))
@@ -244,9 +259,62 @@ def test_a_window_that_the_user_closed_stays_closed(monkeypatch: pytest.MonkeyPa
     window.close()
 
 
+@pytest.mark.usefixtures("screen")
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda window: pickle.loads(pickle.dumps(window))])
+def test_a_copy_of_a_window_opens_its_own(how: Any) -> None:
+    import pygame
+
+    window, picture = Window("the original"), np.zeros((40, 60, 3), np.uint8)
+    window.show(picture)
+    twin = how(window)
+    assert (window.is_open, twin.is_open) == (True, False)
+    twin.close()  # there is nothing of its own to close
+    assert window.is_open
+    assert twin.show(picture)
+    assert pygame.display.get_caption()[0] == "the original"
+    twin.close()  # pygame knows one window: it was shared, and is gone for both
+    assert not window.is_open
+    assert window.show(picture)  # comes back
+    window.close()
+
+
+@pytest.mark.usefixtures("screen")
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+@pytest.mark.parametrize("id", ["HRM/Sudoku-4x4-v0", "HRM/MazeMoves-9x9-Doors-v0"])
+def test_environments_can_be_copied_while_their_window_is_open(id: str, how: Any) -> None:
+    env = gym.make(id, render_mode="human", num_puzzles=5)
+    env.unwrapped.metadata = {**env.unwrapped.metadata, "render_fps": 1000}
+    env.reset(seed=0)
+    twin = how(env)
+    assert env.unwrapped._window.is_open  # type: ignore[attr-defined]
+    assert not twin.unwrapped._window.is_open
+    env.action_space.seed(0)
+    for _ in range(2):  # the copy goes on where the original stood
+        action = env.action_space.sample()
+        one, other = env.step(action), twin.step(action)
+        np.testing.assert_equal(one, other)
+        if one[2] or one[3]:
+            break
+    assert twin.unwrapped._window.is_open
+    twin.close()
+    env.close()
+
+
+@pytest.mark.usefixtures("screen")
+@pytest.mark.parametrize("title", ["Rätsel \N{SNOWMAN}", "lone \ud800 surrogate", "a\0b"])
+def test_any_title_will_do(title: str) -> None:
+    import pygame
+
+    window = Window(title)
+    assert window.show(np.zeros((40, 60, 3), np.uint8))
+    assert pygame.display.get_caption()[0] == title.replace("\ud800", "?").replace("\0", " ")
+    window.close()
+
+
+@pytest.mark.usefixtures("screen")
 def test_window_without_a_display_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "no-such-driver")
-    with pytest.raises(Error, match="no display to open a window on"):
+    with pytest.raises(NoDisplay, match='no display to open a window on: use render_mode="rgb_array" or "ansi" here'):
         Window().show(np.zeros((40, 40, 3), np.uint8))
 
 
