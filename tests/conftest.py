@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread, and tiny runs of training."""
+"""Shared by all tests: one thread, windows that nobody sees, and tiny runs of training."""
 
 from pathlib import Path
 
@@ -15,6 +15,28 @@ TINY_RUN = {"updates": 4, "batch_size": 4, "eval_every": 0, "device": "cpu", "th
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """pygame, which opens windows in memory; no window and no event is left to the tests after."""
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    pygame.display.quit()
+    pygame.display.init()
+    pygame.event.clear()
+    yield pygame
+    pygame.display.quit()
+
+
+@pytest.fixture
+def no_screen(monkeypatch):
+    """There is no display to open a window on."""
+    pygame = pytest.importorskip("pygame")
+    pygame.display.quit()
+    monkeypatch.setenv("SDL_VIDEODRIVER", "no-such-driver")
+    yield
+    pygame.display.quit()
 
 
 def _tiny_config(env="HRM/Sudoku-4x4-v0", kwargs=None, *, model=None, optim=None, answer=None, halting=None, run=None):

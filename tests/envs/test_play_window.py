@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.error import Error
 from sort_task import SortTask
 
 pygame = pytest.importorskip("pygame")
@@ -18,6 +17,7 @@ from hrm_envs.board import Thoughts  # noqa: E402
 from hrm_envs.env import ReasoningEnv  # noqa: E402
 from hrm_envs.play import Advice, Game, paint_game, play  # noqa: E402
 from hrm_envs.play.picture import SIZE  # noqa: E402
+from hrm_envs.rendering import NoDisplay  # noqa: E402
 
 PUZZLE = "1234\n34..\n.143\n432."
 BLANK = 1
@@ -143,16 +143,6 @@ def test_the_boards_of_all_tasks_without_a_person_are_as_before():
 # The window
 
 
-@pytest.fixture
-def screen(monkeypatch):
-    """Opens windows in memory, and posts events there."""
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    pygame.display.init()
-    pygame.event.clear()
-    yield
-    pygame.display.quit()
-
-
 def post(kind, **values):
     pygame.event.post(pygame.event.Event(kind, values))
 
@@ -251,7 +241,7 @@ def test_the_window_shows_the_picture_of_the_last_change(monkeypatch):
     assert (shown[0] != shown[1]).any()
 
 
-def test_without_a_display_it_says_so(monkeypatch):
-    monkeypatch.setenv("SDL_VIDEODRIVER", "no-such-driver")
-    with pytest.raises(Error, match="no display to open a window on"):
+@pytest.mark.usefixtures("no_screen")
+def test_without_a_display_it_says_so():
+    with pytest.raises(NoDisplay, match="no display to open a window on"):
         play(sudoku())

@@ -7,7 +7,6 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -212,17 +211,6 @@ def test_pictures_survive_a_pygame_quit() -> None:
     np.testing.assert_array_equal(before, paint(*FRAMES["sudoku"]))
 
 
-@pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Opens windows in memory, and leaves none to the tests after."""
-    import pygame
-
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    pygame.display.quit()
-    yield
-    pygame.display.quit()
-
-
 @pytest.mark.usefixtures("screen")
 def test_window_opens_shows_and_closes_twice() -> None:
     import pygame
@@ -311,9 +299,8 @@ def test_any_title_will_do(title: str) -> None:
     window.close()
 
 
-@pytest.mark.usefixtures("screen")
-def test_window_without_a_display_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SDL_VIDEODRIVER", "no-such-driver")
+@pytest.mark.usefixtures("no_screen")
+def test_window_without_a_display_says_so() -> None:
     with pytest.raises(NoDisplay, match='no display to open a window on: use render_mode="rgb_array" or "ansi" here'):
         Window().show(np.zeros((40, 40, 3), np.uint8))
 

@@ -9,21 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.board import Board
-from hrm_envs.canvas import (
-    BACKGROUND,
-    BLUE,
-    INK,
-    LINE,
-    MUTED,
-    PANEL,
-    RAISED,
-    RED,
-    Canvas,
-    Color,
-    Point,
-    Rect,
-)
+from hrm_envs.canvas import BACKGROUND, BLUE, INK, MUTED, PANEL, RED, Canvas, Rect
 from hrm_envs.play.game import Game
+from hrm_envs.play.keycaps import Cap, KeyHelp, draw_key_helps
 from hrm_envs.play.keys import ask_key, hints
 from hrm_envs.strip import Strip
 
@@ -148,34 +136,8 @@ class _Panel(Strip):
 
 def _draw_keys(canvas: Canvas, game: Game, board: Board) -> None:
     """One line with every key and what it does."""
-    room = _RIGHT - _OWN[0]
-    width = _draw_hints(Canvas(1, 1), game, board, 0, 1.0)  # only to measure it
-    _draw_hints(canvas, game, board, _OWN[0], min(1.0, room / width))
-
-
-def _draw_hints(canvas: Canvas, game: Game, board: Board, left: float, unit: float) -> float:
-    """The line, ``unit`` times as large as it would like to be; returns its width."""
-    x, y = left, 686.0
-    for number, hint in enumerate(hints(game, tuple(board.colours))):
-        x += 26 * unit * (number > 0)
-        for token in hint.tokens:
-            x += _draw_cap(canvas, (x, y), board.symbol(token), board.colours[token], unit) + 4 * unit
-        for cap in hint.caps:
-            x += _draw_cap(canvas, (x, y), cap, RAISED, unit) + 6 * unit
-        x += 4 * unit
-        x += canvas.text((x, y), hint.text, 16 * unit, MUTED, False)
-    return x - left
-
-
-def _draw_cap(canvas: Canvas, at: Point, text: str, color: Color, unit: float) -> float:
-    """A key with its middle at that height; returns its width."""
-    (x, y), size = at, 15 * unit
-    # Measured by painting: the key is drawn over the word, then the word again.
-    width = max(canvas.text((x, y), text, size, BACKGROUND, max_width=160 * unit) + 16 * unit, 26 * unit)
-    key = (x, y - 14 * unit, width, 28 * unit)
-    canvas.rect(key, color, 6 * unit)
-    canvas.rect(key, LINE, 6 * unit, 1.5 * unit)
-    red, green, blue = color
-    ink = BACKGROUND if 0.3 * red + 0.6 * green + 0.1 * blue > 120 else INK
-    canvas.text((x + width / 2, y), text, size, ink, align="center", max_width=160 * unit)
-    return width
+    helps = []
+    for hint in hints(game, tuple(board.colours)):
+        coloured = [Cap(board.symbol(token), board.colours[token]) for token in hint.tokens]
+        helps.append(KeyHelp([*coloured, *map(Cap, hint.caps)], hint.text))
+    draw_key_helps(canvas, helps, (_OWN[0], 686.0), _RIGHT - _OWN[0])

@@ -1,0 +1,92 @@
+"""A person walks mazes move by move: where the walker is, what a key does, and how it looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_envs.canvas import MUTED, Canvas
+from hrm_envs.play.keycaps import Cap, KeyHelp, draw_key_helps
+from hrm_envs.play.keys import ARROWS
+from hrm_envs.wrappers import MazeMoves
+from hrm_envs.wrappers.moves_settings import MOVES
+
+_FOOTER, _MARGIN = 56, 32
+_HELPS = (
+    KeyHelp([Cap("Arrows")], "walk; into a wall: wait"),
+    KeyHelp([Cap("N")], "next"),
+    KeyHelp([Cap("Esc")], "quit"),
+)
+
+
+class WalkGame:
+    """One walk after another through the mazes of an environment, with its doors and its limit of steps.
+
+    Args:
+        env: a :class:`~hrm_envs.wrappers.MazeMoves`, wrapped or not, made with ``render_mode="rgb_array"``.
+        seed: of its mazes and doors.
+
+    Raises:
+        ValueError: it is no such environment, or the seed is negative.
+    """
+
+    #: The walk has ended, and the walker reached G.
+    over: bool
+    solved: bool
+    #: Walks begun and solved, this one included.
+    num_played: int
+    num_solved: int
+
+    def __init__(self, env: gym.Env[Any, Any], *, seed: int = 0) -> None:
+        walks = env.unwrapped
+        if not isinstance(walks, MazeMoves) or walks.render_mode != "rgb_array":
+            raise ValueError(f'a walk needs a MazeMoves made with render_mode="rgb_array", not {env}')
+        if seed < 0:
+            raise ValueError(f"seed={seed} must not be negative")
+        self._env = walks
+        self.name = walks.mazes.task_spec.name
+        self.num_played = self.num_solved = 0
+        self._begin(seed)
+
+    def move(self, rows: int, columns: int) -> None:
+        """Walk one cell; a wall, a shut door or the border stops the walker, and the step is gone."""
+        if self.over:
+            return
+        *_, self.solved, truncated, _ = self._env.step(MOVES.index((rows, columns)))
+        self.over = self.solved or truncated
+        self.num_solved += self.solved
+
+    def next_walk(self) -> None:
+        """Begin another walk, whether this one has ended or not."""
+        self._begin(None)
+
+    def press(self, key: str, text: str = "") -> bool:
+        """Do what a key is for; see :func:`hrm_envs.play.keys.press`. False if the person wants to leave."""
+        if key in ARROWS:
+            self.move(*ARROWS[key])
+        elif key == "f2" or text in ("n", "N"):
+            self.next_walk()
+        return key != "escape"
+
+    def picture(self) -> NDArray[np.uint8]:
+        """The walk with the score and the keys below, uint8 ``[H, W, 3]``. Needs no display.
+
+        Raises:
+            DependencyNotInstalled: pygame is absent.
+        """
+        walk: NDArray[np.uint8] = self._env.render()
+        width = walk.shape[1]
+        footer = Canvas(width, _FOOTER)
+        middle = _FOOTER / 2 - 6
+        score = f"maze {self.num_played}, {self.num_solved} solved"
+        taken = footer.text((width - _MARGIN, middle), score, 17, MUTED, False, "right")
+        draw_key_helps(footer, _HELPS, (_MARGIN, middle), width - 3 * _MARGIN - taken)
+        return np.concatenate([walk, footer.pixels()])
+
+    def _begin(self, seed: int | None) -> None:
+        self._env.reset(seed=seed)
+        self.over = self.solved = False
+        self.num_played += 1
