@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hrm_agents.config import TrainConfig, to_dict
-from hrm_agents.errors import UserError
 from hrm_agents.evaluation import Evaluation
+from hrm_agents.event_file import EventFile
 from hrm_agents.rollout import SegmentBatch
+from hrm_agents.terminal import steady_console
 
 #: Seconds between two plain lines when the output is not a terminal.
 PLAIN_EVERY = 30.0
@@ -38,15 +37,18 @@ class RunLog:
         console: where progress goes.
         done: updates that an earlier part of the run has recorded; what it recorded beyond them is dropped.
 
+    A terminal that fails is no error. Records that cannot be written are: whatever adds some raises UserError, and so
+    does the constructor.
+
     Raises:
         UserError: ``out`` cannot be written.
     """
 
     def __init__(self, out: Path, config: TrainConfig, console: Console | None = None, done: int = 0) -> None:
         self._config = config
-        self._console = console or Console(stderr=True)
-        self._writer = _summary_writer(out / "tensorboard", purge_step=done + 1 if done else None)
-        self._writer.add_text("config", f"```json\n{json.dumps(to_dict(config), indent=2)}\n```")
+        self._console = steady_console(console)
+        self._events = EventFile(out / "tensorboard", purge_step=done + 1 if done else None)
+        self._events.add_text("config", f"```json\n{json.dumps(to_dict(config), indent=2)}\n```")
         self._sums: dict[str, float] = defaultdict(float)
         self._updates = 0
         self._episodes: list[tuple[float, int, bool]] = []
@@ -78,11 +80,11 @@ class RunLog:
     ) -> None:
         if self._console.is_terminal:
             self._progress.stop()
-        self._writer.close()
+        self._events.__exit__(kind, error, trace)
 
     def close(self) -> None:
         """Finish the files, of a log that was not used as a context."""
-        self._writer.close()
+        self._events.close()
 
     def segment(self, batch: SegmentBatch, metrics: dict[str, float], step: int) -> None:
         """Take in update ``step``; writes a row when one is due."""
@@ -119,9 +121,9 @@ class RunLog:
         """Record an evaluation after update ``step``."""
         self._success = report.success_rate
         for name in ("success_rate", "mean_score", "mean_segments", "forced_rate"):
-            self._writer.add_scalar(f"eval/{name}", getattr(report, name), step)
+            self._events.add_scalar(f"eval/{name}", getattr(report, name), step)
         for segment, success in enumerate(report.success_per_segment, 1):
-            self._writer.add_scalar(f"eval_segments/success_{segment:02d}", success, step)
+            self._events.add_scalar(f"eval_segments/success_{segment:02d}", success, step)
         per_segment = " ".join(f"{100 * share:.1f}" for share in report.success_per_segment)
         self._say(
             f"[{step}] {report.num_puzzles} unseen puzzles: {100 * report.success_rate:.1f}% solved in "
@@ -141,7 +143,7 @@ class RunLog:
             for name, value in values.items()
         }
         results = {f"final/{name}": getattr(report, name) for name in ("success_rate", "mean_segments")}
-        self._writer.add_hparams(settings, results, run_name=".")
+        self._events.add_hparams(settings, results)
 
     def _write_row(self, step: int) -> None:
         now = time.monotonic()
@@ -154,7 +156,7 @@ class RunLog:
             row["rollout/ep_len_mean"] = float(np.mean(lengths))
             row["rollout/success_rate"] = float(np.mean(successes))
         for name, value in row.items():
-            self._writer.add_scalar(name, value, step)
+            self._events.add_scalar(name, value, step)
         note = (
             f"loss {row['train/loss']:.3f}  solved {100 * row.get('rollout/success_rate', 0.0):.0f}%  {sps:.0f} seg/s"
         )
@@ -175,23 +177,11 @@ class RunLog:
 
 
 def write_frames(out: Path, frames: Sequence[NDArray[np.uint8]], step: int) -> None:
-    """Add pictures, each uint8 ``[H, W, 3]``, to the TensorBoard records in ``out``."""
-    writer = _summary_writer(out / "tensorboard")
-    for number, frame in enumerate(frames, 1):
-        writer.add_image(f"solved/puzzle_{number}", frame, step, dataformats="HWC")
-    writer.close()
-
-
-def _summary_writer(folder: Path, purge_step: int | None = None) -> Any:
-    """TensorBoard's writer, without the warnings of its own imports.
+    """Add pictures, each uint8 ``[H, W, 3]``, to the TensorBoard records in ``out``.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: they cannot be written.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from torch.utils.tensorboard import SummaryWriter
-    try:
-        return SummaryWriter(str(folder), purge_step=purge_step)
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror or error}; choose another with --out") from error
+    with EventFile(out / "tensorboard") as events:
+        for number, frame in enumerate(frames, 1):
+            events.add_image(f"solved/puzzle_{number}", frame, step)

@@ -1,5 +1,9 @@
+import errno
 import io
 import json
+import os
+import shutil
+import threading
 import warnings
 from dataclasses import replace
 
@@ -129,7 +133,7 @@ def test_pictures(tmp_path):
 
 def test_a_place_that_cannot_be_written(config, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"cannot write to .*choose another with --out"):
+    with pytest.raises(UserError, match=r"cannot write .*: Not a directory; choose another folder with --out"):
         RunLog(tmp_path / "file" / "run", config)
 
 
@@ -150,3 +154,81 @@ def test_a_resumed_run_drops_what_lies_beyond_its_checkpoint(tmp_path):
     with RunLog(tmp_path, TrainConfig(), Console(file=io.StringIO()), done=1) as log:
         log.evaluation(replace(REPORT, success_rate=0.9), 2)
     assert scalars(tmp_path)["eval/success_rate"] == [(1, 0.1), (2, 0.9)]
+
+
+def update(log, step):
+    log.segment(segment_batch([1, 1], [0.0, 1.0], [True, True], [False, True]), {"loss": 3.0}, step)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda log: [update(log, step) for step in (1, 2)],
+        lambda log: log.evaluation(REPORT, 2),
+        lambda log: log.hyperparameters(REPORT),
+    ],
+)
+def test_records_that_cannot_be_written(config, tmp_path, monkeypatch, act):
+    def full(descriptor, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def run():
+        with log:
+            act(log)
+
+    log = RunLog(tmp_path, config, Console(file=io.StringIO()))
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(UserError, match=r"cannot write the records of the run to .*No space left"):
+        run()
+    with pytest.raises(UserError, match=r"cannot write the records of the run to .*No space left"):
+        RunLog(tmp_path, config)
+
+
+def test_a_run_whose_folder_is_deleted(config, tmp_path):
+    out = tmp_path / "run"
+    with RunLog(out, config, Console(file=io.StringIO())) as log:
+        shutil.rmtree(out)
+        for step in range(1, 5):
+            update(log, step)
+        log.evaluation(REPORT, 4)
+        log.hyperparameters(REPORT)
+
+
+def test_no_thread_writes_records(config, tmp_path):
+    threads = threading.enumerate()
+    with RunLog(tmp_path, config, Console(file=io.StringIO())) as log:
+        update(log, 1)
+        update(log, 2)
+        assert threading.enumerate() == threads
+        assert scalars(tmp_path)["train/loss"] == [(2, 3.0)]
+
+
+class Gone(io.StringIO):
+    """A terminal whose window was closed."""
+
+    def write(self, text=""):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    flush = isatty = write
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize(
+    "file",
+    [
+        Gone,
+        lambda: io.TextIOWrapper(io.BytesIO(), "ascii"),
+        lambda: io.TextIOWrapper(io.BytesIO(), "cp1252"),
+    ],
+)
+@pytest.mark.parametrize("width", [1, 20, 200])
+def test_a_terminal_stops_no_run(config, tmp_path, monkeypatch, file, terminal, width):
+    monkeypatch.setattr(logging_module, "PLAIN_EVERY", 0.0)
+    with RunLog(tmp_path, config, Console(file=file(), force_terminal=terminal, width=width)) as log:
+        for step in range(1, 5):
+            update(log, step)
+        log.warning("数独 \udcff is odd")
+        with log.evaluating() as share:
+            share(0.5)
+        log.evaluation(REPORT, 4)
+    assert scalars(tmp_path)["train/loss"] == [(2, 3.0), (4, 3.0)]
