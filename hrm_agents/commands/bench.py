@@ -5,19 +5,21 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import gymnasium as gym
 import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Column, Table
 
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse, progress
+from hrm_agents.commands.walking import is_walked, plain_id
 from hrm_agents.environments import make_vector
-from hrm_agents.errors import UserError
+from hrm_agents.errors import UserError, user_errors
 from hrm_agents.presets import SMALL, PresetName, preset
 
 if TYPE_CHECKING:
@@ -59,16 +61,59 @@ def run(arguments: Sequence[str]) -> int:
         return _train(options)
     if options.seconds <= 0:
         raise UserError(f"--seconds must be positive, got {options.seconds}")
-    answers = ("env-steps/s, answers from the action space", "env-steps/s, uint8 answers")
-    table = Table(Column("id", no_wrap=True), "rows", *answers)
-    for id in options.envs or ENVS:
-        with progress(f"measuring {id}") as share:
-            env = make_vector(id, options.num_envs, {})
-            rates = [steps_per_second(env, options.seconds / 2, dtype) for dtype in (np.int64, np.uint8)]
-            share(1.0)
-        table.add_row(id, str(options.num_envs), *(f"{rate:,.0f}" for rate in rates))
-    Console().print(table)
+    ids = options.envs or ENVS
+    walked = [id for id in ids if is_walked(id)]
+    console = Console()
+    if len(walked) < len(ids):
+        rates = ("env-steps/s, answers from the action space", "env-steps/s, uint8 answers")
+        _measure(console, options, [id for id in ids if id not in walked], rates, _open_reasoning)
+    if walked:
+        _measure(console, options, walked, ("env-steps/s, random moves",), _open_walks)
     return 0
+
+
+#: A vector environment, and for each rate that is measured in it, actions to take by turns.
+Opened = tuple[Any, list[list[Any]]]
+
+
+def _measure(
+    console: Console,
+    options: Bench,
+    ids: Sequence[str],
+    rates: Sequence[str],
+    open_env: Callable[[str, int], Opened],
+) -> None:
+    """Measure environments of one kind, and print a table of their rates."""
+    table = Table(Column("id", no_wrap=True), "rows", *rates)
+    for id in ids:
+        with progress(f"measuring {id}") as share:
+            env, series = open_env(id, options.num_envs)
+            measured = [steps_per_second(env, actions, options.seconds / len(series)) for actions in series]
+            share(1.0)
+        table.add_row(id, str(options.num_envs), *(f"{rate:,.0f}" for rate in measured))
+    console.print(table)
+
+
+def _open_reasoning(env_id: str, num_envs: int) -> Opened:
+    env = make_vector(env_id, num_envs, {})
+    drawn = _draw_actions(env)
+    # Policies answer with uint8; the action space draws int64, which takes longer to check.
+    return env, [
+        [{"answer": action["answer"].astype(dtype), "halt": action["halt"]} for action in drawn]
+        for dtype in (np.int64, np.uint8)
+    ]
+
+
+def _open_walks(env_id: str, num_envs: int) -> Opened:
+    with user_errors(env_id):
+        env = gym.make_vec(plain_id(env_id), num_envs=num_envs)
+    return env, [_draw_actions(env)]
+
+
+def _draw_actions(env: Any) -> list[Any]:
+    """Some random actions, drawn before the clock starts: drawing one takes longer than the step."""
+    env.action_space.seed(0)
+    return [env.action_space.sample() for _ in range(16)]
 
 
 def _train(options: Bench) -> int:
@@ -132,16 +177,8 @@ def peak_memory(device: torch.device) -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def steps_per_second(env: Any, seconds: float, dtype: Any = np.int64) -> float:
-    """Rows stepped per second, over about ``seconds``, with answers of ``dtype`` and halts from the action space.
-
-    The actions are drawn before the clock starts: drawing them takes longer than the step.
-    """
-    env.action_space.seed(0)
-    actions = []
-    for _ in range(16):
-        action = env.action_space.sample()
-        actions.append({"answer": action["answer"].astype(dtype), "halt": action["halt"]})
+def steps_per_second(env: Any, actions: Sequence[Any], seconds: float) -> float:
+    """Rows stepped per second, over about ``seconds``, with the actions by turns, of which each is tried out before."""
     env.reset(seed=0)
     for action in actions:
         env.step(action)

@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from hrm_agents.commands.common import EXPLAINED, parse
+from hrm_agents.commands.walking import walking_ids
 
 
 @dataclass(frozen=True)
 class Envs:
-    """List the environments of the HRM namespace and of your own registrations."""
+    """List the environments of the HRM namespace and of your own registrations, with the puzzles of each split."""
 
     module: Annotated[tuple[str, ...], EXPLAINED] = ()
     """Modules to import first, which register further environments."""
@@ -27,17 +28,28 @@ def run(arguments: Sequence[str]) -> int:
     import importlib
 
     from hrm_agents.errors import UserError
-    from hrm_envs import registered_ids
-    from hrm_envs.construction import resolve_task, split_settings
 
     for module in options.module:
         try:
             importlib.import_module(module)
         except ImportError as error:
             raise UserError(f"--module {module}: {error}") from error
+    console = Console()
+    missing = _print_reasoning(console)
+    _print_walking(console)
+    for id, reason in missing.items():
+        console.print(f"{id}: {reason}", markup=False)
+    return 0
+
+
+def _print_reasoning(console: Console) -> dict[str, str]:
+    """The environments that are solved in segments; gives those that lack a package, and which."""
+    from hrm_envs import registered_ids
+    from hrm_envs.construction import resolve_task, split_settings
+
     # Ids are for copying: the other columns are kept narrow, so that they are whole on 80 columns.
     headers = (Column("id", no_wrap=True), "grid", "tokens", "segments", "train", "test")
-    table = Table(*headers, title="environments, with the puzzles of each split")
+    table = Table(*headers, title="solved in segments: train, evaluate, watch, play", title_justify="left")
     missing: dict[str, str] = {}
     for id in registered_ids():
         kwargs = dict(gym.spec(id).kwargs)
@@ -48,19 +60,37 @@ def run(arguments: Sequence[str]) -> int:
         except gym.error.DependencyNotInstalled as error:
             missing[id] = str(error)
             continue
-        rows, columns = task.spec.grid_shape
-        table.add_row(
-            id,
-            f"{rows} x {columns}",
-            str(task.spec.vocab_size),
-            str(settings.max_segments),
-            *(f"{settings.num_puzzles or num_puzzles(task, split):,}" for split in ("train", "test")),
-        )
-    console = Console()
+        sizes = str(task.spec.vocab_size), str(settings.max_segments)
+        table.add_row(id, _grid(task), *sizes, *_puzzles(task, settings.num_puzzles))
     console.print(table)
-    for id, reason in missing.items():
-        console.print(f"{id}: {reason}", markup=False)
-    return 0
+    return missing
+
+
+def _print_walking(console: Console) -> None:
+    """The environments that are walked move by move."""
+    from hrm_envs.construction import resolve_task, split_settings
+    from hrm_envs.wrappers.moves_settings import MAZE_TASK, split_keywords
+
+    headers = (Column("id", no_wrap=True), "grid", "doors", "steps", "train", "test")
+    table = Table(*headers, title="walked move by move: Stable-Baselines3, TorchRL, play", title_justify="left")
+    for id in walking_ids():
+        walk, maze_kwargs = split_keywords(gym.spec(id).kwargs, made=False)
+        settings, task_kwargs = split_settings(maze_kwargs)
+        task = resolve_task(MAZE_TASK, task_kwargs)
+        limit = "open cells" if walk.max_steps is None else str(walk.max_steps)
+        doors = str(walk.doors(task.spec.num_cells))
+        table.add_row(id, _grid(task), doors, limit, *_puzzles(task, settings.num_puzzles))
+    console.print(table)
+
+
+def _grid(task: Any) -> str:
+    rows, columns = task.spec.grid_shape
+    return f"{rows} x {columns}"
+
+
+def _puzzles(task: Any, chosen: int | None) -> tuple[str, ...]:
+    """How many puzzles an environment holds in training and in the test."""
+    return tuple(f"{chosen or num_puzzles(task, split):,}" for split in ("train", "test"))
 
 
 def num_puzzles(task: Any, split: str) -> int:

@@ -9,23 +9,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import gymnasium as gym
 import tyro
 
 from hrm_agents.checkpoints import MAZE
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse
+from hrm_agents.commands.display import needs_display
+from hrm_agents.commands.walking import is_walked, plain_id
 from hrm_agents.environments import make_single
 from hrm_agents.errors import UserError, user_errors
 
 if TYPE_CHECKING:
     from hrm_agents.api import Solver
-    from hrm_envs.play import Adviser, Game
+    from hrm_envs.play import Adviser, Game, WalkGame
+
+
+#: Where there is no display.
+_ADVICE = "playing needs one; `hrm-agents watch --record FILE.gif` does without"
 
 
 @dataclass(frozen=True)
 class Play:
     """Solve the puzzles of an environment yourself, in a window, and ask a model what it thinks of them.
 
-    The window explains its keys. Each time you ask, the model thinks for one more segment.
+    The window explains its keys. Each time you ask, the model thinks for one more segment. Mazes that are walked move
+    by move (HRM/MazeMoves-9x9-v0) are walked with the arrow keys, without a model.
     """
 
     env: Annotated[str | None, tyro.conf.Positional, EXPLAINED] = None
@@ -45,13 +53,43 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(Play, "play", arguments)
     if options.seed < 0:
         raise UserError(f"--seed must not be negative, got {options.seed}")
+    score = _walk(options) if options.env is not None and is_walked(options.env) else _play(options)
+    print(score, file=sys.stderr)
+    return 0
+
+
+def _play(options: Play) -> str:
     game = new_game(options)
     from hrm_envs.play import play
 
-    with user_errors(game.task.spec.name):
+    with user_errors(game.task.spec.name), needs_display(_ADVICE):
         play(game)
-    print(f"solved {game.num_solved} of {game.num_played}", file=sys.stderr)
-    return 0
+    return f"solved {game.num_solved} of {game.num_played}"
+
+
+def _walk(options: Play) -> str:
+    walk = new_walk(options)
+    from hrm_envs.play import play_walk
+
+    with user_errors(walk.name), needs_display(_ADVICE):
+        play_walk(walk)
+    return f"solved {walk.num_solved} of {walk.num_played}"
+
+
+def new_walk(options: Play) -> WalkGame:
+    """The walk that the options ask for, in an environment that is walked move by move.
+
+    Raises:
+        UserError: a keyword is wrong, or there is a checkpoint, whose model cannot walk.
+    """
+    from hrm_envs.play import WalkGame
+
+    assert options.env is not None, "only an id says that there is something to walk"
+    if options.checkpoint is not None:
+        raise UserError(f"{options.env} is walked move by move, and no checkpoint holds a walker: omit --checkpoint")
+    kwargs = {"split": "test", **keywords(options.kwargs), "render_mode": "rgb_array"}
+    with user_errors(options.env):
+        return WalkGame(gym.make(plain_id(options.env), **kwargs), seed=options.seed)
 
 
 def new_game(options: Play) -> Game:

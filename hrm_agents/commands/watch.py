@@ -12,6 +12,7 @@ import tyro
 
 from hrm_agents.checkpoints import MAZE
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse, progress
+from hrm_agents.commands.display import needs_display
 from hrm_agents.errors import UserError, user_errors
 
 
@@ -22,7 +23,7 @@ class Watch:
     checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = MAZE
     """Folder of a checkpoint; the bundled maze model if not given."""
     record: Annotated[Path | None, EXPLAINED] = None
-    """Write a GIF here instead of opening a window."""
+    """Write a GIF here, in a file whose name ends in .gif, instead of opening a window."""
     episodes: Annotated[int | None, EXPLAINED] = None
     """How many puzzles; 3 in a GIF, without end in a window, if not given."""
     seed: int = 0
@@ -42,28 +43,37 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(f"--fps must lie between 0.1 and 100, got {options.fps}")
     if options.episodes is not None and options.episodes < 1:
         raise UserError(f"--episodes must be at least 1, got {options.episodes}")
+    return _show(options) if options.record is None else _record(options, options.record)
+
+
+def _record(options: Watch, path: Path) -> int:
     from hrm_agents.api import load
-    from hrm_agents.recording import record_episode, write_gif
+    from hrm_agents.recording import check_gif, record_episode, write_gif
+
+    check_gif(path)
+    solver = load(options.checkpoint, options.device)
+    env = solver.make_env(**{**keywords(options.kwargs), "render_mode": "rgb_array"})
+    number = options.episodes or 3
+    episodes = []
+    with progress("thinking") as share:
+        for episode in range(number):
+            frames, _ = record_episode(solver, env, seed=options.seed if episode == 0 else None)
+            episodes.append(frames)
+            share((episode + 1) / number)
+    write_gif(path, episodes, options.fps)
+    print(f"wrote {path}", file=sys.stderr)
+    return 0
+
+
+def _show(options: Watch) -> int:
+    from hrm_agents.api import load
 
     solver = load(options.checkpoint, options.device)
-    extra = keywords(options.kwargs)
-    if options.record is not None:
-        env = solver.make_env(**{**extra, "render_mode": "rgb_array"})
-        number = options.episodes or 3
-        episodes = []
-        with progress("thinking") as share:
-            for episode in range(number):
-                frames, _ = record_episode(solver, env, seed=options.seed if episode == 0 else None)
-                episodes.append(frames)
-                share((episode + 1) / number)
-        write_gif(options.record, episodes, options.fps)
-        print(f"wrote {options.record}", file=sys.stderr)
-        return 0
-    env = solver.make_env(**{**extra, "render_mode": "human"})
+    env = solver.make_env(**{**keywords(options.kwargs), "render_mode": "human"})
     env.unwrapped.metadata = {**env.unwrapped.metadata, "render_fps": options.fps}
     episode = solved = 0
     try:
-        with user_errors(solver.env_id):
+        with user_errors(solver.env_id), needs_display("write a GIF with --record FILE.gif"):
             while options.episodes is None or episode < options.episodes:
                 success = False
                 for segment in solver.think(env, seed=options.seed if episode == 0 else None):

@@ -1,9 +1,13 @@
+import os
+import sys
+
 import numpy as np
 import pytest
 
 import hrm_agents
+from hrm_agents.cli import main
 from hrm_agents.errors import UserError
-from hrm_agents.recording import record_episode, write_gif
+from hrm_agents.recording import check_gif, record_episode, write_gif
 
 
 def frame(value, size=(20, 30)):
@@ -42,7 +46,7 @@ def test_an_episode_is_the_puzzle_and_one_picture_a_segment(maze_run):
 
 
 def test_missing_pillow_is_one_clear_line(monkeypatch, tmp_path):
-    monkeypatch.setitem(__import__("sys").modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(UserError, match=r'pip install "hrm-agents\[render\]"'):
         write_gif(tmp_path / "out.gif", [[frame(0)]])
     assert not (tmp_path / "out.gif").exists()
@@ -53,3 +57,67 @@ def test_a_gif_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot write"):
         write_gif(tmp_path / "file" / "out.gif", [[frame(0)]])
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out", "out.gif.png", ".gif", "gif"])
+def test_only_gifs_are_written(tmp_path, name):
+    for write in (check_gif, lambda path: write_gif(path, [[frame(0)]])):
+        with pytest.raises(UserError, match=r"only GIFs are written; choose a name that ends in \.gif"):
+            write(tmp_path / name)
+    assert os.listdir(tmp_path) == []
+
+
+def test_capitals_do_not_matter(tmp_path):
+    pytest.importorskip("PIL")
+    write_gif(tmp_path / "OUT.GIF", [[frame(0)]])
+    assert (tmp_path / "OUT.GIF").read_bytes().startswith(b"GIF8")
+
+
+def test_nothing_to_write_and_impossible_speeds(tmp_path):
+    pytest.importorskip("PIL")
+    with pytest.raises(ValueError, match="no pictures"):
+        write_gif(tmp_path / "out.gif", [[], []])
+    for fps in (0.0, -1.0, 1000.0, float("nan")):
+        with pytest.raises(ValueError, match="must lie between"):
+            write_gif(tmp_path / "out.gif", [[frame(0)]], fps)
+    assert os.listdir(tmp_path) == []
+
+
+# hrm-agents watch
+
+
+def watch(capsys, *arguments):
+    """The one line that the command fails with."""
+    assert main(["watch", *map(str, arguments)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_watch_refuses_before_it_thinks(maze_run, capsys, tmp_path, monkeypatch):
+    pytest.importorskip("PIL")
+    (tmp_path / "folder.gif").mkdir()
+
+    def think(*args, **kwargs):
+        raise AssertionError("the pictures would be lost")
+
+    monkeypatch.setattr("hrm_agents.recording.record_episode", think)
+    assert "only GIFs are written" in watch(capsys, maze_run, "--record", tmp_path / "out.mp4")
+    assert "cannot write" in watch(capsys, maze_run, "--record", "/proc/nowhere/out.gif")
+    assert "cannot write" in watch(capsys, maze_run, "--record", tmp_path / "folder.gif")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_no_success(maze_run, capsys, tmp_path):
+    pytest.importorskip("pygame")
+    (tmp_path / "full.gif").symlink_to("/dev/full")
+    line = watch(capsys, maze_run, "--record", tmp_path / "full.gif", "--episodes", 1)
+    assert "cannot write" in line
+    assert "No space left" in line
+    assert (tmp_path / "full.gif").is_symlink()
+
+
+@pytest.mark.usefixtures("no_screen")
+def test_watch_without_a_display_advises_an_option_that_it_has(maze_run, capsys):
+    line = watch(capsys, maze_run)
+    assert "there is no display to open a window on: write a GIF with --record FILE.gif" in line
+    assert "render_mode" not in line
