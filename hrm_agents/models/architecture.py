@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
+
+from hrm_agents.models.limits import check_choice, check_real, check_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,20 +45,23 @@ class Architecture:
     """Type of activations and carry; auto is bfloat16 on CUDA and float32 elsewhere. Parameters stay float32."""
 
     def check(self) -> None:
-        """Check what would otherwise fail deep inside a layer; not done on creation, since a user may still change it.
+        """Check what would otherwise fail deep inside a layer, or ask for more memory than any machine has.
+
+        It is not done on creation, since a user may still change it.
 
         Raises:
-            ValueError: a size is not positive, or the heads do not fit.
+            ValueError: a setting is of another type or beyond its limits (``hrm_agents.models.limits``), or the heads
+                do not fit.
         """
-        sizes = ("hidden_size", "num_heads", "H_layers", "L_layers", "H_cycles", "L_cycles", "mlp_multiple")
-        for name in sizes:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("hidden_size", "num_heads", "H_layers", "L_layers", "H_cycles", "L_cycles", "mlp_multiple"):
+            check_whole(name, getattr(self, name))
         for name in ("expansion", "rope_theta", "rms_eps"):
-            if not 0.0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be a positive number, got {getattr(self, name)}")
-        if self.prefix_slots < 0 or (self.puzzle_emb_ndim is not None and self.puzzle_emb_ndim < 1):
-            raise ValueError("prefix_slots must not be negative and puzzle_emb_ndim must be positive")
+            check_real(name, getattr(self, name))
+        check_whole("prefix_slots", self.prefix_slots)
+        if self.puzzle_emb_ndim is not None:
+            check_whole("puzzle_emb_ndim", self.puzzle_emb_ndim)
+        for name in ("position", "gradient", "dtype"):
+            check_choice(name, getattr(self, name), get_args(get_type_hints(Architecture)[name]))
         if self.hidden_size % self.num_heads:
             raise ValueError(f"num_heads {self.num_heads} must divide hidden_size {self.hidden_size}")
         pairs = {"learned": 1, "rope": 2, "rope2d": 4, "rope2d+learned": 4}[self.position]
@@ -71,5 +76,5 @@ class Architecture:
     @property
     def mlp_width(self) -> int:
         """Hidden width of the gated MLP."""
-        width = round(self.expansion * self.hidden_size * 2 / 3)
+        width = max(1, round(self.expansion * self.hidden_size * 2 / 3))
         return math.ceil(width / self.mlp_multiple) * self.mlp_multiple

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hrm_agents.models.architecture import Architecture
 from hrm_agents.models.embeddings import InputEmbedding, rope_1d, rope_2d
 from hrm_agents.models.layers import Linear, Rotary
+from hrm_agents.models.limits import check_whole, shown
 from hrm_agents.models.recursion import Carry, Recursion
 
 __all__ = ["HRM", "Architecture", "Carry", "HRMConfig", "SegmentOutput", "TaskSizes"]
@@ -59,17 +60,21 @@ class HRMConfig(Architecture):
         )
 
     def __post_init__(self) -> None:
-        """Check what would otherwise fail deep inside a layer.
+        """Check what would otherwise fail deep inside a layer, or ask for more memory than any machine has.
 
         Raises:
-            ValueError: a size is not positive, or the heads do not fit.
+            ValueError: a size is of another type or beyond its limits (``hrm_agents.models.limits``), or the heads do
+                not fit.
         """
         for name in ("vocab_size", "num_task_ids"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if len(self.grid_shape) != 2 or min(self.grid_shape) < 1:
-            raise ValueError(f"grid_shape must be two positive numbers, got {self.grid_shape}")
+            check_whole(name, getattr(self, name))
+        if not isinstance(self.grid_shape, tuple | list) or len(self.grid_shape) != 2:
+            raise ValueError(f"grid_shape must be two whole numbers, got {shown(self.grid_shape)}")
+        for side in self.grid_shape:
+            check_whole("grid_shape", side, "num_cells")
+        check_whole("the number of cells of grid_shape", self.num_cells, "num_cells")
         self.check()
+        check_whole("the number of slots that puzzle_emb_ndim fills", self.num_prefix_slots, "prefix_slots")
 
     @property
     def num_cells(self) -> int:

@@ -1,12 +1,15 @@
 import dataclasses
+import time
 
 import pytest
 import torch
 
 from hrm_agents.losses import stablemax_cross_entropy
 from hrm_agents.models.embeddings import rope_2d
-from hrm_agents.models.hrm import HRM, Carry, HRMConfig
+from hrm_agents.models.encoder import HRMEncoder, TokenPart
+from hrm_agents.models.hrm import HRM, Architecture, Carry, HRMConfig
 from hrm_agents.models.layers import rms_norm, rotate, truncated_normal_
+from hrm_agents.models.limits import LIMITS
 
 torch.set_num_threads(1)  # at this size threads cost more than they give
 
@@ -227,11 +230,109 @@ def test_norm_and_initialiser():
         ({"rms_eps": float("nan")}, "rms_eps must be a positive number, got nan"),
         ({"num_heads": 3}, "divide"),
         ({"grid_shape": (3,)}, "grid_shape"),
-        ({"H_cycles": 0}, "H_cycles"),
-        ({"prefix_slots": -1}, "prefix_slots"),
+        ({"H_cycles": 0}, "H_cycles must be at least 1, got 0"),
+        ({"prefix_slots": -1}, "prefix_slots must be at least 0, got -1"),
+        ({"num_task_ids": 0}, "num_task_ids must be at least 1, got 0"),
+        ({"position": "rotary"}, "position must be rope, rope2d, learned or rope2d\\+learned, got 'rotary'"),
+        ({"gradient": None}, "gradient must be step or cycle, got None"),
+        ({"dtype": ["float32"]}, "dtype must be float32, bfloat16 or auto, got \\['float32'\\]"),
         ({"hidden_size": 12, "num_heads": 2, "position": "rope2d"}, "divisible"),
     ],
 )
 def test_impossible_configs_are_rejected(changes, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(SMALL, **changes)
+
+
+WHOLE = (
+    "hidden_size", "num_heads", "H_layers", "L_layers", "H_cycles", "L_cycles", "mlp_multiple", "prefix_slots",
+    "puzzle_emb_ndim", "vocab_size", "num_task_ids",
+)  # fmt: skip
+REAL = ("expansion", "rope_theta", "rms_eps")
+VAST = (10**9, 2**63, 10**20, 10**5000, -1, -(10**5000))
+
+
+def refusal(**changes):
+    """The text of the error, which comes at once and in one short line."""
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="must be") as raised:
+        dataclasses.replace(SMALL, **changes)
+    assert time.monotonic() - start < 1
+    text = str(raised.value)
+    assert "\n" not in text
+    assert len(text) < 300
+    return text
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_numbers_are_bounded(name):
+    most = LIMITS[name].most
+    for value in (*VAST, most + 1):
+        text = refusal(**{name: value})
+        assert text.startswith(f"{name} must be at ")
+        if value > 0:
+            assert f"{most:,}" in text
+        if abs(value) < 10**20:
+            assert text.endswith(f"got {value}")
+    for value in (True, 2.0, "2", None, [2], float("nan"), "x" * 10_000, {"a": [[[[1]]]] * 1000}):
+        if name == "puzzle_emb_ndim" and value is None:
+            continue  # as large as the state
+        assert refusal(**{name: value}).startswith(f"{name} must be a whole number, got ")
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_numbers_are_bounded(name):
+    least, most = LIMITS[name]
+    for value in (1e308, 1e-308, 10**400, most * 1.01, least * 0.99, 0, -1.0, float("inf"), float("nan")):
+        assert refusal(**{name: value}).startswith(f"{name} must be ")
+    for value in (True, "2", None, [2.0], 1j):
+        assert refusal(**{name: value}).startswith(f"{name} must be a number, got ")
+
+
+@pytest.mark.parametrize(
+    "grid", [(10**20, 1), (200, 200), (0, 3), (3, -3), (3, True), (3.0, 3), ("3", 3), "33", 9, None, (3, 3, 3), {3, 4}]
+)
+def test_grids_are_bounded(grid):
+    assert "grid_shape must be" in refusal(grid_shape=grid)
+
+
+def test_a_task_embedding_fills_no_more_slots_than_there_may_be():
+    assert "puzzle_emb_ndim" in refusal(num_task_ids=5, puzzle_emb_ndim=2**20)
+    # Unused without task identities.
+    assert dataclasses.replace(SMALL, puzzle_emb_ndim=2**20).num_prefix_slots == 1
+
+
+def test_an_architecture_is_bounded_whatever_looks_on():
+    with pytest.raises(ValueError, match="H_cycles must be at most 1,024, got 1000000000"):
+        HRMEncoder(Architecture(H_cycles=10**9), TokenPart(4, 3))
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_the_largest_config_is_built_on_the_meta_device_in_no_time(position):
+    """Where a loader compares shapes before it sets memory aside."""
+    largest = {name: LIMITS[name].most for name in (*WHOLE, *REAL)}
+    few = {"H_layers": 2, "L_layers": 2, "grid_shape": (128, 128), "position": position}
+    start = time.monotonic()
+    with torch.device("meta"):
+        model = HRM(HRMConfig(**{**largest, **few}))
+    assert time.monotonic() - start < 2
+    assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}
+    assert model.embedding.task.weight.shape == (100_000_000, 2**20)
+
+
+@pytest.mark.parametrize("expansion", [1e-6, 0.001, 1.0, 64.0])
+def test_the_smallest_nets_work(expansion):
+    config = HRMConfig(vocab_size=1, grid_shape=(1, 1), hidden_size=1, num_heads=1, mlp_multiple=1, H_layers=1,
+                       L_layers=1, prefix_slots=0, expansion=expansion)  # fmt: skip
+    model = HRM(config)
+    _, output = model(model.initial_carry(1), torch.zeros(1, 1, dtype=torch.uint8))
+    assert output.logits.shape == (1, 1, 1)
+    assert bool(output.logits.isfinite().all())
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, bound) for name in REAL for bound in LIMITS[name]])
+@pytest.mark.parametrize("position", ["rope", "rope2d"])
+def test_nets_at_the_limits_of_real_numbers_compute(name, value, position):
+    model = build(**{name: value}, position=position)
+    carry, output = model(model.initial_carry(2), puzzles(2))
+    assert all(bool(tensor.isfinite().all()) for tensor in (*carry, *output))
