@@ -5,26 +5,27 @@ Shared by the single and the vector environment, so that both take the same keyw
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from numbers import Real
+from math import prod
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from hrm_envs.checks import whole_number
+from hrm_envs import entry_points
+from hrm_envs.checks import as_array, choice, flag, real_number, shown, unexpected_keyword, whole_number
 from hrm_envs.dynamics import SegmentDynamics
+from hrm_envs.limits import MAX_BATCH_CELLS, MAX_COST, MAX_ROWS, MAX_SEED, MAX_SEGMENTS, most_puzzles
 from hrm_envs.pool import SPLITS, Split, cached_pool, hold_pool
 from hrm_envs.rewards import Reward, resolve_reward
 from hrm_envs.sources import PuzzlesLike, read_puzzles
 from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Tokens
 
-#: A task, its class, or ``"module:Class"``.
+#: A task, its class, a function that makes one, or a name ``"module:Class"`` that was registered.
 TaskLike = Task | type[Task] | Callable[..., Task] | str
 
 
@@ -56,79 +57,97 @@ class Settings:
     expose_solution: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("max_segments", "num_puzzles", "pool_seed", "num_labelled"):
+        choice("split", self.split, SPLITS)
+        most = most_puzzles(1)
+        bounds = {"max_segments": (1, MAX_SEGMENTS), "pool_seed": (0, MAX_SEED), "num_puzzles": (1, most),
+                  "num_labelled": (0, most)}  # fmt: skip
+        for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not (value is None and name in ("num_puzzles", "num_labelled")):
-                object.__setattr__(self, name, whole_number(name, value))
-        if isinstance(self.segment_cost, bool) or not isinstance(self.segment_cost, Real):
-            raise ValueError(f"segment_cost={self.segment_cost!r} is not a number")
-        for name in ("augment", "expose_solution"):
-            value = getattr(self, name)
-            if not isinstance(value, bool | np.bool_) and (value is not None or name != "augment"):
-                raise ValueError(f"{name}={value!r} is not true or false")
-        if self.split not in SPLITS:
-            raise ValueError(f"split={self.split!r}: choose one of {', '.join(map(repr, SPLITS))}")
-        if not 1 <= self.max_segments < 2**31:
-            raise ValueError(f"max_segments={self.max_segments}: an episode has at least one segment, below 2**31")
-        if self.pool_seed < 0:
-            raise ValueError(f"pool_seed={self.pool_seed}: a seed must not be negative")
-        if self.num_puzzles is not None and self.num_puzzles < 1:
-            raise ValueError(f"num_puzzles={self.num_puzzles}: an environment needs at least one puzzle")
-        if self.num_labelled is not None and self.num_labelled < 0:
-            raise ValueError(f"num_labelled={self.num_labelled}: it counts puzzles, from 0")
+                object.__setattr__(self, name, whole_number(name, value, low, high))
+        object.__setattr__(self, "segment_cost", real_number("segment_cost", self.segment_cost, -MAX_COST, MAX_COST))
+        object.__setattr__(self, "expose_solution", flag("expose_solution", self.expose_solution))
+        if self.augment is not None:
+            object.__setattr__(self, "augment", flag("augment", self.augment))
+        resolve_reward(self.reward)
         if self.num_labelled == 0 and self.expose_solution:
             raise ValueError("expose_solution: with num_labelled=0 there is no solution to expose")
-        if not np.isfinite(self.segment_cost):
-            raise ValueError(f"segment_cost={self.segment_cost} is not a finite number")
 
 
-def resolve_task(task: TaskLike, kwargs: Mapping[str, Any]) -> Task:
-    """Build the task from a class, a factory or ``"module:Class"``; an instance is taken as it is.
+#: What a time limit of Gymnasium is here.
+_ADVICE = {"max_episode_steps": "an episode ends at segment max_segments: set that"}
+
+
+def resolve_task(task: TaskLike, kwargs: Mapping[str, Any], constructor: str = "ReasoningEnv") -> Task:
+    """Build the task from a class, a factory or the registered name of one; an instance is taken as it is.
+
+    Args:
+        task: what to build it from.
+        kwargs: its keywords.
+        constructor: the environment that is made, for the text of an error.
 
     Raises:
-        TypeError: a keyword is neither the environment's nor the task's.
-        ValueError: the task itself refuses its keywords.
+        TypeError: a keyword is neither the environment's nor the task's, or ``task`` is nothing that makes a task.
+        ValueError: the task itself refuses its keywords, or nobody registered the name.
     """
     factory = _factory(task)
-    parameters = {} if isinstance(factory, Task) else inspect.signature(factory).parameters
+    parameters = {} if isinstance(factory, Task) else _parameters(factory)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     known = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     unknown = sorted(set(kwargs) - set(known))
     if unknown and not takes_any:
-        ours = [*Settings.__dataclass_fields__, "render_mode"]
-        raise TypeError(
-            f"unknown keyword {unknown[0]!r}; the environment takes {', '.join(ours)}"
-            + (f"; the task takes {', '.join(known)}" if known else "")
-        )
-    return factory if isinstance(factory, Task) else factory(**kwargs)
+        ours = [name for name in (*Settings.__dataclass_fields__, "render_mode") if name not in known]
+        raise unexpected_keyword(constructor, unknown[0], [*known, *ours], _ADVICE.get(unknown[0], ""))
+    made = factory if isinstance(factory, Task) else factory(**kwargs)
+    if not isinstance(made, Task):
+        raise TypeError(f"task={shown(task)} makes a {type(made).__name__}, which is no Task")
+    return made
 
 
 def _factory(task: TaskLike) -> Task | Callable[..., Task]:
-    if not isinstance(task, str):
-        return task
-    module, _, name = task.partition(":")
-    factory: Callable[..., Task] = getattr(importlib.import_module(module), name)
+    factory: Task | Callable[..., Task] = entry_points.load(task) if isinstance(task, str) else task
+    if not isinstance(factory, Task) and not callable(factory):
+        raise TypeError(f"task={shown(task)}: give a Task, its class, or a function that makes one")
     return factory
+
+
+def _parameters(factory: Callable[..., Task]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(factory).parameters
+    except ValueError as error:  # some built-in ones do not tell
+        raise TypeError(f"task={shown(factory)} is no Task, nor makes one") from error
 
 
 def _reads_puzzles(task: TaskLike) -> bool:
     """Whether the task's constructor takes the keyword ``puzzles`` over from the environment."""
     factory = _factory(task)
-    return not isinstance(factory, Task) and "puzzles" in inspect.signature(factory).parameters
+    return not isinstance(factory, Task) and "puzzles" in _parameters(factory)
 
 
 def build_dynamics(
-    task: TaskLike, num_rows: int, settings: Settings, task_kwargs: Mapping[str, Any]
+    task: TaskLike,
+    num_rows: int,
+    settings: Settings,
+    task_kwargs: Mapping[str, Any],
+    constructor: str = "ReasoningEnv",
 ) -> SegmentDynamics:
     """The dynamics of an environment with ``num_rows`` rows.
 
     Puzzles from outside are read and checked here; generated ones are made when they are first needed, so that
     an environment which only plays a given puzzle makes none.
+
+    Raises:
+        TypeError: a keyword is unknown, as :func:`resolve_task` says; ``constructor`` is what it names.
+        ValueError: a keyword is out of range, or the puzzles cannot be read.
     """
     source = settings.puzzles
     if source is not None and _reads_puzzles(task):
         source, task_kwargs = None, {**task_kwargs, "puzzles": source}
-    made = resolve_task(task, task_kwargs)
+    made = resolve_task(task, task_kwargs, constructor)
+    row_cells = made.spec.num_cells + sum(prod(space.shape) for space in made.context_spaces().values())
+    whole_number("num_envs", num_rows, 1, min(MAX_ROWS, MAX_BATCH_CELLS // row_cells))
+    if settings.num_puzzles is not None:
+        whole_number("num_puzzles", settings.num_puzzles, 1, most_puzzles(made.spec.num_cells))
     pool: PuzzleBatch | Callable[[], PuzzleBatch]
     if source is not None:
         pool = read_puzzles(source, made, settings.split, settings.num_puzzles)
@@ -200,9 +219,10 @@ def as_action(action: Mapping[str, Any], spec: TaskSpec, num_rows: int) -> tuple
         ValueError: a part is missing, of another shape, or out of range.
     """
     try:
-        answer, halt = np.asarray(action["answer"]), np.asarray(action["halt"])
+        parts = action["answer"], action["halt"]
     except (KeyError, TypeError, IndexError) as error:
-        raise ValueError("an action is a dict with 'answer' and 'halt'") from error
+        raise ValueError(f"an action is a dict with 'answer' and 'halt', not {shown(action)}") from error
+    answer, halt = as_array("action: 'answer'", parts[0]), as_array("action: 'halt'", parts[1])
     fits = answer.size == num_rows * spec.num_cells and (num_rows == 1 or len(answer) == num_rows)
     if not fits or halt.size != num_rows:
         raise ValueError(
@@ -223,6 +243,8 @@ def as_action(action: Mapping[str, Any], spec: TaskSpec, num_rows: int) -> tuple
             f"action: answer {row} holds {answer[row, cell]} at cell {cell}; tokens are 0 to {spec.vocab_size - 1}"
         )
     halt = halt.reshape(num_rows)
+    if halt.dtype.kind not in "buif":
+        raise ValueError(f"action: 'halt' must be 0 or 1, found {shown(parts[1])}")
     if halt.dtype != np.bool_ and not ((halt == 0) | (halt == 1)).all():
         raise ValueError(f"action: 'halt' must be 0 or 1, found {halt[(halt != 0) & (halt != 1)][0]}")
     return answer, halt.astype(np.bool_)
@@ -234,16 +256,31 @@ def split_settings(kwargs: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]
     return Settings(**ours), {name: value for name, value in kwargs.items() if name not in ours}
 
 
+def as_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of ``reset``, as a fresh dict.
+
+    Raises:
+        ValueError: they are no mapping.
+    """
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise ValueError(f"reset options are a dict such as {{'index': 0}}, not {shown(options)}")
+    return dict(options)
+
+
 def reset_choice(options: Mapping[str, Any] | None, num_rows: int, dynamics: SegmentDynamics) -> dict[str, Any]:
     """What ``reset(options=...)`` asks to be played, as keywords of ``SegmentDynamics.reset``.
 
     Raises:
         ValueError: an unknown option, a bad puzzle, or an index out of range.
     """
-    options = options or {}
-    unknown = sorted(set(options) - {"puzzle", "solution", "index"})
+    options = as_options(options)
+    unknown = sorted(set(options) - {"puzzle", "solution", "index"}, key=str)
     if unknown:
-        raise ValueError(f"unknown reset option {unknown[0]!r}: use 'puzzle' (with or without 'solution') or 'index'")
+        raise ValueError(
+            f"unknown reset option {shown(unknown[0])}: use 'puzzle' (with or without 'solution') or 'index'"
+        )
     if "index" in options and "puzzle" in options:
         raise ValueError("reset options: give 'puzzle' or 'index', not both")
     if "solution" in options and "puzzle" not in options:
@@ -256,10 +293,11 @@ def reset_choice(options: Mapping[str, Any] | None, num_rows: int, dynamics: Seg
         return {"puzzles": batch}
     num_puzzles = len(dynamics.pool)  # made here at the latest: if that fails, nothing has changed yet
     if "index" in options:
-        index = np.atleast_1d(np.asarray(options["index"]))
+        found = shown(options["index"])
+        index = np.atleast_1d(as_array("reset options: 'index'", options["index"]))
         if index.shape != (num_rows,) or index.dtype.kind not in "ui":
-            raise ValueError(f"reset options: 'index' must be {num_rows} integer(s), found {options['index']!r}")
+            raise ValueError(f"reset options: 'index' must be {num_rows} integer(s), found {found}")
         if index.min() < 0 or index.max() >= num_puzzles:
-            raise ValueError(f"reset options: 'index' must be in [0, {num_puzzles}), found {options['index']!r}")
+            raise ValueError(f"reset options: 'index' must be in [0, {num_puzzles}), found {found}")
         return {"index": index}
     return {}

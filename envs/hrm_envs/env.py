@@ -11,6 +11,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from hrm_envs.board import Draft, Thoughts
+from hrm_envs.checks import choice
 from hrm_envs.construction import (
     TaskLike,
     action_space,
@@ -22,7 +23,7 @@ from hrm_envs.construction import (
 )
 from hrm_envs.episode_view import EpisodeView
 from hrm_envs.rendering import Window, ansi, paint
-from hrm_envs.streams import stream_key
+from hrm_envs.streams import as_seed, stream_key
 from hrm_envs.task import PuzzleBatch, TaskSpec, Tokens, Verdict
 
 RENDER_MODES = ("human", "rgb_array", "ansi")
@@ -63,7 +64,7 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
     and ``forced_halt``. With ``expose_solution=True`` also ``solution`` uint8 ``[S]``, after a reset too.
 
     ## Arguments
-    ``task``: a Task, its class, or ``"module:Class"``; ids have it built in. Then the fields of
+    ``task``: a Task, its class, or a name that was registered; ids have it built in. Then the fields of
     :class:`~hrm_envs.construction.Settings`, and the keywords of the task itself.
 
     ## Version history
@@ -73,11 +74,11 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 4}  # noqa: RUF012
 
     def __init__(self, task: TaskLike, *, render_mode: str | None = None, **kwargs: Any) -> None:
-        if render_mode is not None and render_mode not in RENDER_MODES:
-            raise ValueError(f"render_mode={render_mode!r}: choose one of {', '.join(RENDER_MODES)}")
+        if render_mode is not None:
+            choice("render_mode", render_mode, RENDER_MODES)
         settings, task_kwargs = split_settings(kwargs)
         self.render_mode = render_mode
-        self._dynamics = build_dynamics(task, 1, settings, task_kwargs)
+        self._dynamics = build_dynamics(task, 1, settings, task_kwargs, type(self).__name__)
         self.task = self._dynamics.task
         self._expose_solution = settings.expose_solution
         self._view = EpisodeView(self.task, settings.max_segments)
@@ -126,14 +127,17 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
             options: ``{"puzzle": ...}`` or ``{"index": i}``, see the class.
 
         Raises:
-            ValueError: the given puzzle is malformed, has no (unique) solution, or the index is out of range.
+            ValueError: the given puzzle is malformed, has no (unique) solution, the index is out of range, or the
+                seed is none.
         """
-        choice = reset_choice(options, 1, self._dynamics)  # a bad one must change nothing
+        # A bad seed or option must change nothing.
+        seed = as_seed("seed", seed)
+        chosen = reset_choice(options, 1, self._dynamics)
         unseeded = self._np_random is None
         super().reset(seed=seed)
         if seed is not None or unseeded:
             self._dynamics.seed(np.array([stream_key(self.np_random)]), _FIRST)
-        self._dynamics.reset(_FIRST, **choice)
+        self._dynamics.reset(_FIRST, **chosen)
         self._over = False
         self._view.begin(self._dynamics.batch, 0)
         self._show()

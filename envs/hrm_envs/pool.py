@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from hrm_envs.checks import whole_number
+from hrm_envs.limits import most_puzzles
 from hrm_envs.streams import mix
 from hrm_envs.task import PuzzleBatch, Task, Tokens
 
@@ -19,6 +21,8 @@ TEST_SHARE = 8
 _MAX_BARREN_ROUNDS = 8
 #: Most puzzles asked of a task at once, so that giving up on more than exist does not take minutes.
 _LARGEST_ROUND = 65_536
+#: And most cells, so that hashing them does not take many gigabytes.
+_LARGEST_ROUND_CELLS = 2**27
 
 _cache: OrderedDict[tuple[object, ...], PuzzleBatch] = OrderedDict()
 _CACHE_SIZE = 16
@@ -36,8 +40,10 @@ def make_pool(task: Task, split: Split, num_puzzles: int, seed: int = 0) -> Puzz
     """Sample ``num_puzzles`` distinct puzzles of a split. The same arguments give the same puzzles.
 
     Raises:
-        ValueError: the task runs out of distinct puzzles.
+        ValueError: the task runs out of distinct puzzles, or so many would take more than 2 GiB.
     """
+    whole_number("num_puzzles", num_puzzles, 1, most_puzzles(task.spec.num_cells))
+    largest_round = min(_LARGEST_ROUND, _LARGEST_ROUND_CELLS // task.spec.num_cells)
     found: list[PuzzleBatch] = []
     seen: set[bytes] = set()
     barren = round_ = 0
@@ -50,7 +56,7 @@ def make_pool(task: Task, split: Split, num_puzzles: int, seed: int = 0) -> Puzz
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), round_)))
         wanted = num_puzzles - len(seen)
         draws = wanted * (TEST_SHARE if split == "test" else 1)
-        batch = task.sample(rng, min(max(64, draws), _LARGEST_ROUND))
+        batch = task.sample(rng, min(max(64, draws), largest_round))
         batch = batch.take(in_split(task, batch.puzzle, split))
         fresh = []
         for i, row in enumerate(batch.puzzle):

@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from hrm_envs import entry_points
 from hrm_envs.task import Task
 
 NAMESPACE = "HRM"
@@ -24,10 +25,15 @@ def register_task(
     Args:
         id: a Gymnasium id such as ``"MyLab/Nonogram-5x5-v0"``; raise the version when results change.
         task: the :class:`~hrm_envs.task.Task` subclass, a function that builds one, or ``"module:Class"``,
-            which is imported only when an environment is made.
+            which is imported only when an environment is made. No environment takes a name that was not registered.
         max_segments: segments until every answer is graded.
         kwargs: keywords given to the task (or the environment) unless a user overrides them in ``make``.
+
+    Raises:
+        ValueError: ``task`` is a text of another form.
     """
+    if isinstance(task, str):
+        entry_points.know(task)
     gym.register(
         id,
         entry_point="hrm_envs.env:ReasoningEnv",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from hrm_envs.checks import shown
 from hrm_envs.task import Verdict
 
 #: Maps a verdict on ``B`` answers to float32 ``[B]``.
@@ -38,6 +39,6 @@ def resolve_reward(reward: str | Reward) -> Reward:
     """
     if callable(reward):
         return reward
-    if reward not in REWARDS:
-        raise ValueError(f"unknown reward {reward!r}: choose one of {sorted(REWARDS)} or pass a function")
+    if not isinstance(reward, str) or reward not in REWARDS:
+        raise ValueError(f"unknown reward {shown(reward)}: choose one of {sorted(REWARDS)} or pass a function")
     return REWARDS[reward]

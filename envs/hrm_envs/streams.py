@@ -14,6 +14,9 @@ import numpy as np
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
+from hrm_envs.checks import whole_number
+from hrm_envs.limits import MAX_SEED
+
 Words = NDArray[np.uint64]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -41,20 +44,31 @@ def stream_key(rng: np.random.Generator) -> np.uint64:
     return np.uint64(rng.integers(0, 2**64, dtype=np.uint64))
 
 
+def as_seed(name: str, seed: Any) -> int | None:
+    """A seed that a user gave, as an int; None stays None.
+
+    Raises:
+        ValueError: it is no whole number, negative, or beyond 128 bits.
+    """
+    return None if seed is None else whole_number(name, seed, 0, MAX_SEED)
+
+
 def row_seeds(seed: int | np.integer[Any] | Sequence[int | None] | None, num_rows: int) -> list[int | None]:
     """The seed of each row of a vector environment: ``seed + i``, or ``seed[i]``; None where a stream goes on.
 
     Raises:
-        ValueError: there are not as many seeds as rows.
+        ValueError: there are not as many seeds as rows, or one is none.
     """
     if seed is None:
         return [None] * num_rows
-    if isinstance(seed, int | np.integer):
-        return [int(seed) + i for i in range(num_rows)]
-    seeds = [None if one is None else int(one) for one in seed]
-    if len(seeds) != num_rows:
-        raise ValueError(f"{len(seeds)} seeds for {num_rows} rows")
-    return seeds
+    several = seed.ndim > 0 if isinstance(seed, np.ndarray) else isinstance(seed, Sequence)
+    if not several or isinstance(seed, str | bytes):
+        first = whole_number("seed", seed, 0, MAX_SEED)
+        return [first + i for i in range(num_rows)]
+    assert isinstance(seed, Sequence | np.ndarray)
+    if len(seed) != num_rows:
+        raise ValueError(f"{len(seed)} seeds for {num_rows} rows")
+    return [as_seed(f"seed of row {row}", one) for row, one in enumerate(seed)]
 
 
 def fresh_keys(

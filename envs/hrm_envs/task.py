@@ -19,6 +19,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from hrm_envs.checks import shown, whole_number
+from hrm_envs.limits import MAX_CELLS, MAX_TASK_IDS, MAX_TOKENS
 from hrm_envs.streams import Draws, hash_rows
 
 if TYPE_CHECKING:
@@ -64,10 +66,27 @@ class TaskSpec:
     #: What the task identities stand for; None if there are none.
     id_table: IdTable | None = None
 
+    def __post_init__(self) -> None:
+        """Check the sizes.
+
+        Raises:
+            ValueError: the grid, the alphabet or the table of identities is empty or larger than anything here can
+                work with; see :mod:`hrm_envs.limits`.
+        """
+        try:
+            rows, columns = self.grid_shape
+        except (TypeError, ValueError):
+            raise ValueError(f"grid_shape={shown(self.grid_shape)} must be (rows, columns)") from None
+        rows, columns = (whole_number("grid_shape", size, 1, MAX_CELLS) for size in (rows, columns))
+        whole_number(f"grid_shape={rows} x {columns}: its number of cells", rows * columns, 1, MAX_CELLS)
+        whole_number("symbols: their number", len(self.symbols), 1, MAX_TOKENS)
+        whole_number("id_table: its number of identities", self.num_task_ids, 1, MAX_TASK_IDS)
+
     @property
     def num_task_ids(self) -> int:
         """Number of task identities; identity 0 means "none", so 1 is a task without identities."""
-        return 1 if self.id_table is None else len(self.id_table)
+        # Not len(), which refuses very large numbers in words of its own.
+        return 1 if self.id_table is None else 1 + len(self.id_table.tasks) * self.id_table.copies
 
     @property
     def num_cells(self) -> int:

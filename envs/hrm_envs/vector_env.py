@@ -13,10 +13,12 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from hrm_envs.board import Draft
+from hrm_envs.checks import as_array, choice, shown, whole_number
 from hrm_envs.construction import (
     TaskLike,
     action_space,
     as_action,
+    as_options,
     build_dynamics,
     observation_space,
     reset_choice,
@@ -24,6 +26,7 @@ from hrm_envs.construction import (
 )
 from hrm_envs.dynamics import Outcome
 from hrm_envs.episode_view import EpisodeView
+from hrm_envs.limits import MAX_ROWS
 from hrm_envs.rendering import ansi, paint
 from hrm_envs.streams import fresh_keys, row_seeds
 from hrm_envs.task import PuzzleBatch, TaskSpec, Tokens, Verdict
@@ -60,16 +63,16 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs={num_envs}: at least one row is needed")
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(f"render_mode={render_mode!r}: a vector environment has 'rgb_array' and 'ansi'")
+        num_envs = whole_number("num_envs", num_envs, 1, MAX_ROWS)
+        if render_mode is not None:
+            choice("render_mode", render_mode, self.metadata["render_modes"])
+        mode = as_autoreset_mode(autoreset_mode)
         settings, task_kwargs = split_settings(kwargs)
         self.num_envs = num_envs
         self.render_mode = render_mode
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.autoreset_mode = mode
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        self._dynamics = build_dynamics(task, num_envs, settings, task_kwargs)
+        self._dynamics = build_dynamics(task, num_envs, settings, task_kwargs, type(self).__name__)
         self.task = self._dynamics.task
         self._expose_solution = settings.expose_solution
         self._views = [EpisodeView(self.task, settings.max_segments) for _ in range(num_envs)] if render_mode else []
@@ -130,13 +133,13 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
                 ``{"reset_mask": bool [n]}`` resets only those rows (puzzle and index then have a row for each).
 
         Raises:
-            ValueError: an option or the number of seeds does not fit.
+            ValueError: an option, a seed or the number of seeds does not fit.
         """
-        rows, choice = self._what_to_reset(options)  # a bad option must change nothing
+        rows, chosen = self._what_to_reset(options)  # a bad option must change nothing
         seeds = row_seeds(seed, self.num_envs)
-        super().reset(seed=int(seed) if isinstance(seed, int | np.integer) else None)
+        super().reset(seed=seeds[0])
         self._seed_rows(rows, seeds)
-        self._dynamics.reset(rows, **choice)
+        self._dynamics.reset(rows, **chosen)
         self._begin(rows)
         return self._dynamics.observe(), self._reset_info(rows)
 
@@ -248,12 +251,12 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
 
     def _what_to_reset(self, options: Mapping[str, Any] | None) -> tuple[NDArray[np.int64], dict[str, Any]]:
         """The rows, and the keywords of ``SegmentDynamics.reset`` for them."""
-        choice = dict(options or {})
-        mask = np.asarray(choice.pop("reset_mask", np.ones(self.num_envs, np.bool_)))
+        chosen = as_options(options)
+        mask = as_array("reset options: 'reset_mask'", chosen.pop("reset_mask", np.ones(self.num_envs, np.bool_)))
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
             raise ValueError(f"reset options: 'reset_mask' must be bool [{self.num_envs}] with a true entry")
         rows = np.flatnonzero(mask)
-        return rows, reset_choice(choice, len(rows), self._dynamics)
+        return rows, reset_choice(chosen, len(rows), self._dynamics)
 
     def _seed_rows(self, rows: NDArray[np.int64], seeds: Sequence[int | None]) -> None:
         """New streams for rows with a seed, and for rows that never had any stream."""
@@ -329,3 +332,16 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
 
     def _never(self) -> NDArray[np.bool_]:
         return np.zeros(self.num_envs, np.bool_)
+
+
+def as_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    """The mode of a name, or the mode itself.
+
+    Raises:
+        ValueError: there is no such mode.
+    """
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        names = ", ".join(repr(known.value) for known in AutoresetMode)
+        raise ValueError(f"autoreset_mode={shown(mode)}: choose one of {names}") from None

@@ -239,16 +239,16 @@ def test_complete_solves_and_copies():
     ("keywords", "message"),
     [
         ({"size": 8}, "odd size"),
-        ({"size": 3}, "between 5 and 255"),
-        ({"size": 301}, "between 5 and 255"),
-        ({"kind": "round"}, "kind must be one of"),
+        ({"size": 3}, "size=3 must be from 5 to 128"),
+        ({"size": 129}, "size=129 must be from 5 to 128"),
+        ({"kind": "round"}, "kind='round': choose one of 'perfect', 'random'"),
         ({"kind": "random", "wall_share": (0.5, 0.3)}, "wall_share"),
         ({"kind": "random", "wall_share": (-0.1, 0.3)}, "wall_share"),
         ({"kind": "random", "wall_share": (0.5, 1.0)}, "wall_share"),
         ({"kind": "random", "wall_share": (0.5,)}, "wall_share"),
-        ({"min_path": 0}, "min_path must be between 1 and 30"),
-        ({"min_path": 31}, "min_path must be between 1 and 30"),
-        ({"size": 10, "kind": "random", "min_path": 100}, "between 1 and 99"),
+        ({"min_path": 0}, "min_path=0 must be from 1 to 30"),
+        ({"min_path": 31}, "min_path=31 must be from 1 to 30"),
+        ({"size": 10, "kind": "random", "min_path": 100}, "min_path=100 must be from 1 to 99"),
     ],
 )
 def test_constructor_errors(keywords, message):

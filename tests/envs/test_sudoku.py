@@ -259,14 +259,14 @@ def test_complete_names_what_is_wrong():
 @pytest.mark.parametrize(
     ("keywords", "text"),
     [
-        ({"size": 5}, "size must be one of"),
-        ({"level": "nightmare"}, "unknown Sudoku level 'nightmare'"),
+        ({"size": 5}, "size=5: a Sudoku has one of the sizes 4, 6, 9"),
+        ({"level": "nightmare"}, "level='nightmare': choose one of 'singles', 'easy'"),
         ({"size": 4, "level": "easy"}, "levels are for size 9"),
-        ({"empty_cells": (5, 3)}, "empty_cells must meet"),
-        ({"empty_cells": (-1, 3)}, "empty_cells must meet"),
-        ({"size": 4, "empty_cells": (4, 13)}, "<= 12"),
+        ({"empty_cells": (5, 3)}, r"empty_cells=\(5, 3\) must meet low <= high"),
+        ({"empty_cells": (-1, 3)}, "empty_cells=-1 must be from 0 to 64"),
+        ({"size": 4, "empty_cells": (4, 13)}, "empty_cells=13 must be from 0 to 12"),
         ({"empty_cells": 5}, "two integers"),
-        ({"difficulty": (3, 2)}, "difficulty must meet"),
+        ({"difficulty": (3, 2)}, r"difficulty=\(3, 2\) must meet low <= high"),
         ({"difficulty": (1, 2, 3)}, "two integers"),
     ],
 )

@@ -281,10 +281,10 @@ def test_difficulty_selects_by_guess_count():
 @pytest.mark.parametrize(
     ("difficulty", "message"),
     [
-        ((5, 2), "0 <= low <= high"),
-        ((-1, 2), "0 <= low <= high"),
+        ((5, 2), "must meet low <= high"),
+        ((-1, 2), "difficulty=-1 must be from 0"),
         (7, "two integers"),
-        (("a", 2), "two integers"),
+        (("a", 2), "difficulty='a' must be a whole number"),
         ((10**6, 10**7), r"guess counts go from \d+ to \d+ \(train\) and \d+ to \d+ \(test\), the nearest is \d+"),
     ],
 )

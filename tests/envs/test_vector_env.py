@@ -349,9 +349,12 @@ def test_spaces_and_metadata():
 
 def test_bad_keywords():
     for kwargs, message in (
-        ({"num_envs": 0}, "num_envs=0"),
-        ({"render_mode": "human"}, "'rgb_array' and 'ansi'"),
-        ({"autoreset_mode": "sometimes"}, "sometimes"),
+        ({"num_envs": 0}, "num_envs=0 must be from 1 to 1048576"),
+        ({"render_mode": "human"}, "render_mode='human': choose one of 'rgb_array', 'ansi'"),
+        (
+            {"autoreset_mode": "sometimes"},
+            "autoreset_mode='sometimes': choose one of 'NextStep', 'SameStep', 'Disabled'",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             ReasoningVectorEnv("hrm_envs.sudoku:SudokuTask", **{"size": 4, "num_puzzles": 2, **kwargs})

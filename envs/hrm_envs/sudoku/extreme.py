@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hrm_envs.limits import MAX_GUESSES
 from hrm_envs.sudoku.generator import Range
 from hrm_envs.sudoku.task import SudokuTask, checked_range
 from hrm_envs.task import PuzzleBatch, Task
@@ -77,7 +78,7 @@ class SudokuExtremeTask(SudokuTask):
 
     def __init__(self, difficulty: Range | None = None) -> None:
         super().__init__(size=9)
-        self.difficulty = checked_range("difficulty", difficulty, None)
+        self.difficulty = checked_range("difficulty", difficulty, MAX_GUESSES)
         self.spec = replace(self.spec, name="Sudoku Extreme")
         if self.difficulty is not None and not any(len(self._rows(split)) for split in ("train", "test")):
             counts = {split: load_collection(split).guesses for split in ("train", "test")}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.checks import whole_number
+from hrm_envs.checks import choice, shown, whole_number
+from hrm_envs.limits import MAX_GUESSES
 from hrm_envs.streams import Draws
 from hrm_envs.sudoku.board import BLANK, cell_name, geometry
 from hrm_envs.sudoku.formats import format_grid, parse_boards
@@ -89,21 +90,20 @@ class SudokuTask(Task):
         difficulty: Range | None = None,
         score: Literal["solution", "rules"] = "solution",
     ) -> None:
+        size = whole_number("size", size)
         self.board = geometry(size)
-        if score not in ("solution", "rules"):
-            raise ValueError(f"score={score!r}: choose 'solution' or 'rules'")
+        choice("score", score, ("solution", "rules"))
         self.grades_without_solution = score == "rules"
         level_empty, level_difficulty = DEFAULT_EMPTY_CELLS[size], None
         self.default_num_puzzles = {"train": DEFAULT_TRAIN_PUZZLES[size], "test": 1000}
         if level is not None:
-            if level not in LEVELS:
-                raise ValueError(f"unknown Sudoku level {level!r}; levels are {', '.join(LEVELS)}")
+            choice("level", level, tuple(LEVELS))
             if size != 9:
                 raise ValueError(f"levels are for size 9, not {size}: use empty_cells and difficulty instead")
             level_empty, level_difficulty, default_num = LEVELS[level]
             self.default_num_puzzles = dict(default_num)
         self.empty_cells = checked_range("empty_cells", empty_cells, MAX_EMPTY_CELLS[size]) or level_empty
-        self.difficulty = checked_range("difficulty", difficulty, None) or level_difficulty
+        self.difficulty = checked_range("difficulty", difficulty, MAX_GUESSES) or level_difficulty
         self.spec = TaskSpec(f"Sudoku {size}x{size}", (size, size), self.board.symbols)
 
         powers = np.zeros(256, np.float32)
@@ -237,24 +237,23 @@ class SudokuTask(Task):
         draw_sudoku(board, self.board.size, self.board.box_shape)
 
 
-def checked_range(name: str, value: Range | None, limit: int | None) -> Range | None:
+def checked_range(name: str, value: Range | None, limit: int) -> Range | None:
     """A range given by the user, as a tuple of two integers; None stays None.
 
     Args:
         name: what to call it in an error.
         value: two integers, both bounds inclusive.
-        limit: the largest value that makes sense, if there is one.
+        limit: the largest value that makes sense.
 
     Raises:
         ValueError: it is not two integers, or not ``0 <= low <= high <= limit``.
     """
     if value is None:
         return None
-    try:
-        low, high = (whole_number(name, end) for end in value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be two integers (low, high), not {value!r}") from None
-    if not 0 <= low <= high or (limit is not None and high > limit):
-        bound = "" if limit is None else f" <= {limit}"
-        raise ValueError(f"{name} must meet 0 <= low <= high{bound}, not {(low, high)}")
+    ends = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(ends, tuple | list) or len(ends) != 2:
+        raise ValueError(f"{name} must be two integers (low, high), not {shown(value)}")
+    low, high = (whole_number(name, end, 0, limit) for end in ends)
+    if low > high:
+        raise ValueError(f"{name}={(low, high)} must meet low <= high")
     return low, high

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hrm_envs.arc import ARCTask
 from hrm_envs.arc.canvas import END, FIRST_COLOUR, NUM_COLOURS, corners, read_sizes
 from hrm_envs.board import Draft
+from hrm_envs.checks import choice
 from hrm_envs.task import PAD, Task, Tokens
 from hrm_envs.wrappers.boards import Boards
 
@@ -58,8 +59,7 @@ class ArcBoards(Boards):
     def __init__(self, task: Task, num_rows: int, start: Start = "input", max_edits: int | None = None) -> None:
         if not isinstance(task, ARCTask):
             raise ValueError(f"ARC grids are edited in an environment such as HRM/ARC-AGI-1-v0, not {task.spec.name}")
-        if start not in get_args(Start):
-            raise ValueError(f"start={start!r}: choose one of {', '.join(map(repr, get_args(Start)))}")
+        choice("start", start, get_args(Start))
         self._side, self._blank = task.canvas, start == "blank"
         enough = 2 * task.spec.num_cells + 2 * self._side
         super().__init__(task.spec, num_rows, ArcAction.SUBMIT, enough if max_edits is None else max_edits)

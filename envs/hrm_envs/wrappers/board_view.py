@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from numbers import Real
 from typing import Any
 
 import gymnasium as gym
@@ -14,7 +13,9 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from hrm_envs.checks import as_array, flag, real_number
 from hrm_envs.env import ReasoningEnv
+from hrm_envs.limits import MAX_COST
 from hrm_envs.task import Task
 from hrm_envs.vector_env import ReasoningVectorEnv
 from hrm_envs.wrappers.base import VectorView, add_entry, base_of, change_final_obs, reset_rows
@@ -74,7 +75,7 @@ class BoardView(gym.Wrapper[Any, Any, Any, Any]):
         """
         if self._over:
             raise ResetNeeded("no episode to step: call reset() first")
-        (edited,), (halted,), (forced,) = self._boards.edit(np.asarray(action).reshape(-1), np.array([True]))
+        (edited,), (halted,), (forced,) = self._boards.edit(as_array("action", action).reshape(-1), np.array([True]))
         if edited:
             self._base.preview(self._boards.draft(0))
         if halted:
@@ -220,10 +221,6 @@ def _without_answer(entries: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(edit_cost: float, shaping: bool, gamma: float) -> None:
-    for name, value in (("edit_cost", edit_cost), ("gamma", gamma)):
-        if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
-            raise ValueError(f"{name}={value!r} is not a finite number")
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma={gamma} must be between 0 and 1")
-    if not isinstance(shaping, bool | np.bool_):
-        raise ValueError(f"shaping={shaping!r} is not true or false")
+    real_number("edit_cost", edit_cost, -MAX_COST, MAX_COST)
+    real_number("gamma", gamma, 0.0, 1.0)
+    flag("shaping", shaping)

@@ -11,7 +11,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from hrm_envs.board import Draft
-from hrm_envs.checks import whole_number
+from hrm_envs.checks import as_array, whole_number
+from hrm_envs.limits import MAX_STEPS
 from hrm_envs.task import Task, TaskSpec, Tokens
 
 
@@ -31,9 +32,7 @@ class Boards(ABC):
     """
 
     def __init__(self, spec: TaskSpec, num_rows: int, num_edits: int, max_edits: int) -> None:
-        self.max_edits = whole_number("max_edits", max_edits)
-        if not 1 <= self.max_edits < 2**31:
-            raise ValueError(f"max_edits={self.max_edits}: at least one edit is needed, below 2**31")
+        self.max_edits = whole_number("max_edits", max_edits, 1, MAX_STEPS)
         self._spec = spec
         #: Every edit, and handing in.
         self.num_actions = num_edits + 1
@@ -63,7 +62,7 @@ class Boards(ABC):
         Raises:
             ValueError: the actions are not integers ``[B]`` in range; no board has changed then.
         """
-        actions = np.asarray(actions)
+        actions = as_array("action", actions)
         if actions.shape != self.edits.shape or actions.dtype.kind not in "ui":
             raise ValueError(
                 f"action: expected {len(self.edits)} integer(s), found shape {actions.shape} of {actions.dtype}"

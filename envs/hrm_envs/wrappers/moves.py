@@ -11,10 +11,11 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
+from hrm_envs.checks import shown
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.maze import MazeTask
 from hrm_envs.rendering import Window
-from hrm_envs.streams import stream_key
+from hrm_envs.streams import as_seed, stream_key
 from hrm_envs.wrappers.moves_drawing import Walk, paint_walk, walk_text
 from hrm_envs.wrappers.moves_dynamics import MoveDynamics
 from hrm_envs.wrappers.moves_settings import (
@@ -79,14 +80,16 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 8}  # noqa: RUF012
 
     def __init__(self, env: gym.Env[Any, Any] | None = None, *, render_mode: str | None = None, **kwargs: Any) -> None:
-        settings, maze_kwargs = split_keywords(kwargs, made=env is not None)
+        settings, maze_kwargs = split_keywords(kwargs, made=env is not None, constructor=type(self).__name__)
         made = (
             ReasoningEnv(MAZE_TASK, render_mode=render_mode, **maze_kwargs)
             if env is None
             else getattr(env, "unwrapped", env)
         )
         if not isinstance(made, ReasoningEnv) or not isinstance(made.task, MazeTask):
-            raise ValueError(f"MazeMoves walks in a single maze environment such as HRM/Maze-9x9-v0, not in {env}")
+            raise ValueError(
+                f"MazeMoves walks in a single maze environment such as HRM/Maze-9x9-v0, not in {shown(env)}"
+            )
         self.render_mode = check_render_mode(
             made.render_mode if render_mode is None else render_mode, self.metadata["render_modes"]
         )
@@ -112,7 +115,8 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
         Raises:
             ValueError: the given puzzle is malformed or has no path, or the index is out of range.
         """
-        found, _ = self.mazes.reset(seed=seed, options=options)  # a bad option must change nothing
+        found, _ = self.mazes.reset(seed=seed, options=options)  # a bad seed or option must change nothing
+        seed = as_seed("seed", seed)
         unseeded = self._np_random is None
         super().reset(seed=seed)
         if seed is not None or unseeded:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from hrm_envs.checks import whole_number
+from hrm_envs.checks import as_array, choice, flag, real_number, shown, unexpected_keyword, whole_number
+from hrm_envs.limits import MAX_CELLS, MAX_COST, MAX_STEPS
 from hrm_envs.maze import MazeTask
 from hrm_envs.maze.tokens import SYMBOLS as MAZE_SYMBOLS
 
@@ -60,31 +60,21 @@ class MoveSettings:
     observation: Observation = "tokens"
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "num_doors"):
+        bounds = {"max_steps": (1, MAX_STEPS), "num_doors": (0, MAX_CELLS)}
+        for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, whole_number(name, value))
-        for name in ("step_cost", "gamma", "door_probability"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
-                raise ValueError(f"{name}={value!r} is not a finite number")
+                object.__setattr__(self, name, whole_number(name, value, low, high))
+        ranges = {"step_cost": (-MAX_COST, MAX_COST), "gamma": (0.0, 1.0), "door_probability": (0.0, 1.0)}
+        for name, (least, most) in ranges.items():
+            object.__setattr__(self, name, real_number(name, getattr(self, name), least, most))
         for name in ("shaping", "exploring_starts"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise ValueError(f"{name}={getattr(self, name)!r} is not true or false")
-        if self.max_steps is not None and not 1 <= self.max_steps < 2**31:
-            raise ValueError(f"max_steps={self.max_steps}: a walk has at least one step, below 2**31")
-        if not 0 <= self.gamma <= 1:
-            raise ValueError(f"gamma={self.gamma} must be between 0 and 1")
-        if not 0 <= self.door_probability <= 1:
-            raise ValueError(f"door_probability={self.door_probability} must be between 0 and 1")
-        if self.num_doors is not None and self.num_doors < 0:
-            raise ValueError(f"num_doors={self.num_doors} must not be negative")
+            object.__setattr__(self, name, flag(name, getattr(self, name)))
+        choice("observation", self.observation, get_args(Observation))
         if self.num_doors and not self.door_probability:
             raise ValueError(
                 f"num_doors={self.num_doors} needs a door_probability above 0: doors that never move could shut G off"
             )
-        if self.observation not in get_args(Observation):
-            raise ValueError(f"observation={self.observation!r}: choose one of {get_args(Observation)}")
 
     def doors(self, num_cells: int) -> int:
         """How many doors a grid of ``num_cells`` cells gets."""
@@ -93,8 +83,19 @@ class MoveSettings:
         return num_cells // _CELLS_PER_DOOR if self.num_doors is None else self.num_doors
 
 
-def split_keywords(kwargs: Mapping[str, Any], made: bool) -> tuple[MoveSettings, dict[str, Any]]:
+#: What a time limit of Gymnasium is here.
+_ADVICE = {"max_episode_steps": "a walk ends after max_steps: set that"}
+
+
+def split_keywords(
+    kwargs: Mapping[str, Any], made: bool, constructor: str = "MazeMoves"
+) -> tuple[MoveSettings, dict[str, Any]]:
     """The keywords of the walk, and the rest, which make the maze environment.
+
+    Args:
+        kwargs: all of them.
+        made: whether the maze environment is made already.
+        constructor: what is made now, for the text of an error.
 
     Raises:
         TypeError: a keyword is neither the walk's nor the mazes', or the mazes are made already.
@@ -104,10 +105,11 @@ def split_keywords(kwargs: Mapping[str, Any], made: bool) -> tuple[MoveSettings,
     known = () if made else _MAZE_KEYWORDS
     unknown = sorted(set(rest) - set(known))
     if unknown:
-        takes = (*MoveSettings.__dataclass_fields__, "render_mode", *known)
-        raise TypeError(
-            f"unknown keyword {unknown[0]!r}; a walk takes {', '.join(takes)}"
-            + ("; give the others to the maze environment itself" if made else "")
+        advice = _ADVICE.get(unknown[0], "")
+        if made and unknown[0] in _MAZE_KEYWORDS:
+            advice = "give it to the maze environment itself"
+        raise unexpected_keyword(
+            constructor, unknown[0], (*MoveSettings.__dataclass_fields__, "render_mode", *known), advice
         )
     return MoveSettings(**ours), rest
 
@@ -125,9 +127,7 @@ def check_render_mode(mode: str | None, modes: Sequence[str]) -> str | None:
     Raises:
         ValueError: it is not among ``modes``.
     """
-    if mode is not None and mode not in modes:
-        raise ValueError(f"render_mode={mode!r}: choose one of {', '.join(modes)}")
-    return mode
+    return None if mode is None else choice("render_mode", mode, modes)
 
 
 def as_moves(action: Any, num_rows: int) -> NDArray[Any]:
@@ -136,10 +136,10 @@ def as_moves(action: Any, num_rows: int) -> NDArray[Any]:
     Raises:
         ValueError: another number of them, no integers, or out of range.
     """
-    moves = np.asarray(action)
+    moves = as_array("action", action)
     if moves.size != num_rows or moves.dtype.kind not in "ui":
-        raise ValueError(f"action: expected {num_rows} integer(s), found {action!r}")
+        raise ValueError(f"action: expected {num_rows} integer(s), found {shown(action)}")
     moves = moves.reshape(num_rows)
     if moves.min() < 0 or moves.max() >= len(MOVES):
-        raise ValueError(f"action: moves are 0 up, 1 down, 2 left and 3 right, found {action!r}")
+        raise ValueError(f"action: moves are 0 up, 1 down, 2 left and 3 right, found {shown(action)}")
     return moves

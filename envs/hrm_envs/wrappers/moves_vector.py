@@ -13,9 +13,10 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from hrm_envs.checks import shown, whole_number
 from hrm_envs.maze import MazeTask
 from hrm_envs.streams import fresh_keys, row_seeds
-from hrm_envs.vector_env import ReasoningVectorEnv
+from hrm_envs.vector_env import ReasoningVectorEnv, as_autoreset_mode
 from hrm_envs.wrappers.moves_drawing import Walk, paint_walk, walk_text
 from hrm_envs.wrappers.moves_dynamics import MoveDynamics, MoveOutcome
 from hrm_envs.wrappers.moves_settings import (
@@ -36,7 +37,7 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
     Args:
         venv: a vector maze environment (made by ``gym.make_vec``), of which only the puzzles are used; or none, and the
             keywords of one.
-        num_envs: rows, where there is no ``venv``.
+        num_envs: rows; those of ``venv``, or 1.
         autoreset_mode: as in :class:`~hrm_envs.vector_env.ReasoningVectorEnv`; that of ``venv`` unless given.
         render_mode: ``"rgb_array"`` or ``"ansi"``: ``render()`` gives a tuple with one frame a row.
         kwargs: see :class:`~hrm_envs.wrappers.moves.MazeMoves`.
@@ -51,24 +52,28 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
     def __init__(
         self,
         venv: gym.vector.VectorEnv[Any, Any, Any] | None = None,
-        num_envs: int = 1,
+        num_envs: int | None = None,
         *,
         autoreset_mode: AutoresetMode | str | None = None,
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
-        settings, maze_kwargs = split_keywords(kwargs, made=venv is not None)
+        settings, maze_kwargs = split_keywords(kwargs, made=venv is not None, constructor=type(self).__name__)
         made = (
-            ReasoningVectorEnv(MAZE_TASK, num_envs, **maze_kwargs) if venv is None else getattr(venv, "unwrapped", venv)
+            ReasoningVectorEnv(MAZE_TASK, 1 if num_envs is None else num_envs, **maze_kwargs)
+            if venv is None
+            else getattr(venv, "unwrapped", venv)
         )
         if not isinstance(made, ReasoningVectorEnv) or not isinstance(made.task, MazeTask):
             raise ValueError(
-                f"MazeMovesVector walks in a vector maze environment such as gym.make_vec gives, not in {venv}"
+                f"MazeMovesVector walks in a vector maze environment such as gym.make_vec gives, not in {shown(venv)}"
             )
+        if num_envs is not None and whole_number("num_envs", num_envs) != made.num_envs:
+            raise ValueError(f"num_envs={shown(num_envs)}: the environment given has {made.num_envs}; omit num_envs")
         self.render_mode = check_render_mode(
             made.render_mode if render_mode is None else render_mode, self.metadata["render_modes"]
         )
-        self.autoreset_mode = AutoresetMode(made.autoreset_mode if autoreset_mode is None else autoreset_mode)
+        self.autoreset_mode = as_autoreset_mode(made.autoreset_mode if autoreset_mode is None else autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         #: The environment whose puzzles these are. It only resets.
         self.mazes = made
@@ -97,11 +102,12 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
         Raises:
             ValueError: an option or the number of seeds does not fit.
         """
-        found, _ = self.mazes.reset(seed=seed, options=options)  # a bad option must change nothing
-        super().reset(seed=int(seed) if isinstance(seed, int | np.integer) else None)
+        found, _ = self.mazes.reset(seed=seed, options=options)  # a bad seed or option must change nothing
+        seeds = row_seeds(seed, self.num_envs)
+        super().reset(seed=seeds[0])
         mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, np.bool_)))
         rows = np.flatnonzero(mask)
-        self._dynamics.seed(*fresh_keys(rows, row_seeds(seed, self.num_envs), self._seeded))
+        self._dynamics.seed(*fresh_keys(rows, seeds, self._seeded))
         self._seeded[rows] = True
         self._begin(rows, found["puzzle"][rows])
         return self._dynamics.observe(), self._state_info(mask)

@@ -149,11 +149,14 @@ def test_it_wraps_any_maze_environment():
 def test_what_cannot_be_walked_in_is_refused():
     with pytest.raises(ValueError, match="single maze environment"):
         MazeMoves(gym.make("HRM/Sudoku-4x4-v0", num_puzzles=2))
-    with pytest.raises(ValueError, match="not in HRM/Maze-9x9-v0"):
+    with pytest.raises(ValueError, match="not in 'HRM/Maze-9x9-v0'"):
         MazeMoves("HRM/Maze-9x9-v0")
     with pytest.raises(ValueError, match="vector maze environment"):
         MazeMovesVector(gym.make_vec("HRM/Sudoku-4x4-v0", num_envs=2, num_puzzles=2))
-    with pytest.raises(TypeError, match=r"'expose_solution'; a walk takes max_steps, .*min_path"):
+    with pytest.raises(
+        TypeError,
+        match=r"__init__\(\) got an unexpected keyword argument 'expose_solution'; it takes max_steps, .*min_path",
+    ):
         single(expose_solution=True)
     with pytest.raises(TypeError, match=r"'size'.*maze environment itself"):
         MazeMoves(gym.make("HRM/Maze-5x5-v0"), size=5)
