@@ -1,7 +1,9 @@
-"""Shared by all tests: one thread, windows that nobody sees, and tiny runs of training."""
+"""Shared by all tests: seeds, one thread, windows that nobody sees, and tiny runs of training."""
 
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,8 +14,12 @@ TINY_MODEL = {"hidden_size": 16, "num_heads": 2, "H_layers": 1, "L_layers": 1, "
 TINY_RUN = {"updates": 4, "batch_size": 4, "eval_every": 0, "device": "cpu", "threads": 1, "log_every": 2}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
+@pytest.fixture(autouse=True)
+def same_start():
+    """What a test draws without a seed of its own does not depend on the tests before it, nor do its threads."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  (Stable-Baselines3 draws from it)
+    torch.manual_seed(0)
     torch.set_num_threads(1)
 
 
