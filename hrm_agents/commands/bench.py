@@ -18,7 +18,7 @@ from rich.table import Column, Table
 
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse, progress
 from hrm_agents.commands.walking import is_walked, plain_id
-from hrm_agents.environments import make_vector
+from hrm_agents.environments import make_vector, user_id
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.presets import SMALL, PresetName, preset
 
@@ -37,7 +37,8 @@ class Bench:
     """
 
     envs: Annotated[tuple[str, ...], tyro.conf.Positional, EXPLAINED] = ()
-    """Gymnasium ids; two of the built-in ones if not given, with --train that of the preset."""
+    """Gymnasium ids; two of the built-in ones if not given, with --train that of the preset. module:id and FILE.py:id
+    import your module first."""
     num_envs: int = 256
     """Rows of the vector environment."""
     seconds: float = 3.0
@@ -57,10 +58,11 @@ class Bench:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Bench, "bench", arguments)
+    options = replace(options, envs=tuple(map(user_id, options.envs)))
     if options.train is not None:
         return _train(options)
-    if options.seconds <= 0:
-        raise UserError(f"--seconds must be positive, got {options.seconds}")
+    if not 0 < options.seconds <= 3600:
+        raise UserError(f"--seconds must be positive and at most 3600, got {options.seconds}")
     ids = options.envs or ENVS
     walked = [id for id in ids if is_walked(id)]
     console = Console()

@@ -10,30 +10,23 @@ import gymnasium as gym
 from rich.console import Console
 from rich.table import Column, Table
 
-from hrm_agents.commands.common import EXPLAINED, parse
+from hrm_agents.commands.common import MODULES, parse
 from hrm_agents.commands.walking import walking_ids
+from hrm_agents.user_modules import import_modules
 
 
 @dataclass(frozen=True)
 class Envs:
     """List the environments of the HRM namespace and of your own registrations, with the puzzles of each split."""
 
-    module: Annotated[tuple[str, ...], EXPLAINED] = ()
-    """Modules to import first, which register further environments."""
+    module: Annotated[tuple[str, ...], MODULES] = ()
+    """Modules of yours to import first, by name or by file: they register environments."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Envs, "envs", arguments)
-    import importlib
-
-    from hrm_agents.errors import UserError
-
-    for module in options.module:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise UserError(f"--module {module}: {error}") from error
+    import_modules(options.module)
     console = Console()
     missing = _print_reasoning(console)
     _print_walking(console)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +13,12 @@ import gymnasium as gym
 import tyro
 
 from hrm_agents.checkpoints import MAZE
-from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse
+from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse
 from hrm_agents.commands.display import needs_display
 from hrm_agents.commands.walking import is_walked, plain_id
-from hrm_agents.environments import make_single
+from hrm_agents.environments import make_single, user_id
 from hrm_agents.errors import UserError, user_errors
+from hrm_agents.user_modules import import_modules
 
 if TYPE_CHECKING:
     from hrm_agents.api import Solver
@@ -37,13 +38,16 @@ class Play:
     """
 
     env: Annotated[str | None, tyro.conf.Positional, EXPLAINED] = None
-    """Id of an environment, such as HRM/Sudoku-4x4-v0; that of the checkpoint if not given."""
+    """Id of an environment, such as HRM/Sudoku-4x4-v0; that of the checkpoint if not given. module:id and FILE.py:id
+    import your module first."""
     checkpoint: Annotated[Path | None, EXPLAINED] = None
     """Folder of the model to ask; the bundled one in its own environment (HRM/Maze-9x9-v0) if not given."""
     seed: int = 0
     """Order of the puzzles."""
     kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
     """Keywords of the environment as name=value."""
+    module: Annotated[tuple[str, ...], MODULES] = ()
+    """Modules of yours to import first, by name or by file: they register environments."""
     device: str = "cpu"
     """Where the model thinks: cpu, cuda, mps, or auto."""
 
@@ -53,6 +57,9 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(Play, "play", arguments)
     if options.seed < 0:
         raise UserError(f"--seed must not be negative, got {options.seed}")
+    import_modules(options.module)
+    if options.env is not None:
+        options = replace(options, env=user_id(options.env))
     score = _walk(options) if options.env is not None and is_walked(options.env) else _play(options)
     print(score, file=sys.stderr)
     return 0

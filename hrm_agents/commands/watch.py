@@ -11,9 +11,10 @@ from typing import Annotated
 import tyro
 
 from hrm_agents.checkpoints import MAZE
-from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse, progress
+from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse, progress
 from hrm_agents.commands.display import needs_display
 from hrm_agents.errors import UserError, user_errors
+from hrm_agents.user_modules import import_modules
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Watch:
     """Segments per second."""
     kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
     """Keywords of the environment as name=value."""
+    module: Annotated[tuple[str, ...], MODULES] = ()
+    """Modules of yours to import first, by name or by file, where the model was trained in an environment of yours."""
     device: str = "cpu"
     """cpu, cuda, mps, or auto."""
 
@@ -43,6 +46,7 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(f"--fps must lie between 0.1 and 100, got {options.fps}")
     if options.episodes is not None and options.episodes < 1:
         raise UserError(f"--episodes must be at least 1, got {options.episodes}")
+    import_modules(options.module)
     return _show(options) if options.record is None else _record(options, options.record)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import gymnasium as gym
 import pytest
 
@@ -16,14 +18,21 @@ BUILT_IN = ("HRM/MazeMoves-9x9-v0", "HRM/MazeMoves-9x9-Doors-v0")
 
 
 @pytest.fixture
-def own_ids():
+def registry():
+    """Ids that a test registers are its own."""
+    before = set(gym.registry)
+    yield
+    for id in set(gym.registry) - before:
+        del gym.registry[id]
+
+
+@pytest.fixture
+def own_ids(registry):
     """Ids of the user's own."""
     ids = ("Test/Moves-11x11-v0", "Test/Moves-7x7-v0")
     hrm_envs.register_moves(ids[0], size=11, max_steps=50)
     hrm_envs.register_moves(ids[1], size=7, door_probability=0.1, num_doors=3, num_puzzles=20)
-    yield ids
-    for id in ids:
-        del gym.registry[id]
+    return ids
 
 
 def test_training_says_what_is_wrong(tiny_config, tmp_path):
@@ -72,6 +81,33 @@ def test_bench_measures_them_beside_the_others(capsys):
         assert all(float(rate.replace(",", "")) > 0 for rate in row[1:])
     assert main(["bench", "HRM/MazeMoves-9x9-v0", *flags]) == 0
     assert "answers" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seconds", ["0", "nan", "inf", "-1"])
+def test_bench_refuses_times_that_do_not_end(seconds, capsys):
+    assert main(["bench", "HRM/MazeMoves-9x9-v0", "--seconds", seconds]) == 2
+    assert "--seconds must be positive and at most 3600" in capsys.readouterr().err
+
+
+OWN = """
+import hrm_envs
+
+hrm_envs.register_moves("Own/Moves-5x5-v0", size=5, num_puzzles=4)
+"""
+
+
+@pytest.mark.usefixtures("no_screen", "registry")
+def test_commands_import_modules_of_ones_own(tmp_path, monkeypatch, capsys):
+    (tmp_path / "own_moves.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    assert main(["envs", "--module", "own_moves"]) == 0
+    assert rows(capsys.readouterr().out)["Own/Moves-5x5-v0"] == ["5 x 5", "0", "open cells", "4", "4"]
+    for id in ("Own/Moves-5x5-v0", "own_moves:Own/Moves-5x5-v0", "own_moves.py:Own/Moves-5x5-v0"):
+        assert main(["bench", id, "--num-envs", "2", "--seconds", "0.1"]) == 0
+        assert "Own/Moves-5x5-v0" in capsys.readouterr().out
+        assert main(["play", id, "--module", "own_moves"]) == 2  # it was found, and wants a window
+        assert "there is no display" in capsys.readouterr().err
+    del sys.modules["own_moves"]
 
 
 def test_play_walks_in_a_window(capsys, screen):
