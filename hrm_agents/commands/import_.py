@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,9 +18,11 @@ from hrm_agents.checkpoint import MODEL, save_model
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse
 from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig, to_dict
 from hrm_agents.environments import make_single
-from hrm_agents.errors import UserError, user_errors
+from hrm_agents.errors import UserError
 from hrm_agents.models.hrm import HRM, HRMConfig
-from hrm_agents.models.official import from_official, num_task_rows, official_name, read_weights
+from hrm_agents.models.limits import check_real, check_whole, shown, shown_path
+from hrm_agents.models.official import from_official, num_task_rows, official_name
+from hrm_agents.models.weight_files import read_weights
 from hrm_envs import TaskSpec, registered_ids
 
 #: Environments by vocabulary and number of cells, the best first.
@@ -64,15 +68,15 @@ class Import:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
+    if any(argument == "" or (argument.startswith("--") and argument.endswith("=")) for argument in arguments):
+        raise UserError("an argument is empty; see hrm-agents import --help")
     options = parse(Import, "import", arguments)
-    if (options.out / MODEL).exists():
-        raise UserError(f"{options.out} already holds a model: choose another --out")
-    path = options.checkpoint / "checkpoint" if options.checkpoint.is_dir() else options.checkpoint
-    try:
+    _check_options(options)
+    # Unlike Path.is_dir, this takes a name that is too long for one that is not there.
+    path = options.checkpoint / "checkpoint" if os.path.isdir(options.checkpoint) else options.checkpoint
+    with _errors_of(path):
         weights = read_weights(path)
         sizes = {official_name(name): tuple(tensor.shape) for name, tensor in weights.items()}
-    except ValueError as error:
-        raise UserError(f"{error}" if str(path) in str(error) else f"{path}: {error}") from error
     env = EnvConfig(
         options.env or environment_of(sizes, path),
         {"max_segments": options.max_segments, **keywords(options.kwargs)},
@@ -84,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
     spec: TaskSpec = made.task_spec
     _check_alphabet(sizes, spec, path)
     _check_identities(weights, spec, path, options.drop_task_embedding)
-    with user_errors(str(path)):
+    with _errors_of(path):
         config, state = from_official(
             weights,
             HRMConfig(
@@ -99,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
             ),
             blank_task_ids=spec.num_task_ids if options.drop_task_embedding else None,
         )
-    model = HRM(config)
+    model = _built(config, path)
     model.load_state_dict(state)
     save_model(
         options.out,
@@ -124,6 +128,48 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _check_options(options: Import) -> None:
+    """Refuse, before a large file is read for nothing, what cannot be.
+
+    Raises:
+        UserError: a number is out of bounds, or ``out`` cannot be made or holds a model.
+    """
+    try:
+        for name in ("num_heads", "H_cycles", "L_cycles"):
+            check_whole(name, getattr(options, name))
+        check_real("rope_theta", options.rope_theta)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    out = options.out
+    nearest = next((place for place in (out, *out.parents) if os.path.lexists(place)), None)
+    if nearest is not None and not os.path.isdir(nearest):
+        raise UserError(f"{shown_path(nearest)} is no folder: choose another --out")
+    try:
+        os.stat(out / MODEL)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"{shown_path(out)} cannot be written to: {error.strerror}; choose another --out") from error
+    raise UserError(f"{shown_path(out)} already holds a model: choose another --out")
+
+
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Turn what is wrong with the checkpoint in ``path`` into a :class:`UserError` that names it."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        raise UserError(text if text.startswith(shown_path(path)) else f"{shown_path(path)}: {text}") from error
+
+
+def _built(config: HRMConfig, path: Path) -> HRM:
+    try:
+        return HRM(config)
+    except (RuntimeError, MemoryError) as error:  # what torch raises where there is no memory is a RuntimeError
+        raise UserError(f"{shown_path(path)}: no memory for this model: {shown(str(error))}") from error
+
+
 def environment_of(sizes: Mapping[str, tuple[int, ...]], path: Path) -> str:
     """The environment whose alphabet, and number of cells if the weights tell it, are the checkpoint's.
 
@@ -144,23 +190,27 @@ def environment_of(sizes: Mapping[str, tuple[int, ...]], path: Path) -> str:
         if vocab_size == tokens and cells in (None, size):
             return next(id for id in candidates if id in known)
     if vocab_size == 12 and cells in (None, 900):
-        raise UserError(f"{path} has the 12 tokens of ARC: say which with --env HRM/ARC-AGI-1-v0 or HRM/ARC-AGI-2-v0")
+        raise UserError(
+            f"{shown_path(path)} has the 12 tokens of ARC: say which with --env HRM/ARC-AGI-1-v0 or HRM/ARC-AGI-2-v0"
+        )
     grid = "" if cells is None else f" and {cells} cells"
-    raise UserError(f"{path}: no built-in environment has {vocab_size} tokens{grid}; name yours with --env")
+    raise UserError(f"{shown_path(path)}: no built-in environment has {vocab_size} tokens{grid}; name yours with --env")
 
 
 def _embedding_size(sizes: Mapping[str, tuple[int, ...]], path: Path) -> tuple[int, int]:
     """Vocabulary and hidden size."""
     size = sizes.get("embedding.token", ())
     if len(size) != 2:
-        raise UserError(f"{path} has no matrix 'embed_tokens.embedding_weight': it is no HRM checkpoint")
+        raise UserError(f"{shown_path(path)} has no matrix 'embed_tokens.embedding_weight': it is no HRM checkpoint")
     return size[0], size[1]
 
 
 def _check_alphabet(sizes: Mapping[str, tuple[int, ...]], spec: TaskSpec, path: Path) -> None:
     tokens, _ = _embedding_size(sizes, path)
     if tokens != spec.vocab_size:
-        raise UserError(f"{path} has {tokens} tokens, {spec.name} has {spec.vocab_size}: choose another --env")
+        raise UserError(
+            f"{shown_path(path)} has {tokens} tokens, {spec.name} has {spec.vocab_size}: choose another --env"
+        )
 
 
 def _check_identities(weights: Mapping[str, Tensor], spec: TaskSpec, path: Path, drop: bool) -> None:
@@ -168,15 +218,14 @@ def _check_identities(weights: Mapping[str, Tensor], spec: TaskSpec, path: Path,
     rows = num_task_rows(weights)
     if drop:
         if rows == 0:
-            raise UserError(f"{path} has no task embedding: leave --drop-task-embedding away")
+            raise UserError(f"{shown_path(path)} has no task embedding: omit --drop-task-embedding")
     elif rows > 1:
         raise UserError(
-            f"{path} has a task embedding of {rows:,} rows. Which row belongs to which task and augmentation depends "
-            f"on the data set it was trained on, and nothing shows that {spec.name} numbers them alike: import it "
-            "with --drop-task-embedding, which starts that table from zeros, to be trained anew"
+            f"{shown_path(path)} has a task embedding of {rows:,} rows, and nothing shows that {spec.name} numbers its "
+            "tasks alike: import it with --drop-task-embedding, which starts that table from zeros"
         )
     elif spec.num_task_ids > 1:
         raise UserError(
-            f"{path} knows no task identities, {spec.name} has {spec.num_task_ids:,}: choose another --env"
+            f"{shown_path(path)} knows no task identities, {spec.name} has {spec.num_task_ids:,}: choose another --env"
             + (", or start a table of zeros with --drop-task-embedding" if rows else "")
         )

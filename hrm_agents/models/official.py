@@ -1,17 +1,16 @@
-"""Weights of the public HRM checkpoints: read from a file, and in this package's names. Nothing is downloaded."""
+"""Weights of the public HRM checkpoints in this package's names. Nothing is downloaded."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from hrm_agents.models.hrm import HRM, HRMConfig
+from hrm_agents.models.limits import shown
+from hrm_agents.models.weight_files import read_weights
+
+__all__ = ["from_official", "num_task_rows", "official_name", "read_weights"]
 
 _WRAPPERS = ("_orig_mod.", "model.inner.", "model.", "inner.")
 _TOP_LEVEL = {
@@ -30,52 +29,6 @@ _IN_BLOCK = {
     "mlp.down_proj.weight": "mlp.down.weight",
 }
 _TASK_TABLE = "puzzle_emb.weights"
-#: How torch words that a pickle asks for more than tensors: a function or a class by its name, or a call of it.
-_CODE = re.compile(r"(?:GLOBAL|Unsupported class) ([\w.]+)|[Tt]rying to (?:call|instantiate)")
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a file that ``torch.save`` wrote, or from ``.safetensors`` or ``.npz``, on the CPU.
-
-    Whatever else a file holds is never run.
-
-    Raises:
-        ValueError: the file is missing, of another kind, or holds something else than floating-point tensors.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
-    kind = {".safetensors": "safetensors", ".npz": "numpy"}.get(path.suffix.lower(), "torch")
-    found: Any
-    try:
-        if kind == "safetensors":
-            found = load_file(path)
-        elif kind == "numpy":
-            with np.load(path, allow_pickle=False) as arrays:
-                found = {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a file of another kind makes of a reader is unforeseeable
-        code = _CODE.search(str(error)) if kind == "torch" else None
-        if code is not None:
-            raise ValueError(
-                f"{path} holds more than weights: loading it in full would run code ({code[1] or 'a call'}). It was "
-                "not run; save the state_dict() alone and import that"
-            ) from error
-        raise ValueError(f"{path} is not a {kind} file, or is truncated; nothing in it was run") from error
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{path} holds a {type(found).__name__}; expected weights by name, a state_dict()")
-    for name, value in found.items():
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            what = str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"{path}: {name!r} is {what}; expected weights by name, a state_dict()")
-        if not isinstance(name, str) or value.ndim == 0 or value.numel() == 0:
-            shape = tuple(value.shape)
-            raise ValueError(f"{path}: {name!r} of shape {shape} is no weight of an HRM; expected a state_dict()")
-        if not bool(value.isfinite().all()):
-            raise ValueError(f"{path}: weight {name!r} holds what is no finite number; the model has diverged")
-    if "H_init" in found and "answer_head.weight" in found:
-        raise ValueError(f"{path} is a model of this package already: use its folder as it is")
-    return dict(found)
 
 
 def official_name(name: str) -> str:
@@ -94,7 +47,7 @@ def official_name(name: str) -> str:
     level, _, rest = name.partition("_level.layers.")
     index, _, part = rest.partition(".")
     if level not in ("H", "L") or part not in _IN_BLOCK:
-        raise ValueError(f"{original!r} is not a parameter of an HRM checkpoint")
+        raise ValueError(f"{shown(original)} is not a parameter of an HRM checkpoint")
     return f"{level}.blocks.{index}.{_IN_BLOCK[part]}"
 
 
@@ -131,25 +84,25 @@ def from_official(
     Raises:
         ValueError: a weight is missing, unknown or of the wrong shape, or the completed config is impossible.
     """
-    ours = {official_name(name): tensor.detach().float() for name, tensor in state_dict.items()}
+    ours: dict[str, Tensor] = {}
+    for original, tensor in state_dict.items():
+        name = official_name(original)
+        if name in ours:
+            raise ValueError(f"weight {shown(_original_name(name))} is there twice, with and without a prefix")
+        ours[name] = tensor.detach()
     for name in ("embedding.token", "H.blocks.0.mlp.down.weight"):
         if name not in ours or ours[name].ndim != 2:
-            raise ValueError(f"weight {_original_name(name)!r} is missing or no matrix: this is no HRM checkpoint")
+            raise ValueError(f"weight {shown(_original_name(name))} is missing or no matrix: this is no HRM checkpoint")
     vocab_size, hidden_size = ours["embedding.token"].shape
     width = ours["H.blocks.0.mlp.down.weight"].shape[1]
     num_task_ids, ndim, prefix_slots = 1, None, 0
     table = ours.get("embedding.task.weight")
-    if table is not None and blank_task_ids is not None:
-        table = ours["embedding.task.weight"] = table.new_zeros(blank_task_ids, *table.shape[1:])
     if table is not None:
         if table.ndim != 2:
             raise ValueError(f"weight {_TASK_TABLE!r} is no matrix: its shape is {tuple(table.shape)}")
-        num_task_ids, ndim = table.shape
+        ndim = table.shape[1]
+        num_task_ids = len(table) if blank_task_ids is None else blank_task_ids
         prefix_slots = -(-ndim // hidden_size)
-        if num_task_ids == 1:
-            padded = table.new_zeros(prefix_slots * hidden_size)
-            padded[:ndim] = ours.pop("embedding.task.weight")[0]
-            ours["embedding.prefix"] = padded.view(prefix_slots, hidden_size)
     completed = dataclasses.replace(
         config,
         vocab_size=vocab_size,
@@ -165,13 +118,26 @@ def from_official(
     )
     with torch.device("meta"):
         expected = HRM(completed).state_dict()
+    if table is not None:
+        ours |= _task_embedding(ours.pop("embedding.task.weight"), completed, blank=blank_task_ids is not None)
     for name in sorted(set(ours) ^ set(expected)):
         problem = "is missing" if name in expected else "is one too many"
-        raise ValueError(f"weight {_original_name(name)!r} {problem}")
+        raise ValueError(f"weight {shown(_original_name(name))} {problem}")
     for name, tensor in expected.items():
         if ours[name].shape != tensor.shape:
             raise ValueError(
-                f"weight {_original_name(name)!r} has shape {tuple(ours[name].shape)}; the others, and a grid of "
-                f"{completed.grid_shape[0]} x {completed.grid_shape[1]} cells, ask for {tuple(tensor.shape)}"
+                f"weight {shown(_original_name(name))} has shape {shown(tuple(ours[name].shape))}; the others, and a "
+                f"grid of {completed.grid_shape[0]} x {completed.grid_shape[1]} cells, ask for {tuple(tensor.shape)}"
             )
-    return completed, ours
+    return completed, {name: tensor.float() for name, tensor in ours.items()}
+
+
+def _task_embedding(table: Tensor, config: HRMConfig, *, blank: bool) -> dict[str, Tensor]:
+    """The task table of a checkpoint, or zeros, under the name that ``config`` has for it."""
+    if config.num_task_ids > 1:
+        rows = config.num_task_ids
+        return {"embedding.task.weight": table.new_zeros(rows, config.task_emb_ndim) if blank else table}
+    prefix = table.new_zeros(config.prefix_slots * config.hidden_size)
+    if not blank:
+        prefix[: table.shape[1]] = table[0]
+    return {"embedding.prefix": prefix.view(config.prefix_slots, config.hidden_size)}

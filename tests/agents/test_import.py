@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import time
 import zipfile
 from pathlib import Path
 
@@ -315,6 +316,96 @@ def test_options_that_do_not_fit(write, error, tmp_path):
     before = (tmp_path / "first" / MODEL).read_bytes()
     assert "already holds a model" in error(path, *LINE, out=tmp_path / "first")
     assert (tmp_path / "first" / MODEL).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--num-heads", "0"], "num_heads must be at least 1, got 0"),
+        (["--num-heads", "-8"], "num_heads must be at least 1, got -8"),
+        (["--num-heads", str(10**9)], "num_heads must be at most 1,024, got 1000000000"),
+        (["--num-heads", "True"], "--num-heads"),
+        (["--num-heads", "4.0"], "--num-heads"),
+        (["--H-cycles", str(10**9)], "H_cycles must be at most 1,024"),
+        (["--L-cycles", "0"], "L_cycles must be at least 1"),
+        (["--rope-theta", "1e308"], "rope_theta must be at most 1e+12, got 1e+308"),
+        (["--rope-theta", "1e-308"], "rope_theta must be at least 1, got 1e-308"),
+        (["--rope-theta", "nan"], "rope_theta must be a positive number, got nan"),
+        (["--max-segments", "0"], "max_segments"),
+        (["--max-segments", str(2**31)], "max_segments"),
+        (["--max-segments", str(10**20)], "max_segments"),
+        (["--env", ""], "an argument is empty"),
+        (["--env="], "an argument is empty"),
+    ],
+)
+def test_options_out_of_bounds(write, error, flags, message):
+    start = time.monotonic()
+    text = error(write(official(7)), *LINE, *flags)
+    assert message in text
+    assert len(text) < 300
+    assert time.monotonic() - start < 1
+
+
+@pytest.mark.parametrize("kind", ["file", "below a file", "dangling link", "long name", "long path", "empty"])
+def test_places_that_cannot_be_written(write, error, tmp_path, kind):
+    path = write(official(7))
+    (tmp_path / "dangling").symlink_to("nowhere")
+    out, message = {
+        "file": (path, "is no folder: choose another --out"),
+        "below a file": (path / "a" / "b", f"{path} is no folder: choose another --out"),
+        "dangling link": (tmp_path / "dangling", "dangling is no folder: choose another --out"),
+        "long name": (tmp_path / ("x" * 300), "File name too long; choose another --out"),
+        "long path": (tmp_path / "/".join(["x" * 200] * 40), "File name too long; choose another --out"),
+        "empty": ("", "an argument is empty"),
+    }[kind]
+    before = path.read_bytes()
+    text = error(path, *LINE, out=out)
+    assert message in text
+    assert len(text) < 300
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("checkpoint", ["", "x" * 300, "/".join(["x" * 200] * 40)])
+def test_checkpoints_that_cannot_be(error, checkpoint):
+    text = error(checkpoint, *LINE)
+    assert len(text) < 300
+    assert ("an argument is empty" if not checkpoint else "File name too long") in text
+
+
+def test_sizes_beyond_the_limits_of_a_network(write, error):
+    def check(weights, message):
+        text = error(write(weights), *LINE)
+        assert message in text
+        assert len(text) < 300
+
+    check({"embed_tokens.embedding_weight": torch.ones(7, 20_000)}, "hidden_size must be at most 16,384, got 20000")
+    layers = {f"model.inner.H_level.layers.{i}.self_attn.qkv_proj.weight": torch.ones(1, 1) for i in range(300)}
+    check(official(7) | layers, "H_layers must be at most 256")
+    check(
+        change(official(7), "puzzle_emb", **{TABLE: torch.ones(1, 2**18)}), "slots that puzzle_emb_ndim fills must be"
+    )
+    wide = {"model.inner.H_level.layers.0.mlp.down_proj.weight": torch.ones(1, 20_000)}
+    check(official(7) | wide, "expansion must be at most 64")
+
+
+def test_a_name_with_and_without_a_prefix(write, error):
+    twice = official(7) | {"H_init": torch.ones(16)}
+    assert "'H_init' is there twice" in error(write(twice), *LINE)
+
+
+def test_names_that_are_long(write, error):
+    for name in ("x" * 10_000, f"H_level.layers.{'9' * 10_000}.mlp.down_proj.weight"):
+        text = error(write(official(7) | {name: torch.ones(2)}), *LINE)
+        assert "x" * 20 in text or "9" * 10 in text
+        assert len(text) < 300
+
+
+def test_a_model_for_which_there_is_no_memory(write, error, monkeypatch):
+    def build(config):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.\nException")
+
+    monkeypatch.setattr("hrm_agents.commands.import_.HRM", build)
+    assert "no memory for this model" in error(write(official(7)), *LINE)
 
 
 def test_names():
