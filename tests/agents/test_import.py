@@ -382,7 +382,8 @@ def test_sizes_beyond_the_limits_of_a_network(write, error):
     layers = {f"model.inner.H_level.layers.{i}.self_attn.qkv_proj.weight": torch.ones(1, 1) for i in range(300)}
     check(official(7) | layers, "H_layers must be at most 256")
     check(
-        change(official(7), "puzzle_emb", **{TABLE: torch.ones(1, 2**18)}), "slots that puzzle_emb_ndim fills must be"
+        change(official(7), "puzzle_emb", **{TABLE: torch.ones(1, 2**18)}),
+        "prefix_slots must be at most 1,024, got 16384",
     )
     wide = {"model.inner.H_level.layers.0.mlp.down_proj.weight": torch.ones(1, 20_000)}
     check(official(7) | wide, "expansion must be at most 64")
