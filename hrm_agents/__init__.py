@@ -1,6 +1,5 @@
 """Hierarchical Reasoning Models as reinforcement-learning agents in Gymnasium environments."""
 
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 from hrm_agents.checkpoints import MAZE as BUNDLED_MAZE
@@ -8,13 +7,17 @@ from hrm_agents.checkpoints import MAZE as BUNDLED_MAZE
 if TYPE_CHECKING:
     from hrm_agents.api import Segment, Solution, Solver, load
 
-__version__ = _version("hrm-agents")
+__version__: str
 
 __all__ = ["BUNDLED_MAZE", "Segment", "Solution", "Solver", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
     # On first use: `hrm-agents --help` should not wait for torch.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("hrm-agents")
     if name in ("Segment", "Solution", "Solver", "load"):
         from hrm_agents import api
 

@@ -16,10 +16,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from hrm_agents import checkpoint
-from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig, from_dict
-from hrm_agents.environments import make_single, of_unseen
+from hrm_agents.config import EnvConfig, TrainConfig, from_dict
+from hrm_agents.environments import check_saved, make_single, of_unseen
 from hrm_agents.errors import UserError
 from hrm_agents.evaluation import Evaluation, Until, evaluate, open_env
+from hrm_agents.halting import HaltingRule
 from hrm_agents.identities import first_difference, saved_table
 from hrm_agents.inference import Solutions
 from hrm_agents.losses import log_stablemax
@@ -68,28 +69,34 @@ class Solver:
         model: the network, in eval mode.
         config: the ``config.json`` of its checkpoint.
         folder: where it came from, for messages.
+        rule: decides when to halt; the one that the checkpoint names if not given.
+
+    Raises:
+        UserError: the config is not one of ours, or names an environment whose making would import a module.
     """
 
-    def __init__(self, model: HRM, config: Mapping[str, Any], folder: Path) -> None:
+    def __init__(self, model: HRM, config: Mapping[str, Any], folder: Path, rule: HaltingRule | None = None) -> None:
         self.model, self.config, self.folder = model, config, folder
-        env: EnvConfig = from_dict(EnvConfig, config["env"], f"{folder / checkpoint.CONFIG}: env")
+        where = str(folder / checkpoint.CONFIG)
+        env: EnvConfig = from_dict(EnvConfig, config["env"], f"{where}: env")
+        check_saved(env.id, env.kwargs, where)
         self.env_id, self.env_kwargs = env.id, dict(env.kwargs)
         if "num_labelled" in self.env_kwargs:
             # How many it had to learn from; to play none is needed, and there may be fewer puzzles.
             self.env_kwargs["num_labelled"] = 0
-        # Of the training settings only these: the others may come and go between versions.
-        where = f"{folder / checkpoint.CONFIG}: training.halting"
-        halting: HaltingConfig = from_dict(HaltingConfig, config["training"].get("halting", {}), where)
-        answer_loss = config["training"].get("run", {}).get("answer_loss", "stablemax")
+        settings: TrainConfig = from_dict(
+            TrainConfig, {**config["training"], "env": config["env"]}, f"{where}: training"
+        )
         #: How logits become the probabilities that training fitted.
-        self._log_probabilities = log_stablemax if answer_loss == "stablemax" else partial(F.log_softmax, dim=-1)
-        settings = TrainConfig(env=env, halting=halting)
+        self._log_probabilities = (
+            log_stablemax if settings.run.answer_loss == "stablemax" else partial(F.log_softmax, dim=-1)
+        )
         #: Whether Q-values are logits of a probability, or plain values.
         self.values_are_logits = settings.q_halt_is_logit()
         #: Decides when to halt, as in training.
-        self.rule = settings.halting_rule()
+        self.rule = rule or settings.halting_rule()
         #: The discount of those values.
-        self.gamma = halting.gamma
+        self.gamma = settings.halting.gamma
 
     def make_env(self, **kwargs: Any) -> gym.Env[Any, Any]:
         """The environment of the checkpoint, with keywords changed or added.
@@ -97,7 +104,8 @@ class Solver:
         Raises:
             UserError: its grid, alphabet or task identities are not the model's.
         """
-        env = make_single(self.env_id, {"split": "test", **self.env_kwargs, **kwargs})
+        saved = self.env_kwargs if kwargs.get("split") == "train" else of_unseen(self.env_kwargs)
+        env = make_single(self.env_id, {**saved, **kwargs})
         check_task(self.model, self.config, env.unwrapped.task_spec, self.folder)  # type: ignore[attr-defined]
         return env
 
@@ -341,8 +349,13 @@ def check_task(model: HRM, config: Mapping[str, Any], spec: TaskSpec, folder: Pa
         )
 
 
-def load(path: str | Path, device: str = "cpu") -> Solver:
-    """Load a checkpoint folder.
+def load(path: str | Path, device: str = "cpu", *, rule: HaltingRule | None = None) -> Solver:
+    """Load a checkpoint folder. Nothing that its files say is imported or called.
+
+    Args:
+        path: the folder.
+        device: cpu, cuda, mps, or auto.
+        rule: decides when to halt, for a model that was trained with a rule of your own.
 
     Raises:
         hrm_agents.errors.UserError: it is missing, truncated, foreign, or does not fit its own config.
@@ -351,4 +364,5 @@ def load(path: str | Path, device: str = "cpu") -> Solver:
     for key in ("env", "training"):
         if not isinstance(loaded.config.get(key), dict):
             raise UserError(f"{path}: its config.json does not tell its {key!r}")
-    return Solver(loaded.model, loaded.config, loaded.folder)
+    checkpoint.check_rule_given(loaded.config.get("custom_rule"), rule, loaded.folder)
+    return Solver(loaded.model, loaded.config, loaded.folder, rule)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import io
 import keyword
 import os
+import signal
 import sys
-from collections.abc import Sequence
-
-from hrm_agents.errors import UserError
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 COMMANDS = {
     "train": "train a model in an environment, evaluate it and draw a GIF",
@@ -39,17 +40,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"error: unknown command {command!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    # A console script does not look for modules where it is called; `module:id` environments often live there.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    _survive_odd_terminals()
+    # Until the command runs there is nothing to finish; an interrupt in the middle of an import would be a traceback.
+    with leave_at_once_on_interrupt():
+        module = importlib.import_module(
+            f"hrm_agents.commands.{command.replace('-', '_')}{'_' * keyword.iskeyword(command)}"
+        )
+        from hrm_agents.commands.common import HelpShown
+        from hrm_agents.errors import UserError, one_line
     try:
-        module = command.replace("-", "_") + "_" * keyword.iskeyword(command)
-        code: int = importlib.import_module(f"hrm_agents.commands.{module}").run(arguments)
+        code: int = module.run(arguments)
         return code
-    except SystemExit as exit:  # after --help
-        return int(exit.code or 0)
+    except HelpShown:
+        return 0
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(str(error), 800)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print(
@@ -62,6 +67,47 @@ def main(argv: Sequence[str] | None = None) -> int:
         # complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except SystemExit as exit:
+        if isinstance(exit.__context__, BrokenPipeError):  # how rich ends a program whose reader went away
+            return 141
+        # From code of the user's, such as an environment.
+        print(f"error: something called sys.exit({exit.code!r}) while {command} was running", file=sys.stderr)
+        return exit.code if isinstance(exit.code, int) and exit.code else 1
+    except OSError as error:
+        about = f"{one_line(str(error.filename))}: " if error.filename is not None else ""
+        print(f"error: {about}{one_line(error.strerror or str(error))}", file=sys.stderr)
+        return 2
+    except MemoryError:
+        print(
+            "error: out of memory: ask for less (--run.batch-size, --kwargs num_puzzles, --batch-size)", file=sys.stderr
+        )
+        return 2
+
+
+def _survive_odd_terminals() -> None:
+    """Print what the encoding of a terminal lacks as a question mark, rather than fail on it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+@contextmanager
+def leave_at_once_on_interrupt() -> Iterator[None]:
+    """Let Ctrl-C end the process at once, with one word, inside a ``with`` block that has nothing to tidy up."""
+
+    def leave(number: int, frame: object) -> None:
+        os.write(2, b"interrupted\n")
+        os._exit(130)
+
+    try:
+        before = signal.signal(signal.SIGINT, leave)
+    except ValueError:  # not in the main thread, where Python delivers no signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def usage() -> str:

@@ -8,9 +8,10 @@ import math
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from hrm_agents.errors import UserError
+from hrm_agents.environments import check_keywords
+from hrm_agents.errors import UserError, one_line
 from hrm_agents.halting import (
     Convergence,
     FixedLength,
@@ -20,6 +21,60 @@ from hrm_agents.halting import (
     HaltingRule,
 )
 from hrm_agents.models.hrm import Architecture
+
+#: More of anything that is counted would be a slip of the finger, and would exhaust memory before anybody noticed.
+_MANY = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The numbers that a setting may have."""
+
+    low: float
+    high: float = math.inf
+    open_low: bool = False
+    """Whether ``low`` itself is too low."""
+    open_high: bool = False
+    """Whether ``high`` itself is too high; always if it is infinite."""
+
+    def check(self, name: str, value: float) -> None:
+        """Refuse a number outside.
+
+        Raises:
+            UserError: naming the setting, the number and the limits.
+        """
+        too_low = value <= self.low if self.open_low else value < self.low
+        too_high = value >= self.high if self.open_high or math.isinf(self.high) else value > self.high
+        if too_low or math.isnan(value):
+            raise UserError(f"{name} must be {'above' if self.open_low else 'at least'} {self.low:,g}, got {value}")
+        if too_high:
+            bound = f"{'below' if self.open_high else 'at most'} {self.high:,}"
+            raise UserError(
+                f"{name} must be {'finite' if math.isinf(self.high) else bound}, got {one_line(str(value), 40)}"
+            )
+
+
+def limited(default: Any, limits: Limits) -> Any:
+    """A field with a default and with limits that its settings check; None stands for "not given" and passes."""
+    return field(default=default, metadata={"limits": limits})
+
+
+_SHARE = Limits(0, 1)
+_DECAY = Limits(0, 1, open_high=True)
+_NOT_NEGATIVE = Limits(0.0)
+_POSITIVE = Limits(0.0, open_low=True)
+
+
+class _Checked:
+    """Settings whose fields have :class:`Limits`."""
+
+    group: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for each in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, each.name)
+            if "limits" in each.metadata and value is not None:
+                each.metadata["limits"].check(f"{self.group}.{each.name}", value)
 
 
 @dataclass(frozen=True)
@@ -32,9 +87,10 @@ class EnvConfig:
     """Keywords of the environment, such as num_puzzles or segment_cost; plain values, for they are saved as JSON."""
 
     def __post_init__(self) -> None:
+        check_keywords(self.kwargs, "env.kwargs")
         try:
-            json.dumps(self.kwargs)
-        except TypeError as error:
+            json.dumps(self.kwargs, allow_nan=False)
+        except (TypeError, ValueError) as error:
             raise UserError(
                 f"env.kwargs cannot be saved: {error}; register an id that has it built in, with "
                 "hrm_envs.register_task(..., kwargs=...)"
@@ -47,42 +103,46 @@ class EnvConfig:
 
 
 @dataclass(frozen=True)
-class OptimConfig:
+class OptimConfig(_Checked):
     """Optimiser of the network (AdamATan2) and of the task embedding (SignSGD)."""
 
-    lr: float = 7e-4
+    group: ClassVar[str] = "optim"
+
+    lr: float = limited(7e-4, _POSITIVE)
     """Peak learning rate."""
-    weight_decay: float = 0.1
+    weight_decay: float = limited(0.1, _NOT_NEGATIVE)
     """Decoupled weight decay."""
-    beta1: float = 0.9
+    beta1: float = limited(0.9, _DECAY)
     """Decay of the gradient's running mean."""
-    beta2: float = 0.95
+    beta2: float = limited(0.95, _DECAY)
     """Decay of the squared gradient's running mean."""
-    warmup: int = 200
+    warmup: int = limited(200, Limits(0, _MANY))
     """Updates of linear warm-up."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """What the learning rate does after the warm-up."""
-    min_lr_ratio: float = 0.02
+    min_lr_ratio: float = limited(0.02, _NOT_NEGATIVE)
     """Where the cosine ends, as a share of the peak."""
-    max_grad_norm: float | None = None
+    max_grad_norm: float | None = limited(None, _POSITIVE)
     """Scale gradients of a larger norm down to this; the norm is logged either way."""
-    ema_decay: float = 0.999
+    ema_decay: float = limited(0.999, _DECAY)
     """Decay of the weight average that is evaluated and saved."""
-    embedding_lr: float = 1e-2
+    embedding_lr: float = limited(1e-2, _NOT_NEGATIVE)
     """Learning rate of the task embedding, where the task has identities."""
-    embedding_weight_decay: float = 0.1
+    embedding_weight_decay: float = limited(0.1, _NOT_NEGATIVE)
     """Decay of the visited rows of the task embedding."""
 
 
 @dataclass(frozen=True)
-class AnswerConfig:
+class AnswerConfig(_Checked):
     """What the answer head learns from: solutions, rewards, or both."""
 
-    supervised_weight: float = 1.0
+    group: ClassVar[str] = "answer"
+
+    supervised_weight: float = limited(1.0, _NOT_NEGATIVE)
     """Weight of the cross-entropy with the solution; with 0 the environment is not even asked for solutions."""
-    reward_weight: float = 0.0
+    reward_weight: float = limited(0.0, _NOT_NEGATIVE)
     """Weight of the policy gradient on what sampled answers earn; with 0 none are sampled."""
-    samples: int = 16
+    samples: int = limited(16, Limits(1, 4096))
     """Answers sampled in every segment of every row for the policy gradient."""
     earns: Literal["score", "reward"] = "score"
     """What they earn: the verifier's partial credit, or what halting on them pays."""
@@ -90,13 +150,11 @@ class AnswerConfig:
     """What they are compared with: the other answers to the same puzzle, or Q(halt), which needs earns=reward."""
     credit: Literal["segments", "halt"] = "segments"
     """Which answers learn: those of every segment, each from what halting on it would pay, or those at the halt."""
-    entropy_weight: float = 0.01
+    entropy_weight: float = limited(0.01, _NOT_NEGATIVE)
     """Weight of the entropy bonus (nats per cell) beside the policy gradient; without it answers settle too early."""
 
     def __post_init__(self) -> None:
-        for name in ("supervised_weight", "reward_weight", "entropy_weight"):
-            if not 0.0 <= getattr(self, name) < math.inf:
-                raise UserError(f"answer.{name} must not be negative, got {getattr(self, name)}")
+        super().__post_init__()
         if self.supervised_weight == self.reward_weight == 0.0:
             raise UserError("answer.supervised_weight and answer.reward_weight are both 0: nothing teaches the answers")
         least = 2 if self.baseline == "group" else 1
@@ -107,69 +165,73 @@ class AnswerConfig:
 
 
 @dataclass(frozen=True)
-class HaltingConfig:
+class HaltingConfig(_Checked):
     """When to stop thinking, and how the Q-head learns it."""
+
+    group: ClassVar[str] = "halting"
 
     rule: Literal["q", "probability", "fixed", "convergence", "policy"] = "q"
     """When to halt. q: where Q(halt) > Q(continue) (the paper). probability: where Q(halt) exceeds the threshold, and
     there is no Q(continue). fixed: after fixed_segments. convergence: where an answer equals the one before. policy:
     with a chance that policy gradient learns from rewards and prices; likelier than not when it is evaluated. With
     fixed and convergence Q(halt) only watches: it learns, but decides nothing and leaves the network alone."""
-    threshold: float = 0.5
+    threshold: float = limited(0.5, Limits(-math.inf, open_low=True))
     """Rule probability: halt above this probability of a right answer, or above this plain value."""
-    fixed_segments: int | None = None
+    fixed_segments: int | None = limited(None, Limits(1, 65_536))
     """Rule fixed: how many segments; all that the environment allows if not given."""
-    entropy_weight: float = 0.1
+    entropy_weight: float = limited(0.1, _NOT_NEGATIVE)
     """Rule policy: weight of the entropy bonus, in units of reward. Choices that differ by less stay open in training;
     a small weight soon settles on one choice for all puzzles."""
     exploration: Literal["episode", "segment"] = "episode"
     """Draw the minimum number of segments once an episode (the paper's text) or at every segment (its code); rule
     fixed has none."""
-    exploration_prob: float = 0.1
+    exploration_prob: float = limited(0.1, _SHARE)
     """Probability of a minimum drawn from 2..M; otherwise 1."""
-    gamma: float = 1.0
+    gamma: float = limited(1.0, Limits(0, 1, open_low=True))
     """Discount from segment to segment."""
     q_loss: Literal["auto", "bce", "mse"] = "auto"
     """Q as logits of a probability (bce) or as plain values (mse); auto takes bce where rewards allow it. Rule policy
     has plain values alone."""
-    q_weight: float = 0.5
+    q_weight: float = limited(0.5, _NOT_NEGATIVE)
     """Weight of the losses of halting beside the answer loss."""
     target: Literal["second-forward", "one-pass", "returns"] = "second-forward"
     """Rule q: whence the targets of Q(continue): a second forward (the paper), the forward of the next segment, or the
     returns of ended episodes."""
-    trace_decay: float = 1.0
+    trace_decay: float = limited(1.0, _SHARE)
     """Rule q: lambda of the returns: 1 takes what became of the episode alone, 0 the next segment's value alone."""
-    target_decay: float | None = None
+    target_decay: float | None = limited(None, _DECAY)
     """Rule q: decay of a slow copy of the Q-head that gives the target values; none if not given."""
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(_Checked):
     """Length, records and hardware of a run."""
 
-    updates: int = 6000
+    group: ClassVar[str] = "run"
+
+    updates: int = limited(6000, Limits(1, _MANY))
     """Optimiser steps, one a segment."""
-    batch_size: int = 32
+    batch_size: int = limited(32, Limits(1, 65_536))
     """Rows of the vector environment."""
-    seed: int = 0
+    seed: int = limited(0, Limits(0, 2**63 - 1))
     """Of weights, environment and exploration."""
     init_from: str | None = None
     """Start from the weights of this checkpoint; with rope or rope2d positions it may be of another grid size."""
     answer_loss: Literal["stablemax", "softmax"] = "stablemax"
     """Cross-entropy of the answer head."""
-    log_every: int = 50
+    log_every: int = limited(50, Limits(1, _MANY))
     """Updates between two rows in TensorBoard."""
-    eval_every: int = 1000
+    eval_every: int = limited(1000, Limits(0, _MANY))
     """Updates between two evaluations; 0 evaluates at the end only."""
-    eval_puzzles: int = 500
+    eval_puzzles: int = limited(500, Limits(1, _MANY))
     """Unseen puzzles in each of those; the final one takes all of the test split."""
-    save_every: int = 1000
+    save_every: int = limited(1000, Limits(1, _MANY))
     """Updates between two checkpoints."""
     device: str = "auto"
     """cpu, cuda, mps, or auto."""
     compile: bool = False
     """torch.compile the model: a minute at the start, then 1.3 to 1.5 times the speed."""
-    threads: int | None = None
+    threads: int | None = limited(None, Limits(1, 1024))
     """CPU threads; torch's choice if not given."""
 
 
@@ -185,48 +247,12 @@ class TrainConfig:
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
-        for name in ("updates", "batch_size", "log_every", "save_every", "eval_puzzles"):
-            if getattr(self.run, name) < 1:
-                raise UserError(f"run.{name} must be at least 1, got {getattr(self.run, name)}")
-        if self.run.seed < 0 or self.run.eval_every < 0:
-            name = "seed" if self.run.seed < 0 else "eval_every"
-            raise UserError(f"run.{name} must not be negative, got {getattr(self.run, name)}")
-        if self.run.threads is not None and self.run.threads < 1:
-            raise UserError(f"run.threads must be at least 1, got {self.run.threads}")
-        for name in ("beta1", "beta2", "ema_decay"):
-            if not 0.0 <= getattr(self.optim, name) < 1.0:
-                raise UserError(f"optim.{name} must lie in [0, 1), got {getattr(self.optim, name)}")
-        for name in ("weight_decay", "embedding_lr", "embedding_weight_decay", "min_lr_ratio"):
-            if not 0.0 <= getattr(self.optim, name) < math.inf:
-                raise UserError(f"optim.{name} must not be negative, got {getattr(self.optim, name)}")
-        if self.optim.warmup < 0:
-            raise UserError(f"optim.warmup must not be negative, got {self.optim.warmup}")
-        if self.optim.max_grad_norm is not None and not self.optim.max_grad_norm > 0.0:
-            raise UserError(f"optim.max_grad_norm must be positive, got {self.optim.max_grad_norm}")
         if self.answer.baseline == "value" and self.halting.rule == "policy":
             raise UserError("answer.baseline='value' needs Q(halt), which rule 'policy' does not learn: use 'group'")
-        if not 0.0 <= self.halting.exploration_prob <= 1.0:
-            raise UserError(f"halting.exploration_prob must lie in [0, 1], got {self.halting.exploration_prob}")
-        if not 0.0 < self.halting.gamma <= 1.0:
-            raise UserError(f"halting.gamma must lie in (0, 1], got {self.halting.gamma}")
-        if not 0.0 <= self.halting.trace_decay <= 1.0:
-            raise UserError(f"halting.trace_decay must lie in [0, 1], got {self.halting.trace_decay}")
-        if self.halting.target_decay is not None and not 0.0 <= self.halting.target_decay < 1.0:
-            raise UserError(f"halting.target_decay must lie in [0, 1), got {self.halting.target_decay}")
-        if not 0.0 <= self.halting.q_weight < math.inf:
-            raise UserError(f"halting.q_weight must not be negative, got {self.halting.q_weight}")
-        if not math.isfinite(self.halting.threshold):
-            raise UserError(f"halting.threshold must be a finite number, got {self.halting.threshold}")
         if self.halting.rule == "probability" and self.q_loss() == "bce" and not 0.0 < self.halting.threshold < 1.0:
             raise UserError(
                 f"halting.threshold must lie between 0 and 1, for it is a probability, got {self.halting.threshold}"
             )
-        if self.halting.fixed_segments is not None and self.halting.fixed_segments < 1:
-            raise UserError(f"halting.fixed_segments must be at least 1, got {self.halting.fixed_segments}")
-        if not 0.0 <= self.halting.entropy_weight < math.inf:
-            raise UserError(f"halting.entropy_weight must not be negative, got {self.halting.entropy_weight}")
-        if not 0.0 < self.optim.lr < math.inf:
-            raise UserError(f"optim.lr must be positive, got {self.optim.lr}")
 
     def q_loss(self) -> Literal["bce", "mse"]:
         """The loss of the Q-values, with "auto" resolved.
@@ -289,10 +315,12 @@ def from_dict(cls: type[Any], data: dict[str, Any], where: str = "config") -> An
     """
     if not isinstance(data, dict):
         raise UserError(f"{where}: expected an object, found {type(data).__name__}")
-    hints = typing.get_type_hints(cls)
+    annotations = typing.get_type_hints(cls)
+    hints = {each.name: annotations[each.name] for each in dataclasses.fields(cls)}
     unknown = sorted(set(data) - set(hints))
     if unknown:
-        raise UserError(f"{where}: unknown field {unknown[0]!r}; this version knows {', '.join(sorted(hints))}")
+        known = ", ".join(sorted(hints))
+        raise UserError(f"{where}: unknown field {one_line(repr(unknown[0]), 60)}; this version knows {known}")
     values: dict[str, Any] = {}
     for name, value in data.items():
         if dataclasses.is_dataclass(hints[name]):
@@ -301,12 +329,12 @@ def from_dict(cls: type[Any], data: dict[str, Any], where: str = "config") -> An
             value = tuple(value)
         if not _fits(value, hints[name]):
             kind = getattr(hints[name], "__name__", None) if isinstance(hints[name], type) else None
-            raise UserError(f"{where}.{name}: {value!r} is not {kind or hints[name]}")
+            raise UserError(f"{where}.{name}: {one_line(repr(value), 80)} is not {kind or hints[name]}")
         values[name] = value
     try:
         return cls(**values)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: {error}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{where}: {one_line(str(error))}") from error
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -316,6 +344,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return value in arguments
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, argument) for argument in arguments)
+    if origin is tuple and arguments[-1:] == (Ellipsis,):
+        return isinstance(value, tuple) and all(_fits(item, arguments[0]) for item in value)
     if origin is tuple:
         return isinstance(value, tuple) and len(value) == len(arguments) and all(map(_fits, value, arguments))
     if hint is float:

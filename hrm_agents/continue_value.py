@@ -137,39 +137,45 @@ class OnePass:
 
     No second forward. There is no next segment where the agent halted: those Q(continue) learn from the episodes that
     exploration keeps going.
+
+    Args:
+        head: the Q-head.
+        target: gives the values to bootstrap from.
+        prices: of the segments.
+        num_rows: ``B``.
     """
 
-    def __init__(self, head: nn.Linear, target: TargetHead, prices: Prices) -> None:
+    def __init__(self, head: nn.Linear, target: TargetHead, prices: Prices, num_rows: int) -> None:
         self._head, self._target, self._prices = head, target, prices
-        self._state: Tensor | None = None
-        self._open: Tensor | None = None
+        device = head.weight.device
+        #: The last Q-head inputs ``[B, d]``, and the rows bool ``[B]`` that go on; before the first segment none does.
+        self._state = torch.zeros(num_rows, head.in_features, device=device)
+        self._open = torch.zeros(num_rows, dtype=torch.bool, device=device)
 
     def loss(self, batch: SegmentBatch) -> Tensor:
         """See :class:`ContinueValue`."""
         state = head_input(batch)
-        loss = state.new_zeros((), dtype=torch.float32)
-        if self._state is not None and self._open is not None:
-            targets = continue_target(
-                *self._target(state),
-                next_is_last=batch.segment >= self._prices.max_segments,
-                kind=self._prices.kind,
-                gamma=self._prices.gamma,
-                segment_cost=self._prices.segment_cost,
-            )
-            each = q_loss(values(self._head, self._state)[1], targets, self._prices.kind)
-            loss = torch.where(self._open, each, 0.0).mean()
+        targets = continue_target(
+            *self._target(state),
+            next_is_last=batch.segment >= self._prices.max_segments,
+            kind=self._prices.kind,
+            gamma=self._prices.gamma,
+            segment_cost=self._prices.segment_cost,
+        )
+        each = q_loss(values(self._head, self._state)[1], targets, self._prices.kind)
+        loss = torch.where(self._open, each, 0.0).mean()
         self._state = state
         self._open = torch.from_numpy(~batch.terminated).to(state.device)
         return loss
 
     def get_state(self) -> dict[str, Tensor]:
         """The last Q-head inputs, and which rows go on."""
-        return {} if self._state is None or self._open is None else {"state": self._state, "open": self._open}
+        return {"state": self._state, "open": self._open}
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         """Go on from :meth:`get_state`."""
         device = self._head.weight.device
-        self._state, self._open = (state[name].to(device) if name in state else None for name in ("state", "open"))
+        self._state, self._open = state["state"].to(device), state["open"].to(device)
 
 
 class EpisodeReturns:

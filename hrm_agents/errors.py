@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend, and the place where others' become it."""
+"""User-fixable errors, and conversion of library errors into them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ import gymnasium as gym
 
 class UserError(Exception):
     """Says in one line what was wrong, where, and what to do; the command line prints it without a traceback."""
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """Text in one line of at most about ``most`` characters, the middle cut out if it is longer."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-(most // 2) :]}"
 
 
 @contextmanager

@@ -11,16 +11,17 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
 from hrm_agents.analysis.frontier import Result, Setting, number_text
 from hrm_agents.api import load
-from hrm_agents.checkpoint import CONFIG, STATE, read_config, write_atomically
+from hrm_agents.checkpoint import CONFIG, load_state, read_config
 from hrm_agents.config import TrainConfig, from_dict, to_dict
-from hrm_agents.errors import UserError
-from hrm_agents.trainer import Trainer, saved_config
+from hrm_agents.errors import UserError, one_line
+from hrm_agents.records.files import read_json, write_atomically
+from hrm_agents.trainer import Trainer
 
 #: What was measured of a model, kept beside it.
 FIGURES = "frontier.json"
@@ -102,25 +103,19 @@ def stage_of(folder: Path, config: TrainConfig) -> Literal["new", "stopped", "fi
     Raises:
         UserError: it has other settings, or was stopped and cannot go on.
     """
-    finished = False
-    if (folder / CONFIG).exists():
-        document = read_config(folder)
-        saved: TrainConfig = from_dict(TrainConfig, document.get("training", {}), f"{folder / CONFIG}: training")
-        # The last thing that a run writes.
-        finished = document.get("evaluation") is not None
-    elif (folder / STATE).exists():
-        saved = saved_config(folder)
-    else:
+    if not (folder / CONFIG).exists():
         return "new"
+    document = read_config(folder)
+    saved: TrainConfig = from_dict(TrainConfig, document.get("training", {}), f"{folder / CONFIG}: training")
     difference = _difference(saved, config)
     if difference is not None:
         raise UserError(
             f"{folder} holds a run with {difference}: ask for the same settings as before, or choose another --out"
         )
-    if finished:
+    # The last thing that a run writes.
+    if document.get("evaluation") is not None:
         return "finished"
-    if not (folder / STATE).exists():
-        raise UserError(f"{folder} holds an unfinished run whose {STATE} is missing: move the folder away")
+    load_state(folder)  # that it is damaged or gone is found out before anything is trained
     return "stopped"
 
 
@@ -157,11 +152,10 @@ def _measured(setting: Setting, config: TrainConfig, folder: Path, stage: str) -
 def _read(path: Path, setting: Setting) -> Result | None:
     """The figures in a file; None if it is absent or damaged, for measuring again costs little."""
     try:
-        figures: dict[str, Any] = json.loads(path.read_text())
-        figures["success_per_segment"] = tuple(figures["success_per_segment"])
-        return Result(setting, **figures)
-    except (OSError, ValueError, KeyError, TypeError):
+        result: Result = from_dict(Result, {**read_json(path), "setting": setting}, str(path))
+    except (UserError, TypeError):
         return None
+    return result
 
 
 def _difference(saved: TrainConfig, asked: TrainConfig) -> str | None:
@@ -170,7 +164,8 @@ def _difference(saved: TrainConfig, asked: TrainConfig) -> str | None:
     for group, values in old.items():
         for name, value in values.items():
             if value != new[group][name] and not (group == "run" and name in FREE_SETTINGS):
-                return f"{group}.{name}={value!r}, not {new[group][name]!r}"
+                shown, wanted = (one_line(repr(each), 100) for each in (value, new[group][name]))
+                return f"{group}.{name}={shown}, not {wanted}"
     return None
 
 

@@ -147,10 +147,13 @@ class Rollout:
         """Continue from :meth:`get_state`.
 
         Raises:
-            ValueError: the state is of another number of rows or another grid.
+            ValueError: the state is of another number of rows or another grid, or holds values that none can have.
         """
+        _check_values(tensors, self.env.max_segments, self.env.task_spec.vocab_size)
         env_state = {name[4:]: tensor.cpu().numpy() for name, tensor in tensors.items() if name.startswith("env/")}
         self._obs = self.env.set_state(env_state)
+        if not self.env.observation_space.contains(self._obs):
+            raise ValueError("the environment's puzzles, answers or segments are out of range")
         self._solution = self._told({"solution": self.env.solutions()} if self.env.expose_solution else {})
         device = self.policy.device
         # The run may go on where activations are of another type.
@@ -159,3 +162,23 @@ class Rollout:
         self._reset = tensors["reset"].cpu().numpy()
         self._min_segments = tensors["min_segments"].cpu().numpy()
         self._rng.bit_generator.state = rng
+        if self._rng.bit_generator.state != rng:
+            raise ValueError("the state of the random numbers is not one that they can have")
+
+
+def _check_values(tensors: dict[str, Tensor], max_segments: int, vocab_size: int) -> None:
+    """Refuse values that no rollout can have come to, but an array of that type could hold.
+
+    Raises:
+        ValueError: naming them.
+    """
+    for name, low, high in (
+        ("env/segment", 0, max_segments - 1),
+        ("env/episodes", 0, 2**62),
+        ("env/solution", 0, vocab_size - 1),
+        ("env/example", 0, 2**31 - 1),
+        ("min_segments", 1, max_segments),
+    ):
+        values = tensors[name].long()
+        if bool(((values < low) | (values > high)).any()):
+            raise ValueError(f"{name} has values outside {low} to {high}")

@@ -16,39 +16,42 @@ from torch import Tensor
 import hrm_agents
 from hrm_agents.analysis import HaltingMonitor
 from hrm_agents.answer_learning import AnswerLearner
-from hrm_agents.checkpoint import STATE, load_state, resolve_device, save_model, save_state, warm_start
-from hrm_agents.config import TrainConfig, from_dict, to_dict
+from hrm_agents.checkpoint import (
+    check_rule_given,
+    copy_checkpoint,
+    load_state,
+    read_config,
+    resolve_device,
+    save_run,
+    warm_start,
+)
+from hrm_agents.config import TrainConfig, to_dict
 from hrm_agents.continue_value import EpisodeReturns, OnePass, Prices, SecondForward, TargetHead
 from hrm_agents.environments import make_vector, of_unseen, registered_keywords
-from hrm_agents.errors import UserError, user_errors
+from hrm_agents.errors import UserError, one_line, user_errors
 from hrm_agents.evaluation import Evaluation, evaluate
-from hrm_agents.halting import Exploration, HaltingProbability
+from hrm_agents.halting import Exploration, HaltingProbability, HaltingRule
 from hrm_agents.halting_learners import HaltingLearner, HaltValueLearner, PolicyLearner, ValueLearner
+from hrm_agents.health import check_fits_memory, what_is_ruined
 from hrm_agents.interrupts import stop_requests
 from hrm_agents.logging import RunLog
 from hrm_agents.losses import softmax_cross_entropy, stablemax_cross_entropy
 from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.optim import EMA, AdamATan2, SignSGD, lr_at
 from hrm_agents.policy import HRMPolicy
+from hrm_agents.records.run_lock import hold_folder
 from hrm_agents.rollout import Rollout, SegmentBatch
-from hrm_agents.training_state import KEYS, capture, restore
+from hrm_agents.training_state import State, capture, check_fits, check_resumable, restore, settings_of
 
 ANSWER_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
 
 
-#: Settings that a resumed run cannot change: what it remembers depends on them.
-FIXED_SETTINGS = (
-    ("run", "batch_size"),
-    ("run", "seed"),
-    ("run", "init_from"),
-    ("halting", "rule"),
-    ("halting", "target"),
-    ("halting", "target_decay"),
-)
+#: Folder, in that of the run, of the checkpoint that evaluated best.
+BEST = "best"
 
 
 class TrainingDiverged(UserError):
-    """A loss or gradient is not finite; the weights of the last checkpoint are whole."""
+    """A loss, gradient or weight is not finite or has exploded; the last checkpoint is from before."""
 
 
 class Trainer:
@@ -58,11 +61,21 @@ class Trainer:
         config: all settings.
         out: folder of checkpoints and TensorBoard records.
         log: where progress goes; a console and TensorBoard log in ``out`` if not given.
-        resuming: whether :meth:`resume` makes it: then ``config.run.init_from`` does not count, and no record begins
+        rule: decides when to halt, in place of the one that ``config.halting`` names. A checkpoint cannot hold it: who
+            loads or resumes the run gives it again.
+        state: what :meth:`resume` will restore: then ``config.run.init_from`` does not count, and no record begins
             before the state is accepted.
     """
 
-    def __init__(self, config: TrainConfig, out: Path, log: RunLog | None = None, *, resuming: bool = False) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        out: Path,
+        log: RunLog | None = None,
+        *,
+        rule: HaltingRule | None = None,
+        state: State | None = None,
+    ) -> None:
         config = with_price(config)
         self.config, self.out = config, out
         run, optim = config.run, config.optim
@@ -78,8 +91,12 @@ class Trainer:
             config.env.id, run.batch_size, {"split": "train", **config.env.kwargs, "expose_solution": told}
         )
         with user_errors("model"):
-            self.model = HRM(HRMConfig.for_task(config.model, self.env.task_spec)).to(self.device)
-        if run.init_from is not None and not resuming:
+            model_config = HRMConfig.for_task(config.model, self.env.task_spec)
+        if state is not None:
+            check_fits(state, self.env.task_spec, self.env.data_hash, model_config, str(out))
+        check_fits_memory(model_config)
+        self.model = HRM(model_config).to(self.device)
+        if run.init_from is not None and state is None:
             warm_start(self.model, Path(run.init_from), self.env.task_spec.id_table)
         elif config.halting.rule == "policy":
             # The bias of the paper is made for values: as chance and baseline it would hardly ever halt, and take
@@ -94,7 +111,7 @@ class Trainer:
         forward = torch.compile(self.model) if run.compile else None
         self.rollout = Rollout(
             self.env,
-            HRMPolicy(self.model, forward, config.halting_rule()),
+            HRMPolicy(self.model, forward, rule or config.halting_rule()),
             Exploration(
                 per=config.halting.exploration,
                 # A fixed length leaves nothing to explore.
@@ -122,9 +139,14 @@ class Trainer:
         )
         self.ema = EMA(self.model.dense_parameters(), optim.ema_decay)
         self.updates_done = 0
+        #: The loss of update 1, and of the last one; None before.
+        self.first_loss: float | None = None
+        self._last_loss: float | None = None
+        #: Signals that asked to stop.
+        self._stop: list[int] = []
         #: How many updates the checkpoint on disk has seen; None before the first.
         self.updates_saved: int | None = None
-        if log is None and not resuming:
+        if log is None and state is None:
             log = RunLog(out, config)
         self._log = log
 
@@ -164,6 +186,9 @@ class Trainer:
         self.target_head.update()
         self.ema.update()
         self.updates_done += 1
+        self._last_loss = metrics["loss"]
+        if self.first_loss is None:
+            self.first_loss = self._last_loss
         self.log.segment(batch, metrics | {"lr": self.optimizer.param_groups[0]["lr"]}, self.updates_done)
         for warning in self._watch_halting(batch):
             self.log.warning(warning)
@@ -210,39 +235,55 @@ class Trainer:
         if halting.target == "second-forward":
             return ValueLearner(SecondForward(self.rollout.policy.forward, self.target_head, prices), kind)
         if halting.target == "one-pass":
-            return ValueLearner(OnePass(head, self.target_head, prices), kind)
+            return ValueLearner(OnePass(head, self.target_head, prices, num_rows), kind)
         return ValueLearner(EpisodeReturns(head, self.target_head, prices, halting.trace_decay, num_rows), kind)
 
     def run(self) -> Evaluation:
         """Train to the configured number of updates, evaluating and saving on the way; gives the final report.
 
         Raises:
-            TrainingDiverged: see :meth:`update`.
+            TrainingDiverged: see :meth:`update` and :meth:`save`.
+            UserError: another process trains in the folder, or it cannot be written.
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state is saved.
         """
         run = self.config.run
         # That there are unseen puzzles should not be found wanting after hours of training.
         make_vector(self.config.env.id, 1, of_unseen(self.config.env.kwargs)).close()
-        with stop_requests() as stop, self.log:
+        with hold_folder(self.out), stop_requests() as self._stop, self.log:
             while self.updates_done < run.updates:
                 self.update()
-                if stop:
+                if self._stop:
                     self.save()
                     raise KeyboardInterrupt
+                ends = self.updates_done == run.updates
+                evaluates = not ends and bool(run.eval_every) and self.updates_done % run.eval_every == 0
                 # Saved first: whatever ends an evaluation early must not cost the updates before it.
-                if self.updates_done % run.save_every == 0 and self.updates_done < run.updates:
+                if ends or evaluates or self.updates_done % run.save_every == 0:
                     self.save()
-                if run.eval_every and self.updates_done % run.eval_every == 0 and self.updates_done < run.updates:
-                    self.evaluate(run.eval_puzzles)
-            self.save()
+                if evaluates:
+                    self._keep_if_best(self.evaluate(run.eval_puzzles))
+            if self.updates_saved != self.updates_done:
+                self.save()
             report = self.evaluate(None)
             self.log.hyperparameters(report)
             self.save(report)
+            if self._stop:
+                raise KeyboardInterrupt
         return report
 
     def evaluate(self, num_puzzles: int | None) -> Evaluation:
-        """Success of the averaged weights on unseen puzzles: the first ``num_puzzles``, or the whole split."""
-        with self.ema.swap(), self.log.evaluating() as progress:
+        """Success of the averaged weights on unseen puzzles: the first ``num_puzzles``, or the whole split.
+
+        Raises:
+            KeyboardInterrupt: a run was asked to stop.
+        """
+        with self.ema.swap(), self.log.evaluating() as show:
+
+            def progress(share: float) -> None:
+                if self._stop:
+                    raise KeyboardInterrupt
+                show(share)
+
             report = evaluate(
                 self.model,
                 self.config.env.id,
@@ -255,50 +296,58 @@ class Trainer:
         return report
 
     def save(self, report: Evaluation | None = None) -> None:
-        """Write the averaged model and the training state.
+        """Write the averaged model and the training state, both or neither.
 
         Raises:
-            UserError: the folder cannot be written; the previous checkpoint is whole.
+            TrainingDiverged: the weights are not finite, or they or the loss have exploded; nothing was written.
+            UserError: the folder cannot be written, or another process trains in it; the previous checkpoint is whole.
         """
-        save_state(self.out, *capture(self))
-        with self.ema.swap():
-            save_model(self.out, self.model, self._description(report))
+        self._check_health()
+        averaged = {**self.model.state_dict(), **self.ema.state_dict()["average"]}
+        with hold_folder(self.out):
+            save_run(self.out, averaged, self._description(report), *capture(self))
         self.updates_saved = self.updates_done
 
+    def _keep_if_best(self, report: Evaluation) -> None:
+        """Keep the checkpoint just saved and evaluated, unless an earlier one was better."""
+        kept = _kept(self.out / BEST)
+        if kept is None or report.success_rate >= kept[1]:
+            copy_checkpoint(self.out, self.out / BEST, {"evaluation": report.to_dict()})
+
     @classmethod
-    def resume(cls, out: Path, config: TrainConfig | None = None, log: RunLog | None = None) -> Trainer:
+    def resume(
+        cls, out: Path, config: TrainConfig | None = None, log: RunLog | None = None, *, rule: HaltingRule | None = None
+    ) -> Trainer:
         """Continue the run in ``out`` bit for bit.
 
         Args:
             out: its folder.
             config: changed settings, such as more updates; the saved ones if not given.
             log: as in the constructor.
+            rule: as in the constructor.
 
         Raises:
             UserError: there is nothing to resume, it is damaged, or the changed settings do not fit it.
         """
-        tensors, document = load_state(out)
-        saved = _config_of(document, out)
+        state = load_state(out)
+        saved = settings_of(state[1], out)
         config = saved if config is None else with_price(config)
-        for part in ("env", "model"):
-            if getattr(config, part) != getattr(saved, part):
-                raise UserError(f"{out}: the run to resume has other {part} settings; start a new one instead")
-        for group, name in FIXED_SETTINGS:
-            old, new = (getattr(getattr(settings, group), name) for settings in (saved, config))
-            if old != new:
-                raise UserError(
-                    f"{out}: the run to resume has {group}.{name}={old!r}, not {new!r}; leave it as it was, or start a "
-                    "new run"
-                )
-        if config.q_loss() != saved.q_loss():
-            raise UserError(f"{out}: the Q-values of the run to resume are trained with {saved.q_loss()}; keep that")
-        trainer = cls(config, out, log, resuming=True)
-        restore(trainer, tensors, document)
+        check_resumable(state, saved, config, out)
+        check_rule_given(state[1]["custom_rule"], rule, out)
+        trainer = cls(config, out, log, rule=rule, state=state)
+        restore(trainer, state)
         trainer._log = log or RunLog(out, config, done=trainer.updates_done)
         return trainer
 
+    @property
+    def custom_rule(self) -> str | None:
+        """What the halting rule calls itself if it is not the one that the settings name, else None."""
+        rule = self.rollout.policy.rule
+        return None if rule == self.config.halting_rule() else one_line(f"{type(rule).__module__}: {rule!r}")
+
     def _description(self, report: Evaluation | None) -> dict[str, Any]:
         return {
+            "model": to_dict(self.model.config),
             "env": to_dict(self.config.env),
             "task": dataclasses.asdict(self.env.task_spec),
             "max_segments": self.env.max_segments,
@@ -306,6 +355,7 @@ class Trainer:
             "package_version": hrm_agents.__version__,
             "updates": self.updates_done,
             "training": to_dict(self.config),
+            "custom_rule": self.custom_rule,
             "evaluation": report.to_dict() if report else None,
         }
 
@@ -326,13 +376,48 @@ class Trainer:
     def _guard(self, metrics: dict[str, float]) -> None:
         bad = [name for name, value in metrics.items() if not math.isfinite(value)]
         if bad:
-            advice = "start again with a lower --optim.lr"
-            if (self.out / STATE).exists():
-                advice = f"the last good checkpoint is in {self.out}: resume it with a lower --optim.lr"
             raise TrainingDiverged(
                 f"update {self.updates_done + 1}: {bad[0]} is {metrics[bad[0]]}; stopped before weights changed; "
-                f"{advice}"
+                f"{self._advice()}"
             )
+
+    def _check_health(self) -> None:
+        """Refuse weights and averages that are not finite or huge, and a loss that has exploded.
+
+        Raises:
+            TrainingDiverged: naming which.
+        """
+        problem = what_is_ruined(
+            weights=[*self.model.parameters(), *self.ema.state_dict()["average"].values()],
+            moments=[value for state in self.optimizer.state.values() for value in state.values()],
+            loss=self._last_loss,
+            first_loss=self.first_loss,
+        )
+        if problem is not None:
+            raise TrainingDiverged(f"update {self.updates_done}: {problem}; nothing was saved; {self._advice()}")
+
+    def _advice(self) -> str:
+        """What to do after divergence: which checkpoint to go on from."""
+        kept = _kept(self.out / BEST)
+        if kept is not None and kept[0] != self.updates_saved:
+            return (
+                f"the checkpoint that evaluated best is in {self.out / BEST} (update {kept[0]}, {kept[1]:.1%} solved): "
+                "resume it with a lower --optim.lr"
+            )
+        if self.updates_saved is not None:
+            return (
+                f"the last checkpoint is in {self.out} (update {self.updates_saved}): resume it with a lower --optim.lr"
+            )
+        return "start again with a lower --optim.lr"
+
+
+def _kept(folder: Path) -> tuple[int, float] | None:
+    """Updates and success of the checkpoint that evaluated best; None if none is kept."""
+    try:
+        config = read_config(folder)
+        return int(config["updates"]), float(config["evaluation"]["success_rate"])
+    except (UserError, KeyError, TypeError, ValueError):  # absent or damaged: the next good one replaces it
+        return None
 
 
 def with_price(config: TrainConfig) -> TrainConfig:
@@ -342,21 +427,3 @@ def with_price(config: TrainConfig) -> TrainConfig:
         return config
     env = dataclasses.replace(config.env, kwargs={**config.env.kwargs, "segment_cost": built_in})
     return dataclasses.replace(config, env=env)
-
-
-def saved_config(folder: Path) -> TrainConfig:
-    """The settings of the run in ``folder``.
-
-    Raises:
-        UserError: there is no run to resume, or it is damaged.
-    """
-    return _config_of(load_state(folder)[1], folder)
-
-
-def _config_of(document: dict[str, Any], folder: Path) -> TrainConfig:
-    """The settings in the JSON of a training state, which must be whole."""
-    missing = [key for key in KEYS if key not in document]
-    if missing:
-        raise UserError(f"{folder}: the training state is not whole, it lacks {missing[0]!r}")
-    config: TrainConfig = from_dict(TrainConfig, document["config"], str(folder))
-    return config

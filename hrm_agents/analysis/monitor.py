@@ -168,7 +168,7 @@ class HaltingMonitor:
         """Continue from :meth:`get_state`.
 
         Raises:
-            ValueError: the state is of another window.
+            ValueError: the state is of another window, or damaged.
         """
         records = np.array(state["records"], np.float64)
         if records.shape != self._records.shape:
@@ -176,6 +176,13 @@ class HaltingMonitor:
                 f"the saved monitor has records of shape {list(records.shape)}, this one {list(self._records.shape)}: "
                 "make it with the window it was saved with"
             )
+        if not np.isfinite(records).all():
+            raise ValueError("the saved monitor has records that are no finite numbers")
+        counts = [state["done"], state["filled"], *state["since"].values(), *state["said"].values()]
+        if not all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts):
+            raise ValueError("the saved monitor counts updates in something else than whole numbers")
+        if state["filled"] > min(state["done"], len(records)):
+            raise ValueError(f"the saved monitor has {state['filled']} records of {state['done']} updates")
         self._records = records
-        self._done, self._filled = int(state["done"]), int(state["filled"])
+        self._done, self._filled = state["done"], state["filled"]
         self._since, self._said = dict(state["since"]), dict(state["said"])

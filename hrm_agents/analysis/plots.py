@@ -206,8 +206,8 @@ def write_png(path: Path, pixels: Picture) -> None:
         UserError: Pillow is absent or the file cannot be written.
     """
     # Here, not above: the figures need neither torch nor Gymnasium, which these load.
-    from hrm_agents.checkpoint import write_atomically
     from hrm_agents.errors import UserError
+    from hrm_agents.records.files import write_atomically
 
     try:
         from PIL import Image

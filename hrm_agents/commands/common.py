@@ -15,12 +15,15 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
-from hrm_agents.errors import UserError
+from hrm_agents.environments import check_keywords
+from hrm_agents.errors import UserError, one_line
 
 Options = TypeVar("Options")
 
 #: For options whose help says what happens without them: no "(default: None)" after it.
 EXPLAINED = tyro.conf.arg(help_behavior_hint="")
+#: The option ``--module``.
+MODULES = tyro.conf.arg(metavar="NAME|FILE.py ...", help_behavior_hint="")
 #: The option ``--kwargs``.
 KEYWORDS = tyro.conf.arg(metavar="NAME=VALUE ...", help_behavior_hint="")
 
@@ -31,6 +34,7 @@ def parse(options: type[Options], command: str, arguments: Sequence[str], defaul
     Raises:
         UserError: an option is unknown, missing or malformed.
     """
+    _refuse_empty(arguments)
     output, errors = io.StringIO(), io.StringIO()
     try:
         with redirect_stdout(output), redirect_stderr(errors):
@@ -43,11 +47,27 @@ def parse(options: type[Options], command: str, arguments: Sequence[str], defaul
             )
     except SystemExit as exit:
         if exit.code:
-            raise UserError(f"{_unboxed(errors.getvalue())}; see hrm-agents {command} --help") from None
+            raise UserError(f"{one_line(_unboxed(errors.getvalue()), 400)}; see hrm-agents {command} --help") from None
         asked_for_help = bool({"-h", "--help"} & set(arguments))
         print(_wrapped(output.getvalue()) if asked_for_help else output.getvalue())
-        raise
+        raise HelpShown from None
     return parsed
+
+
+class HelpShown(Exception):
+    """Help was asked for and printed: there is nothing else to do."""
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse empty arguments, which would pass for the working directory where a path is expected.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for place, argument in enumerate(arguments):
+        if not argument:
+            before = next((option for option in reversed(arguments[:place]) if option.startswith("--")), None)
+            raise UserError(f"{before or f'argument {place + 1}'} is empty: give it a value, or omit it")
 
 
 def _unboxed(text: str) -> str:
@@ -77,13 +97,16 @@ def keywords(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name.isidentifier():
-            raise UserError(f"{pair!r} is not of the form name=value, such as num_puzzles=1000")
+            raise UserError(f"{one_line(repr(pair), 80)} is not of the form name=value, such as num_puzzles=1000")
         try:
             value = json.loads(text)
         except ValueError:
             value = text
+        except RecursionError:
+            raise UserError(f"{name}: its value is nested too deeply") from None
         # Lists become tuples, the form that defaults have.
         result[name] = tuple(value) if isinstance(value, list) else value
+    check_keywords(result, "--kwargs")
     return result
 
 

@@ -16,11 +16,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from hrm_agents.checkpoint import check_writable, write_atomically
 from hrm_agents.checkpoints import MAZE
-from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse, progress
+from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse, progress
+from hrm_agents.config import Limits
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.evaluation import Evaluation
+from hrm_agents.records.files import check_writable, write_atomically
 from hrm_agents.search import NOISE, Choose
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Evaluate:
     reach and must not be compared with agents that answer once."""
     kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
     """Keywords of the environment as name=value, such as max_segments=32."""
+    module: Annotated[tuple[str, ...], MODULES] = ()
+    """Modules of yours to import first, by name or by file, where the model was trained in an environment of yours."""
     batch_size: int = 250
     """Puzzles at a time."""
     device: str = "cpu"
@@ -86,10 +89,12 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(Evaluate, "evaluate", arguments)
     if any(seed < 0 for seed in options.seeds):
         raise UserError(f"--seeds must not be negative, got {min(options.seeds)}")
-    if options.batch_size < 1:
-        raise UserError(f"--batch-size must be at least 1, got {options.batch_size}")
+    Limits(1, 65_536).check("--batch-size", options.batch_size)
     search = _search(options)
     from hrm_agents.api import load
+    from hrm_agents.user_modules import import_modules
+
+    import_modules(options.module)
 
     solver = load(options.checkpoint, options.device)
     reports: list[Evaluation] = []
@@ -140,8 +145,7 @@ def _search(options: Evaluate) -> dict[str, Any]:
     Raises:
         UserError: they make no sense.
     """
-    if options.tries < 1:
-        raise UserError(f"--tries must be at least 1, got {options.tries}")
+    Limits(1, 10_000).check("--tries", options.tries)
     if options.tries == 1 and (options.noise is not None or options.choose is not None):
         raise UserError("--noise and --choose are about several tries: give --tries as well, 2 or more")
     noise = NOISE if options.noise is None else options.noise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,10 +21,11 @@ from hrm_agents.analysis.frontier import (
     over_seeds,
     picture,
 )
-from hrm_agents.checkpoint import check_writable, write_atomically
 from hrm_agents.commands.common import EXPLAINED, parse
 from hrm_agents.commands.train import Settings, preset_defaults, say
+from hrm_agents.environments import user_id
 from hrm_agents.errors import UserError, user_errors
+from hrm_agents.records.files import check_writable, write_atomically
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     defaults, _ = preset_defaults(Frontier, "frontier", arguments)
     options = parse(Frontier, "frontier", arguments, default=defaults)
+    options = replace(options, env=user_id(options.env))
     from hrm_agents.frontier import plan, trace_frontier
 
     config = options.config()

@@ -10,8 +10,11 @@ from typing import Annotated
 
 import tyro
 
-from hrm_agents.commands.common import EXPLAINED, parse
+from hrm_agents.commands.common import EXPLAINED, MODULES, parse
 from hrm_agents.errors import UserError, user_errors
+
+#: Bytes of a text that is read as one puzzle.
+_LONGEST = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Solve:
     """Think at most so long; as in training if not given."""
     steps: bool = False
     """Also print the answer of every segment, on standard error."""
+    module: Annotated[tuple[str, ...], MODULES] = ()
+    """Modules of yours to import first, by name or by file, where the model was trained in an environment of yours."""
     device: str = "cpu"
     """cpu, cuda, mps, or auto."""
 
@@ -38,6 +43,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Solve, "solve", arguments)
     from hrm_agents.api import load
+    from hrm_agents.user_modules import import_modules
+
+    import_modules(options.module)
 
     solver = load(options.checkpoint, options.device)
     solver.check_solves_from_outside()  # before anybody types in a puzzle
@@ -60,14 +68,29 @@ def run(arguments: Sequence[str]) -> int:
 
 def _read(puzzle: str) -> str:
     if puzzle == "-":
-        text = sys.stdin.read()
+        text = _decoded(sys.stdin.buffer.read(_LONGEST + 1), "standard input")
         if not text.strip():
             raise UserError("no puzzle: give it as an argument, a file, or on standard input")
         return text
     # A puzzle may be longer than file names can be, so only short one-liners are looked up as files.
     if "\n" not in puzzle and len(puzzle) < 250 and Path(puzzle).is_file():
         try:
-            return Path(puzzle).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{puzzle} cannot be read as text: {error}") from error
+            with Path(puzzle).open("rb") as file:
+                return _decoded(file.read(_LONGEST + 1), puzzle)
+        except OSError as error:
+            raise UserError(f"{puzzle} cannot be read: {error.strerror or error}") from error
     return puzzle
+
+
+def _decoded(data: bytes, name: str) -> str:
+    """The text of a puzzle.
+
+    Raises:
+        UserError: it is no text, or far too long for one puzzle.
+    """
+    if len(data) > _LONGEST:
+        raise UserError(f"{name} is longer than {_LONGEST:,} bytes, which no puzzle is")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name} is not text in UTF-8: byte {error.start} is {data[error.start]:#04x}") from error

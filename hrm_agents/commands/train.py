@@ -11,11 +11,13 @@ from typing import Annotated, TypeVar
 
 import tyro
 
-from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse
+from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse
 from hrm_agents.config import AnswerConfig, EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
+from hrm_agents.environments import user_id
 from hrm_agents.errors import UserError
 from hrm_agents.models.hrm import Architecture
 from hrm_agents.presets import SMALL, PresetName, preset
+from hrm_agents.user_modules import import_modules
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,16 @@ class Settings:
     """What a run of training is made of: the options of all commands that train."""
 
     env: Annotated[str, tyro.conf.Positional] = EnvConfig.id
-    """Gymnasium id; `hrm-agents envs` lists the built-in ones. module:id imports your module first."""
+    """Gymnasium id; `hrm-agents envs` lists the built-in ones. module:id and FILE.py:id import your module first."""
     preset: Annotated[PresetName, EXPLAINED] = SMALL
     """small, the default: nets for a CPU. paper-*: the paper's 27-million-parameter models for a GPU, each with its
     environment."""
     kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
     """Keywords of the environment as name=value, such as num_puzzles=1000 'empty_cells=[4,8]'; they add to those of
     the preset."""
+    module: Annotated[tuple[str, ...], MODULES] = ()
+    """Modules of yours to import first, by name or by file: they register environments. A run names an environment of
+    yours, but may not import it."""
     model: Architecture = field(default_factory=Architecture)
     optim: OptimConfig = field(default_factory=OptimConfig)
     answer: AnswerConfig = field(default_factory=AnswerConfig)
@@ -43,7 +48,7 @@ class Settings:
         return TrainConfig(env, self.model, self.optim, self.answer, self.halting, self.run)
 
     def folder(self) -> Path:
-        """Where a run goes that is told no other place."""
+        """The default output folder."""
         return Path("runs") / self.env.replace("/", "-").replace(":", "-")
 
 
@@ -70,25 +75,34 @@ class Train(Settings):
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Train, "train", arguments, default=_defaults(arguments))
+    options = replace(options, env=user_id(options.env))
     if options.resume is not None:
         if options.out is not None:
-            raise UserError("--resume goes on in the folder of the run: leave --out away")
+            raise UserError("--resume goes on in the folder of the run: omit --out")
         if options.preset != SMALL:
-            raise UserError("--resume goes on with the settings of the run: leave --preset away")
+            raise UserError("--resume goes on with the settings of the run: omit --preset")
         saved = _saved(options.resume).env.kwargs
         env = EnvConfig(options.env, keywords(options.kwargs) if options.kwargs else saved)
         config = TrainConfig(env, options.model, options.optim, options.answer, options.halting, options.run)
     else:
         config = options.config()
     out = options.resume or options.out or options.folder()
-    from hrm_agents.checkpoint import MODEL, STATE
+    from hrm_agents.records.run_lock import hold_folder
+
+    with hold_folder(out):
+        return _train(config, out, resume=options.resume is not None, gif=options.gif)
+
+
+def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool) -> int:
+    """Train in a folder that nobody else trains in."""
+    from hrm_agents.checkpoint import CONFIG, MODEL
     from hrm_agents.trainer import Trainer
 
-    if options.resume is None and (out / STATE).exists():
+    if not resume and (out / CONFIG).exists():
         raise UserError(f"{out} already holds a run: continue it with --resume {out}, or choose another --out")
-    if options.resume is None and (out / MODEL).exists():
+    if not resume and (out / MODEL).exists():
         raise UserError(f"{out} already holds a model: choose another --out")
-    trainer = Trainer.resume(out, config) if options.resume else Trainer(config, out)
+    trainer = Trainer.resume(out, config) if resume else Trainer(config, out)
     say(f"training {config.env.id}; records and checkpoint in {out} (tensorboard --logdir {out})")
     try:
         report = trainer.run()
@@ -103,7 +117,7 @@ def run(arguments: Sequence[str]) -> int:
         f"{100 * report.success_rate:.2f}% of {report.num_puzzles} unseen puzzles solved, "
         f"{report.mean_segments:.2f} segments on average, {100 * report.forced_rate:.1f}% out of segments"
     )
-    if options.gif:
+    if gif:
         _draw(trainer.updates_done, out)
     return 0
 
@@ -127,6 +141,8 @@ def preset_defaults(
     unnamed = options(env="")
     plain = [argument for argument in arguments if argument not in ("-h", "--help")]
     named = parse(options, command, plain, default=unnamed)
+    import_modules(named.module)
+    named = replace(named, env=user_id(named.env))
     return _with(unnamed, preset(named.env or None, named.preset)), named
 
 
@@ -137,7 +153,7 @@ def _defaults(arguments: Sequence[str]) -> Train:
 
 
 def _saved(folder: Path) -> TrainConfig:
-    from hrm_agents.trainer import saved_config
+    from hrm_agents.training_state import saved_config
 
     return saved_config(folder)
 

@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 import pickle
 import re
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save
+from tampering import edit, sign
 
 import hrm_agents
 from hrm_agents.checkpoint import (
@@ -19,9 +19,8 @@ from hrm_agents.checkpoint import (
     load,
     load_state,
     save_model,
-    save_state,
+    save_run,
     warm_start,
-    write_atomically,
 )
 from hrm_agents.errors import UserError
 from hrm_agents.models.hrm import HRM, HRMConfig
@@ -35,13 +34,8 @@ def folder(sudoku_run, tmp_path):
     copy.mkdir()
     for name in (MODEL, CONFIG):
         shutil.copy(sudoku_run / name, copy / name)
+    sign(copy)
     return copy
-
-
-def edit(folder, change):
-    config = json.loads((folder / CONFIG).read_text())
-    change(config)
-    (folder / CONFIG).write_text(json.dumps(config))
 
 
 def test_round_trip(folder, tmp_path):
@@ -102,6 +96,49 @@ def broken_json(folder):
     (folder / CONFIG).write_text("{'format': 1")
 
 
+def deep_json(folder):
+    (folder / CONFIG).write_text("[" * 100_000)
+
+
+def json_with_nan(folder):
+    edit(folder, lambda config: config["training"]["optim"].update(lr=float("nan")))
+
+
+def binary_json(folder):
+    (folder / CONFIG).write_bytes(b"\xff\xfe\x00{")
+
+
+def config_is_a_folder(folder):
+    (folder / CONFIG).unlink()
+    (folder / CONFIG).mkdir()
+
+
+def no_checksums(folder):
+    edit(folder, lambda config: config.pop("files"))
+
+
+def a_file_elsewhere(folder):
+    edit(folder, lambda config: config["files"].update({"../model.safetensors": "0" * 64}))
+
+
+def integer_weights(folder):
+    weights = load(folder).model.state_dict()
+    (folder / MODEL).write_bytes(save({**weights, "q_head.bias": torch.zeros(2, dtype=torch.int64)}))
+
+
+def not_finite(folder):
+    weights = load(folder).model.state_dict()
+    (folder / MODEL).write_bytes(save({**weights, "q_head.bias": torch.tensor([0.0, torch.inf])}))
+
+
+def unknown_loss(folder):
+    edit(folder, lambda config: config["training"]["run"].update(answer_loss="zzz"))
+
+
+def unknown_rule(folder):
+    edit(folder, lambda config: config["training"]["halting"].update(rule="whim"))
+
+
 def not_an_object(folder):
     (folder / CONFIG).write_text("[1, 2]")
 
@@ -111,7 +148,7 @@ def other_config(folder):
 
 
 def other_format(folder):
-    edit(folder, lambda config: config.update(format=2))
+    edit(folder, lambda config: config.update(format=1))
 
 
 def unknown_field(folder):
@@ -159,9 +196,15 @@ def no_training(folder):
         (other_shape, r"weight 'q_head.bias' has shape \(3,\), config.json says \(2,\)"),
         (no_config, "is not a checkpoint: it has no config.json"),
         (broken_json, "is not readable JSON"),
+        (deep_json, "is not readable JSON: it is nested too deeply"),
+        (json_with_nan, "NaN is not JSON"),
+        (binary_json, "is not readable JSON"),
+        (config_is_a_folder, "is not a checkpoint"),
+        (no_checksums, "must give the SHA-256"),
+        (a_file_elsewhere, "must give the SHA-256"),
         (not_an_object, "is not the config of an hrm-agents checkpoint"),
         (other_config, "is not the config of an hrm-agents checkpoint"),
-        (other_format, "has format 2; this version of hrm-agents reads 1"),
+        (other_format, "has format 1; this version reads 2"),
         (unknown_field, "unknown field 'flux'"),
         (wrong_type, "hidden_size: 'wide' is not int"),
         (unknown_choice, "position: 'polar' is not .*rope2d"),
@@ -170,12 +213,32 @@ def no_training(folder):
         (no_env, "does not tell its 'env'"),
         (odd_env, "unknown field 'name'"),
         (no_training, "does not tell its 'training'"),
+        (integer_weights, "weight 'q_head.bias' is of type I64"),
+        (not_finite, "no finite number"),
+        (unknown_loss, "training.run.answer_loss: 'zzz' is not"),
+        (unknown_rule, "training.halting.rule: 'whim' is not"),
     ],
 )
 def test_a_spoilt_checkpoint_is_explained(folder, spoil, message):
+    before = (folder / MODEL).read_bytes()
     spoil(folder)
-    with pytest.raises(UserError, match=message):
+    if (folder / MODEL).exists() and (folder / MODEL).read_bytes() != before:
+        with pytest.raises(UserError, match=r"model.safetensors is damaged or of another run: its SHA-256"):
+            hrm_agents.load(folder)
+        sign(folder)
+    with pytest.raises(UserError, match=message) as refused:
         hrm_agents.load(folder)
+    assert len(str(refused.value)) < 500
+
+
+def test_any_flipped_bit_is_noticed(folder):
+    data = bytearray((folder / MODEL).read_bytes())
+    for place in range(0, len(data), max(1, len(data) // 40)):
+        data[place] ^= 1 << place % 8
+        (folder / MODEL).write_bytes(data)
+        with pytest.raises(UserError, match="SHA-256"):
+            load(folder)
+        data[place] ^= 1 << place % 8
 
 
 def test_a_folder_that_is_not_there(tmp_path):
@@ -195,6 +258,11 @@ def test_nothing_is_ever_unpickled(folder, tmp_path):
     for read in (load, load_state):
         with pytest.raises(UserError):
             read(folder)
+    (folder / CONFIG).write_text('{"format": 2, "model": {}}')
+    sign(folder)
+    for read in (load, load_state):
+        with pytest.raises(UserError):
+            read(folder)
     assert not (tmp_path / "exploded").exists()
     source = "".join(path.read_text() for path in Path(hrm_agents.__file__).parent.rglob("*.py"))
     assert not re.search(
@@ -206,27 +274,6 @@ def full_disk(*args, **kwargs):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file_whole(tmp_path, monkeypatch, step):
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-    monkeypatch.setattr(os, step, full_disk)
-    with pytest.raises(UserError, match=r"cannot write .*file: No space left on device"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_an_interrupt_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
-    def interrupt(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "fsync", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(tmp_path / "file", b"new")
-    assert os.listdir(tmp_path) == []
-
-
 def test_a_checkpoint_survives_a_full_disk(folder, monkeypatch):
     loaded = load(folder)
     before = {name: (folder / name).read_bytes() for name in (MODEL, CONFIG)}
@@ -236,26 +283,16 @@ def test_a_checkpoint_survives_a_full_disk(folder, monkeypatch):
     with pytest.raises(UserError, match="No space left"):
         save_model(folder, loaded.model, {})
     with pytest.raises(UserError, match="No space left"):
-        save_state(folder, {"a": torch.zeros(1)}, {})
+        save_run(folder, loaded.model.state_dict(), loaded.config, {"a": torch.zeros(1)}, {})
     assert {name: (folder / name).read_bytes() for name in before} == before
     assert sorted(os.listdir(folder)) == sorted(before)
-
-
-def test_places_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="cannot write"):
-        write_atomically(tmp_path / "file" / "below" / "it", b"")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(UserError, match=r"cannot write .*folder: Is a directory"):
-        write_atomically(tmp_path / "folder", b"")
-    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
 def test_state_keeps_types_and_numbers(tmp_path):
     shared = torch.arange(4, dtype=torch.float32)
     tensors = {"keys": torch.tensor([2**64 - 1], dtype=torch.uint64), "one": shared, "two": shared[1:]}
     document = {"rng": {"state": 2**127 + 1}, "text": "\u00fc"}
-    save_state(tmp_path, tensors, document)
+    save_run(tmp_path, {}, {"model": {}}, tensors, document)
     read, again = load_state(tmp_path)
     assert again == document
     assert read.keys() == tensors.keys()

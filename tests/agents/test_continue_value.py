@@ -110,7 +110,7 @@ def squared(prediction, target):
 
 def test_one_pass_pays_the_segment_before():
     episode = Episode()
-    learner = OnePass(episode.head, episode.target, episode.prices)
+    learner = OnePass(episode.head, episode.target, episode.prices, 2)
     losses = [learner.loss(episode.batch(*step)).item() for step in STEPS]
     # Nothing came before the first. Then row 0: Q(continue) of 0.5 is 1.25, max at 1.0 is 1.5; row 1 had ended.
     # At last row 0 is at segment 3, where only halting is left: Q(halt) = 3; row 1: max at 6.0 is Q(halt) = 6.
@@ -120,7 +120,7 @@ def test_one_pass_pays_the_segment_before():
 
 def test_one_pass_trains_the_q_head_alone_and_not_on_its_targets():
     episode = Episode()
-    learner = OnePass(episode.head, episode.target, episode.prices)
+    learner = OnePass(episode.head, episode.target, episode.prices, 2)
     learner.loss(episode.batch(*STEPS[0]))
     loss = learner.loss(episode.batch(*STEPS[1]))
     loss.backward()
@@ -156,7 +156,7 @@ def test_a_second_forward_trains_every_row_and_the_network():
     assert learner.loss(batch).item() == pytest.approx((squared(1.25, 1.375) + squared(3.0, 5.875)) / 2)
 
 
-@pytest.mark.parametrize("make", [OnePass, lambda *a: EpisodeReturns(*a, 0.5, 2)])
+@pytest.mark.parametrize("make", [lambda *parts: OnePass(*parts, num_rows=2), lambda *a: EpisodeReturns(*a, 0.5, 2)])
 def test_what_is_remembered_can_be_saved(make):
     episode = Episode()
     whole, first = (make(episode.head, episode.target, episode.prices) for _ in range(2))
@@ -171,9 +171,9 @@ def test_what_is_remembered_can_be_saved(make):
 
 def test_nothing_remembered_is_a_state_too():
     episode = Episode()
-    learner = OnePass(episode.head, episode.target, episode.prices)
+    learner = OnePass(episode.head, episode.target, episode.prices, 2)
     learner.loss(episode.batch(*STEPS[0]))
-    learner.set_state({})
+    learner.set_state(OnePass(episode.head, episode.target, episode.prices, 2).get_state())
     assert learner.loss(episode.batch(*STEPS[1])).item() == 0.0
 
 
@@ -204,7 +204,7 @@ def test_without_a_slow_copy_the_values_are_the_heads_own():
 
 def test_probabilities_take_cross_entropy():
     episode = Episode("bce", 0.0)
-    learner = OnePass(episode.head, episode.target, episode.prices)
+    learner = OnePass(episode.head, episode.target, episode.prices, 2)
     learner.loss(episode.batch(*STEPS[0]))
     loss = learner.loss(episode.batch(*STEPS[1]))
     target = torch.sigmoid(torch.tensor(1.5))

@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 import signal
 import subprocess
 import sys
@@ -6,8 +7,9 @@ import time
 
 import pytest
 import torch
+from tampering import resave
 
-from hrm_agents.checkpoint import CONFIG, MODEL, STATE, load_state, save_state
+from hrm_agents.checkpoint import CONFIG, MODEL, STATE, load, load_state, save_model
 from hrm_agents.cli import main
 from hrm_agents.config import EnvConfig
 from hrm_agents.errors import UserError
@@ -65,8 +67,7 @@ def test_a_run_that_cannot_be_resumed_keeps_its_records(tiny_flags, tmp_path, ca
     out = tmp_path / "run"
     assert train(tiny_flags, out) == 0
     records = {path: path.read_bytes() for path in (out / "tensorboard").iterdir()}
-    tensors, document = load_state(out)
-    save_state(out, tensors, {**document, "data_hash": "another"})
+    resave(out, data_hash="another")
     assert main(["train", "--resume", str(out), "--run.updates", "20"]) == 2
     assert "not those the run began with" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in (out / "tensorboard").iterdir()} == records
@@ -163,9 +164,12 @@ def test_lists_among_the_keywords_do_not_look_like_a_change(tiny_config, tmp_pat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"env": EnvConfig("HRM/Sudoku-4x4-v0", {"num_puzzles": 33, "max_segments": 3})}, "other env settings"),
-        ({"env": EnvConfig("HRM/Maze-5x5-v0", {})}, "other env settings"),
-        ({"model": "wider"}, "other model settings"),
+        (
+            {"env": EnvConfig("HRM/Sudoku-4x4-v0", {"num_puzzles": 33, "max_segments": 3})},
+            "other env settings need a new",
+        ),
+        ({"env": EnvConfig("HRM/Maze-5x5-v0", {})}, "env.id='HRM/Sudoku-4x4-v0', not 'HRM/Maze-5x5-v0'"),
+        ({"model": "wider"}, "model.hidden_size=16, not 32: other model settings need a new run"),
         ({"run": "larger batch"}, "run.batch_size=4, not 8"),
     ],
 )
@@ -191,13 +195,21 @@ def test_the_command_line_refuses_them_too(sudoku_run, capsys, flags):
 
 
 def test_nothing_to_resume(tmp_path, sudoku_run):
-    with pytest.raises(UserError, match="holds no run to resume"):
+    with pytest.raises(UserError, match="holds no run to resume: it has no config"):
         Trainer.resume(tmp_path)
+    (tmp_path / STATE).write_bytes((sudoku_run / STATE).read_bytes())
+    with pytest.raises(UserError, match="no checkpoint in it is complete"):
+        Trainer.resume(tmp_path)
+    for name in (MODEL, CONFIG):
+        shutil.copy(sudoku_run / name, tmp_path / name)
     (tmp_path / STATE).write_bytes((sudoku_run / STATE).read_bytes()[:-100])
-    with pytest.raises(UserError, match="truncated"):
+    with pytest.raises(UserError, match="is damaged or of another run"):
         Trainer.resume(tmp_path)
-    (tmp_path / STATE).write_bytes((sudoku_run / MODEL).read_bytes())
-    with pytest.raises(UserError, match="not a training state"):
+    (tmp_path / STATE).unlink()
+    with pytest.raises(UserError, match="is missing"):
+        Trainer.resume(tmp_path)
+    save_model(tmp_path, load(sudoku_run).model, {})
+    with pytest.raises(UserError, match="its checkpoint has no training_state"):
         Trainer.resume(tmp_path)
 
 

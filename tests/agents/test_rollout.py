@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hrm_agents.checkpoint import load_state, save_state
+from hrm_agents.checkpoint import load_state, save_run
 from hrm_agents.environments import make_single, make_vector
 from hrm_agents.halting import Exploration
 from hrm_agents.models.hrm import HRM, Architecture, HRMConfig
@@ -134,7 +134,7 @@ def test_state_survives_the_disk_and_continues_identically(env, model, tmp_path)
     for _ in range(7):
         first.step()
     tensors, rng = first.get_state()
-    save_state(tmp_path, tensors, {"rng": rng})
+    save_run(tmp_path, {}, {"model": {}}, tensors, {"rng": rng})
     expected = [first.step() for _ in range(12)]
 
     kwargs = {"num_puzzles": 32, "max_segments": SEGMENTS, "expose_solution": True, "segment_cost": COST}

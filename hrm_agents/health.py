@@ -1,0 +1,72 @@
+"""Whether a network fits this machine, and whether training has ruined it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hrm_agents.errors import UserError
+from hrm_agents.models.hrm import HRM, HRMConfig
+
+#: A weight beyond this has exploded; those of a trained network are of the order of 1.
+LARGEST_WEIGHT = 1e6
+#: A loss this many times the first one (or 1, if that was less) has exploded.
+LARGEST_GROWTH = 1e4
+
+
+def what_is_ruined(
+    *, weights: Sequence[Tensor], moments: Sequence[Tensor], loss: float | None, first_loss: float | None
+) -> str | None:
+    """What makes a state of training not worth keeping, in words; None if nothing does.
+
+    Args:
+        weights: of the network, and their averages.
+        moments: what the optimiser remembers.
+        loss: of the last update; None before the first.
+        first_loss: of the first.
+    """
+    largest = _largest(weights)
+    if not largest <= LARGEST_WEIGHT:
+        return f"the largest weight is {largest:.3g}"
+    if not math.isfinite(_largest(moments)):
+        return "the optimiser holds what is no finite number"
+    if loss is not None and first_loss is not None and abs(loss) > LARGEST_GROWTH * max(1.0, abs(first_loss)):
+        return f"the loss is {loss:.3g}, at update 1 it was {first_loss:.3g}"
+    return None
+
+
+def check_fits_memory(config: HRMConfig) -> None:
+    """Refuse a network that this machine's memory cannot hold in training; nothing is allocated.
+
+    Raises:
+        UserError: naming its size.
+    """
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in HRM(config).parameters())
+    # Weights, gradients, the average and two moments, in float32.
+    needed, present = parameters * 4 * 5, _physical_memory()
+    if present is not None and needed > present:
+        raise UserError(
+            f"model: {parameters:,} parameters need {needed / 2**30:,.0f} GiB in training and this machine has "
+            f"{present / 2**30:,.0f}: choose a smaller --model.hidden-size, or fewer layers"
+        )
+
+
+def _physical_memory() -> int | None:
+    """Bytes of this machine's memory; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _largest(tensors: Sequence[Tensor]) -> float:
+    """The largest magnitude in some tensors; NaN if there is one in them, 0 if there are none."""
+    if not tensors:
+        return 0.0
+    norms = torch._foreach_norm([tensor.detach() for tensor in tensors], math.inf)
+    return float(torch.stack([norm.float().cpu() for norm in norms]).max())

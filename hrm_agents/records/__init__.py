@@ -1,0 +1,1 @@
+"""What a run leaves on disk: files written whole or not at all, and one owner for each folder."""

@@ -1,0 +1,208 @@
+"""Files written whole or not at all, and JSON from outside read with clear errors."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from hrm_agents.errors import UserError, one_line
+
+try:
+    import fcntl
+except ImportError:  # Windows, which does not let anybody remove a file that is open
+    fcntl = None  # type: ignore[assignment]
+
+_PART = ".part"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace ``path`` by ``data``, wholly or not at all.
+
+    A link is followed: what it points to is replaced, and the link stays. What is no regular file, such as
+    ``/dev/null`` or a pipe, is written to and stays what it is. Parts that killed writers left behind are removed.
+
+    Raises:
+        UserError: the file cannot be written or the disk is full; what was there before is untouched.
+    """
+    path = Path(path)
+    try:
+        place = _place(path)
+        if place.exists() and not place.is_file():
+            _refuse_folder(place)
+            with open(place, "wb", buffering=0) as device:
+                _write_all(device, data)
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale_parts(place)
+        with _part_beside(place) as (part, file):
+            _write_all(file, data)
+            os.fsync(file.fileno())
+            os.replace(part, place)
+        _sync_folder(place.parent)
+    except (OSError, ValueError) as error:  # a ValueError is a name that no file can have
+        raise UserError(_cannot_write(path, error)) from error
+
+
+def check_writable(path: Path) -> None:
+    """Whether :func:`write_atomically` could write ``path``, found out before hours of work; ``path`` is unchanged.
+
+    Raises:
+        UserError: it could not.
+    """
+    path = Path(path)
+    try:
+        place = _place(path)
+        _refuse_folder(place)
+        if place.exists() and not place.is_file():
+            if not os.access(place, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _part_beside(place):
+            pass
+    except (OSError, ValueError) as error:  # a ValueError is a name that no file can have
+        raise UserError(_cannot_write(path, error)) from error
+
+
+def remove_stale_parts(path: Path) -> None:
+    """Remove what writers of ``path`` left behind that were killed; the parts of writers at work stay."""
+    for part in path.parent.glob(f"{glob.escape(_part_prefix(path))}*{_PART}"):
+        with suppress(OSError):
+            descriptor = os.open(part, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            try:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode) and _locked(descriptor):
+                    part.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UserError: it is missing, is no regular file, or is not JSON; the text names the file.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{path} is not a file")
+        return parse_json(path.read_bytes().decode("utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise UserError(f"{path} is not readable JSON: {_reason(error)}") from error
+
+
+def parse_json(text: str) -> Any:
+    """JSON text as plain types.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or has NaN or an infinity, which JSON does not know.
+    """
+
+    def refuse(name: str) -> Any:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _place(path: Path) -> Path:
+    """Where writing to ``path`` ends up: the target of a link, else the path itself."""
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
+
+
+@contextmanager
+def _part_beside(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """A new file beside ``path``, under a name that nobody can guess; gone afterwards unless it was moved.
+
+    The file is locked while it is written, so that whoever sweeps the folder knows it from a stale one.
+    """
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=_part_prefix(path), suffix=_PART, dir=path.parent)
+        _locked(descriptor)
+        if os.fstat(descriptor).st_nlink:  # otherwise it was swept away in the moment before the lock
+            break
+        os.close(descriptor)
+    part = Path(name)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        try:
+            with suppress(OSError, AttributeError):  # not every system and file system has permissions
+                os.fchmod(descriptor, _mode(path))
+            yield part, file
+        finally:
+            # Gone after a success; left over after a failure.
+            with suppress(OSError):
+                part.unlink()
+
+
+def _part_prefix(path: Path) -> str:
+    """How the names of the parts of ``path`` begin; short enough to fit wherever the name itself does."""
+    return f".{path.name[:100]}."
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+
+def _mode(path: Path) -> int:
+    """The permissions of a file that replaces ``path``: those it has, else what the user's mask leaves of all."""
+    with suppress(OSError):
+        return stat.S_IMODE(path.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _write_all(file: IO[bytes], data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock an open file for this process unless another has; True where there are no such locks."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` last through a loss of power, where the system can do that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _cannot_write(path: Path, error: Exception) -> str:
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "free some space" if is_full else "choose another place"
+    return f"cannot write {one_line(str(path))}: {_reason(error)}; {advice}. What was there before is untouched"
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, without the path that its system call appends."""
+    strerror = getattr(error, "strerror", None)
+    return one_line(str(strerror or error))
