@@ -8,9 +8,9 @@ Python with whatever arguments a file gives, and among them are some that set me
 from __future__ import annotations
 
 import io
-import pickletools
 import sys
 from dataclasses import dataclass
+from pickletools import genops
 from typing import Any, BinaryIO
 
 import torch
@@ -150,7 +150,7 @@ class _Machine:
             Exception: of some other kind, where it is none.
         """
         self._stack, self._marks, self._memo = [], [], {}
-        for number, (opcode, argument, _) in enumerate(pickletools.genops(self.data)):
+        for number, (opcode, argument, _) in enumerate(genops(self.data)):
             if number == _MOST_STEPS:
                 raise Refused("it holds more than the weights of any network")
             self._step(opcode.name, argument)
