@@ -121,7 +121,7 @@ def unexpected_keyword(constructor: str, name: str, takes: Sequence[str], advice
         takes: keywords that it takes, the most telling first: a long list is cut.
         advice: what to do instead, if that is known.
     """
-    close = get_close_matches(name, takes, 1)
+    close = get_close_matches(name, takes, 1, 0.75)
     names = ", ".join(takes)
     if len(names) > _NAMES:
         names = f"{names[:_NAMES].rpartition(', ')[0]}, ..."

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, BinaryIO, Literal, NoReturn
 
 from hrm_envs.checks import shown, shown_path
@@ -24,8 +25,8 @@ def kind_of(path: Path) -> Kind:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: no file can have such a name
         return "absent"
-    except OSError:  # a part of the path may not be searched, or links lead around in a circle
-        return "other"
+    except OSError as error:  # a part of the path may not be searched, or links lead around in a circle
+        return "absent" if error.errno == errno.ENAMETOOLONG else "other"
     return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
 
 
@@ -47,6 +48,23 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
         raise ValueError(f"{shown_path(path)} cannot be opened: {error.strerror}") from error
     with file:
         yield file
+
+
+def list_folder(folder: Path, end: str) -> list[Path]:
+    """What in a folder has a name with this end, by name.
+
+    Raises:
+        ValueError: the folder may not be read.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if path.name.endswith(end))
+    except OSError as error:
+        raise ValueError(f"{shown_path(folder)} cannot be read: {error.strerror}") from error
+
+
+def is_plain_name(name: Any) -> bool:
+    """Whether a text is the name of something directly inside a folder, on any system: no path, no way out of it."""
+    return isinstance(name, str) and name not in ("", "..") and "\0" not in name and PureWindowsPath(name).name == name
 
 
 def read_text(path: Path) -> str:

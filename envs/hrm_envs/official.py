@@ -7,8 +7,8 @@ Both readers give arrays as they stand in the file: whether a solution solves it
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hrm_envs.arrays import load_arrays
+from hrm_envs.checks import shown, shown_path, whole_number
+from hrm_envs.files import is_plain_name, kind_of, list_folder, open_file, read_json
 from hrm_envs.task import PAD, TaskSpec, Tokens
 
 #: Rows of a file that are read together.
@@ -39,7 +42,7 @@ class Places(NamedTuple):
 
     def of(self, row: int) -> str:
         """The place of a row, for the text of an error."""
-        return f"{self.path}, {self.unit} {self.numbers[row]}"
+        return f"{shown_path(self.path)}, {self.unit} {self.numbers[row]}"
 
 
 class Rows(NamedTuple):
@@ -61,7 +64,10 @@ def find_splits(folder: Path) -> dict[str, Path]:
 
 def _is_data(path: Path) -> bool:
     """Whether there is something to read: one built folder, or a file."""
-    return path.is_file() or (path / "dataset.json").is_file() or any(path.glob(f"*{_SUFFIX}"))
+    kind = kind_of(path)
+    if kind != "folder":
+        return kind == "file"
+    return kind_of(path / "dataset.json") == "file" or bool(list_folder(path, _SUFFIX))
 
 
 def read_folder(folder: Path, spec: TaskSpec) -> Rows:
@@ -76,37 +82,61 @@ def read_folder(folder: Path, spec: TaskSpec) -> Rows:
     """
     if not _is_data(folder):
         raise ValueError(
-            f"puzzles={str(folder)!r}: this folder holds no data set: expected dataset.json, all{_SUFFIX} and "
+            f"puzzles={shown_path(folder)!r}: this folder holds no data set: expected dataset.json, all{_SUFFIX} and "
             "all__labels.npy as HRM's scripts build them, or train and test with these, or train.csv and test.csv"
         )
     facts = _read_facts(folder / "dataset.json")
     _check_sizes(folder, spec, facts)
-    names = facts.get("sets", ["all"])
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{folder / 'dataset.json'}: 'sets' must list the names of the sets, found {names!r}")
-    identifiers = [path for name in names if (path := folder / f"{name}__puzzle_identifiers.npy").is_file()]
+    names = _set_names(folder, facts)
+    identifiers = [path for name in names if kind_of(path := folder / f"{name}__puzzle_identifiers.npy") == "file"]
     if facts.get("num_puzzle_identifiers", 1) != 1 or any(_load(path).any() for path in identifiers):
-        raise ValueError(f"puzzles={str(folder)!r}: its puzzles have identities, {spec.name} has none; {_ARC_ADVICE}")
-    inputs, labels = (
-        np.concatenate([_load(folder / f"{name}__{part}.npy") for name in names]) for part in ("inputs", "labels")
-    )
+        raise ValueError(
+            f"puzzles={shown_path(folder)!r}: its puzzles have identities, {spec.name} has none; {_ARC_ADVICE}"
+        )
+    inputs, labels = (_join(folder, names, part) for part in ("inputs", "labels"))
     if inputs.shape != labels.shape:
-        raise ValueError(f"{folder}: puzzles have shape {inputs.shape}, solutions {labels.shape}; they must agree")
-    labels = np.where(labels == facts.get("ignore_label_id", 0), inputs, labels)
+        raise ValueError(
+            f"{shown_path(folder)}: puzzles have shape {inputs.shape}, solutions {labels.shape}; they must agree"
+        )
+    ignored = facts.get("ignore_label_id", 0)
+    if ignored is not None:
+        name = f"{shown_path(folder / 'dataset.json')}: ignore_label_id"
+        labels = np.where(labels == whole_number(name, ignored, -(2**31), 2**31), inputs, labels)
     return Rows(inputs, labels, Places(folder, "puzzle", range(len(inputs))))
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
     """What ``dataset.json`` says; nothing if it is absent."""
-    if not path.is_file():
+    if kind_of(path) == "absent":
         return {}
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+    facts = read_json(path)
     if not isinstance(facts, dict):
-        raise ValueError(f"{path}: expected an object with 'seq_len', 'vocab_size' and so on")
+        raise ValueError(f"{shown_path(path)}: expected an object with 'seq_len', 'vocab_size' and so on")
     return facts
+
+
+def _set_names(folder: Path, facts: dict[str, Any]) -> list[str]:
+    """The names of the sets, which become names of files."""
+    names = facts.get("sets", ["all"])
+    where = shown_path(folder / "dataset.json")
+    if not isinstance(names, list) or not names:
+        raise ValueError(f"{where}: 'sets' must list the names of the sets, found {shown(names)}")
+    for name in names:
+        if not is_plain_name(name):
+            raise ValueError(f"{where}: 'sets' must list plain names of files in this folder, found {shown(name)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{where}: 'sets' names a set twice: {shown(names)}")
+    return names
+
+
+def _join(folder: Path, names: list[str], part: str) -> NDArray[Any]:
+    """One array of all sets, in their order."""
+    arrays = [_load(folder / f"{name}__{part}.npy") for name in names]
+    shapes = {array.shape[1:] for array in arrays}
+    if len(shapes) > 1 or min(array.ndim for array in arrays) == 0:
+        found = shown([array.shape for array in arrays])
+        raise ValueError(f"{shown_path(folder)}: the {part} of its sets have shapes that do not go together: {found}")
+    return np.concatenate(arrays)
 
 
 def _check_sizes(folder: Path, spec: TaskSpec, facts: dict[str, Any]) -> None:
@@ -115,25 +145,27 @@ def _check_sizes(folder: Path, spec: TaskSpec, facts: dict[str, Any]) -> None:
     cells, tokens, pad = found = tuple(facts.get(name, value) for name, value in expected.items())
     if found == tuple(expected.values()):
         return
+    where = shown_path(folder / "dataset.json")
     if not all(isinstance(value, int) for value in found):
-        raise ValueError(f"{folder / 'dataset.json'}: {', '.join(expected)} must be whole numbers, found {found}")
+        raise ValueError(f"{where}: {', '.join(expected)} must be whole numbers, found {shown(found)}")
     if (cells, tokens) == (spec.num_cells, spec.vocab_size):
-        raise ValueError(f"{folder / 'dataset.json'}: pad_id is {pad}; padding must be token {PAD}")
+        raise ValueError(f"{where}: pad_id is {shown(pad)}; padding must be token {PAD}")
     kind = _KNOWN.get((cells, tokens), "another task")
     raise ValueError(
-        f"puzzles={str(folder)!r} holds {kind} ({cells} cells, {tokens} tokens), but {spec.name} has {spec.num_cells} "
+        f"puzzles={shown_path(folder)!r} holds {kind} ({shown(cells)} cells, {shown(tokens)} tokens), but "
+        f"{spec.name} has {spec.num_cells} "
         f"cells and {spec.vocab_size} tokens: "
         + (_ARC_ADVICE if kind == _ARC else "make the environment of that task instead")
     )
 
 
 def _load(path: Path) -> NDArray[Any]:
-    if not path.is_file():
-        raise ValueError(f"puzzles={str(path.parent)!r}: {path.name} is missing")
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as a numpy file: {error}") from error
+    if kind_of(path) == "absent":
+        raise ValueError(f"puzzles={shown_path(path.parent)!r}: {shown_path(path.name)} is missing")
+    arrays = load_arrays(path)
+    if set(arrays) != {""}:
+        raise ValueError(f"{shown_path(path)} holds {shown(sorted(arrays))}; expected one array, as in .npy files")
+    return arrays[""]
 
 
 def read_csv(path: Path, spec: TaskSpec) -> Iterator[Rows]:
@@ -146,10 +178,11 @@ def read_csv(path: Path, spec: TaskSpec) -> Iterator[Rows]:
         ValueError: the file cannot be read, has another header, or a row is malformed; the text names the line.
     """
     codes = _codes(spec)
+    what = f"puzzles={shown_path(path)!r} cannot be read as a CSV file"
     try:
         # Excel begins a file with a mark, which this encoding skips.
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
+        with open_file(path) as file, TextIOWrapper(file, newline="", encoding="utf-8-sig") as text:
+            reader = csv.reader(text)
             columns = _columns(path, next(reader, []))
             line = 2
             while rows := list(islice(reader, CHUNK)):
@@ -158,8 +191,12 @@ def read_csv(path: Path, spec: TaskSpec) -> Iterator[Rows]:
                 line += len(rows)
                 if kept:
                     yield _read_rows(kept, columns, codes, spec, places)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"puzzles={str(path)!r} cannot be read as a CSV file: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{what}: byte {error.object[error.start]:#04x} is no UTF-8; save it as UTF-8 text") from error
+    except csv.Error as error:
+        raise ValueError(f"{what}: line {reader.line_num}: {error}") from error
+    except OSError as error:
+        raise ValueError(f"{what}: {error.strerror or error}") from error
 
 
 def _codes(spec: TaskSpec) -> NDArray[np.uint8]:
@@ -177,8 +214,8 @@ def _columns(path: Path, header: list[str]) -> tuple[int, int, int]:
     names = [name.strip() for name in header]
     if "question" not in names or "answer" not in names:
         raise ValueError(
-            f"{path}, line 1: the header is {','.join(header)[:80]!r}; expected source,question,answer,rating "
-            "(question and answer are needed, other columns are ignored)"
+            f"{shown_path(path)}, line 1: the header is {shown(','.join(header))}; expected source,question,answer,"
+            "rating (question and answer are needed, other columns are ignored)"
         )
     return names.index("question"), names.index("answer"), len(names)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hrm_envs.arrays import load_arrays
+from hrm_envs.checks import as_array, shown, shown_path
+from hrm_envs.files import kind_of, read_text
+from hrm_envs.limits import most_puzzles
 from hrm_envs.official import CHUNK, Rows, find_splits, read_csv, read_folder
 from hrm_envs.pool import Split, in_split
 from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Tokens
@@ -44,7 +46,7 @@ def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzz
     if isinstance(source, str) and _looks_like_path(source, task):
         source = Path(source)
     parts, cut = [source], split
-    if isinstance(source, Path) and source.is_dir():
+    if isinstance(source, Path) and kind_of(source) == "folder":
         splits = find_splits(source)
         if len(splits) == 2:
             parts, cut = list(splits.values()) if split == "all" else [splits[split]], "all"
@@ -76,23 +78,30 @@ def _read(source: PuzzlesLike, task: Task) -> Iterator[PuzzleBatch]:
             raise ValueError(f"puzzles: a tuple must be (puzzles, solutions), found {len(source)} entries")
         yield _checked(task, *source)
     elif isinstance(source, Path):
-        if source.is_dir():
-            yield from _checked_folder(source, task)
-        elif not source.is_file():
-            raise ValueError(f"puzzles={str(source)!r}: there is no such file or folder")
-        elif source.suffix.lower() == ".csv":
-            yield from _checked_csv(source, task)
-        else:
-            try:
-                batch = _read_file(source, task)
-            except ValueError as error:
-                where = f"puzzles={str(source)!r}"
-                raise ValueError(str(error) if where in str(error) else f"{where}: {error}") from error
-            yield batch
+        yield from _read_path(source, task)
     elif isinstance(source, str):
         yield task.complete(task.parse(source))
     else:
         yield _checked(task, np.asarray(source), None)
+
+
+def _read_path(path: Path, task: Task) -> Iterator[PuzzleBatch]:
+    """All puzzles of a folder or a file, in parts where it may be large."""
+    kind, where = kind_of(path), f"puzzles={shown_path(path)!r}"
+    if kind == "absent":
+        raise ValueError(f"{where}: there is no such file or folder")
+    if kind == "other":
+        raise ValueError(f"{where} is neither a regular file nor a folder that may be read")
+    if kind == "folder":
+        yield from _checked_folder(path, task)
+    elif path.suffix.lower() == ".csv":
+        yield from _checked_csv(path, task)
+    else:
+        try:
+            batch = _read_file(path, task)
+        except ValueError as error:
+            raise ValueError(str(error) if shown_path(path) in str(error) else f"{where}: {error}") from error
+        yield batch
 
 
 def _looks_like_path(text: str, task: Task) -> bool:
@@ -103,18 +112,15 @@ def _looks_like_path(text: str, task: Task) -> bool:
 
 
 def _read_file(path: Path, task: Task) -> PuzzleBatch:
-    suffix = path.suffix.lower()
-    if suffix not in (".npz", ".npy"):
-        return task.complete(task.parse(path.read_text(encoding="utf-8-sig")))
-    try:
-        with path.open("rb") as file:
-            data = np.load(file, allow_pickle=False)
-            # The content decides, not the suffix: files get renamed.
-            arrays = {"inputs": data} if isinstance(data, np.ndarray) else {name: data[name] for name in data.files}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"puzzles={str(path)!r} cannot be read as a numpy file: {error}") from error
+    if path.suffix.lower() not in (".npz", ".npy"):
+        return task.complete(task.parse(read_text(path)))
+    arrays = load_arrays(path)
+    if set(arrays) == {""}:  # an .npy file, whatever its suffix: files get renamed
+        arrays = {"inputs": arrays[""]}
     if "inputs" not in arrays:
-        raise ValueError(f"puzzles={str(path)!r} holds {sorted(arrays)}; expected 'inputs' and optionally 'labels'")
+        raise ValueError(
+            f"puzzles={shown_path(path)!r} holds {shown(sorted(arrays))}; expected 'inputs' and optionally 'labels'"
+        )
     return _checked(task, arrays["inputs"], arrays.get("labels"))
 
 
@@ -125,14 +131,14 @@ def _checked_csv(path: Path, task: Task) -> Iterator[PuzzleBatch]:
         empty = False
         yield _checked_rows(rows, task)
     if empty:
-        raise ValueError(f"puzzles={str(path)!r} holds no row below its header")
+        raise ValueError(f"puzzles={shown_path(path)!r} holds no row below its header")
 
 
 def _checked_folder(folder: Path, task: Task) -> Iterator[PuzzleBatch]:
     """The puzzles of a built folder, a chunk at a time."""
     puzzle, solution, places = read_folder(folder, task.spec)
-    puzzle = as_tokens(puzzle, task.spec, f"{folder}, puzzle")
-    solution = as_tokens(solution, task.spec, f"{folder}, solution")
+    puzzle = as_tokens(puzzle, task.spec, f"{shown_path(folder)}, puzzle")
+    solution = as_tokens(solution, task.spec, f"{shown_path(folder)}, solution")
     for start in range(0, len(puzzle), CHUNK):
         chunk = slice(start, start + CHUNK)
         yield _checked_rows(Rows(puzzle[chunk], solution[chunk], places._replace(numbers=places.numbers[chunk])), task)
@@ -167,17 +173,27 @@ def _checked(
     solution = as_tokens(solution, task.spec, "solution")
     if len(puzzle) != len(solution):
         raise ValueError(f"{len(puzzle)} puzzles but {len(solution)} solutions")
-    ids = np.zeros(len(puzzle), np.int32) if task_id is None else np.asarray(task_id, np.int32)
-    if ids.shape != (len(puzzle),):
-        raise ValueError(f"task_id: expected one for each of {len(puzzle)} puzzles, found shape {ids.shape}")
+    ids = _numbers("task_id", task_id, len(puzzle))
     if ids.min() < 0 or ids.max() >= task.spec.num_task_ids:
         raise ValueError(f"task_id: {task.spec.name} has identities 0 to {task.spec.num_task_ids - 1}")
-    numbers = np.zeros(len(puzzle), np.int32) if example is None else np.asarray(example, np.int32)
-    if numbers.shape != (len(puzzle),):
-        raise ValueError(f"example: expected one for each of {len(puzzle)} puzzles, found shape {numbers.shape}")
+    numbers = _numbers("example", example, len(puzzle))
     batch = PuzzleBatch(puzzle, solution, ids, numbers)
     task.check(batch)
     return batch
+
+
+def _numbers(name: str, values: NDArray[Any] | None, num: int) -> NDArray[np.int32]:
+    """A number for each of ``num`` puzzles, int32; zeros if there are none."""
+    if values is None:
+        return np.zeros(num, np.int32)
+    array = as_array(name, values)
+    if array.shape != (num,) or array.dtype.kind not in "ui":
+        raise ValueError(
+            f"{name}: expected one integer for each of {num} puzzles, found shape {array.shape} of {array.dtype}"
+        )
+    if array.min() < 0 or array.max() >= 2**31:
+        raise ValueError(f"{name}: numbers are 0 to 2**31 - 1, found {array.min()} to {array.max()}")
+    return array.astype(np.int32)
 
 
 def as_tokens(array: NDArray[Any], spec: TaskSpec, name: str) -> Tokens:
@@ -186,7 +202,7 @@ def as_tokens(array: NDArray[Any], spec: TaskSpec, name: str) -> Tokens:
     Raises:
         ValueError: its shape or a token does not fit the task; the text names the row and the cell.
     """
-    array = np.asarray(array)
+    array = as_array(name, array)
     if array.dtype.kind not in "ui":
         raise ValueError(f"{name}: expected integer tokens, found {array.dtype}")
     rows, columns = spec.grid_shape
@@ -197,6 +213,8 @@ def as_tokens(array: NDArray[Any], spec: TaskSpec, name: str) -> Tokens:
         array = array[None]
     if array.ndim != 2 or array.shape[1] != rows * columns or len(array) == 0:
         raise ValueError(f"{name}: {spec.name} has {rows} x {columns} = {rows * columns} cells; found shape {found}")
+    if len(array) > most_puzzles(rows * columns):
+        raise ValueError(f"{name}: {len(array):,} puzzles; at most {most_puzzles(rows * columns):,} are held")
     bad = np.argwhere((array < 0) | (array >= spec.vocab_size))
     if len(bad):
         row, cell = bad[0]

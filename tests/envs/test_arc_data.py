@@ -88,7 +88,7 @@ def test_a_folder_may_have_both_sets(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "bad.json: not readable as JSON"),
+        ("{", "bad.json cannot be read as JSON: line 1"),
         ([], "bad.json: an ARC task is an object with 'train' and 'test'"),
         ({"train": GOOD["train"]}, "bad.json: 'test' must list at least one pair"),
         ({**GOOD, "test": []}, "bad.json: 'test' must list at least one pair"),

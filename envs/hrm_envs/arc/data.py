@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
 from hrm_envs.arc.canvas import LARGEST_GRID, NUM_COLOURS, Grid
+from hrm_envs.checks import shown, shown_path
+from hrm_envs.files import kind_of, list_folder, read_json
 
 #: The two sets that tasks come in.
 TRAINING, EVALUATION = SETS = ("training", "evaluation")
@@ -92,26 +93,28 @@ def load_folder(folder: Path) -> Sets:
     Raises:
         ValueError: there is no such folder, it holds no task, or a file is not one; the text names it.
     """
-    if not folder.is_dir():
-        raise ValueError(f"puzzles={str(folder)!r}: there is no such folder of ARC tasks (JSON files)")
-    if any((folder / part / "dataset.json").is_file() for part in ("", "train", "test")):
+    where = f"puzzles={shown_path(folder)!r}"
+    if kind_of(folder) != "folder":
+        raise ValueError(f"{where}: there is no such folder of ARC tasks (JSON files)")
+    if any(kind_of(folder / part / "dataset.json") == "file" for part in ("", "train", "test")):
         raise ValueError(
-            f"puzzles={str(folder)!r}: this is a folder of arrays, whose identities are not ours; give the folder of "
+            f"{where}: this is a folder of arrays, whose identities are not ours; give the folder of "
             "ARC tasks as JSON files that it was built from"
         )
-    places = {name: folder / name for name in SETS if (folder / name).is_dir()} or {EVALUATION: folder}
-    sets = {name: tuple(map(_read_file, sorted(places[name].glob("*.json")))) for name in places}
+    places = {name: folder / name for name in SETS if kind_of(folder / name) == "folder"} or {EVALUATION: folder}
+    sets = {name: tuple(map(_read_file, list_folder(places[name], ".json"))) for name in places}
     if not any(sets.values()):
-        raise ValueError(f"puzzles={str(folder)!r}: no JSON file in it, nor in training/ and evaluation/")
+        raise ValueError(f"{where}: no JSON file in it, nor in training/ and evaluation/")
     return {name: sets.get(name, ()) for name in SETS}
 
 
 def _read_file(path: Path) -> ARCProblem:
+    where = shown_path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not readable as JSON: {error}") from error
-    return read_problem(path.stem, content, str(path))
+        path.stem.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{where}: a task is named after its file, whose name is no UTF-8") from error
+    return read_problem(path.stem, read_json(path), where)
 
 
 def read_problem(name: str, content: Any, where: str) -> ARCProblem:
@@ -168,5 +171,7 @@ def read_rows(rows: Any, where: str) -> Grid:
     for number, row in enumerate(rows):
         for column, colour in enumerate(row):
             if not isinstance(colour, int) or isinstance(colour, bool) or not 0 <= colour < NUM_COLOURS:
-                raise ValueError(f"{where}: row {number + 1}, column {column + 1} holds {colour!r}; colours are 0 to 9")
+                raise ValueError(
+                    f"{where}: row {number + 1}, column {column + 1} holds {shown(colour)}; colours are 0 to 9"
+                )
     return np.array(rows, np.uint8)

@@ -24,8 +24,31 @@ Masks = NDArray[np.uint16]
 #: Nodes worked on together: enough to hide numpy's overhead per call, few enough to stay in the L2 cache.
 CHUNK = 1024
 
+#: Guesses after which the search for a puzzle from outside is given up: one to three seconds. The hardest of the
+#: official Sudoku-Extreme sample takes 1,380, the hardest published puzzle tried 1,870; one without a solution may take
+#: millions.
+MOST_GUESSES = 50_000
+#: Guesses that a batch may take beyond these for each of its puzzles; the mean of Sudoku-Extreme is 109.
+_SHARE = 1000
+
 _ONE = np.uint16(1)
 _POPCOUNT = np.array([bin(mask).count("1") for mask in range(1 << 9)], np.uint8)
+
+
+class SearchTooLongError(ValueError):
+    """A search was given up.
+
+    Attributes:
+        row: the puzzle that took the most guesses.
+        guesses: how many.
+    """
+
+    def __init__(self, row: int, guesses: int) -> None:
+        super().__init__(
+            f"the search for the solution of puzzle {row} was given up after {guesses:,} guesses, those of the others "
+            "not counted"
+        )
+        self.row, self.guesses = row, guesses
 
 
 @dataclass(frozen=True)
@@ -137,25 +160,41 @@ def _children(masks: Masks) -> tuple[Masks, NDArray[np.intp]]:
     return children, parent
 
 
-def solve(board: SudokuGeometry, puzzle: Tokens, limit: int = 2) -> SolverResult:
-    """Search puzzles (uint8 ``[B, S]``) for up to ``limit`` solutions each."""
-    guesses, owner, found = search(board, candidate_masks(board, puzzle), limit)
+def solve(board: SudokuGeometry, puzzle: Tokens, limit: int = 2, most_guesses: int | None = None) -> SolverResult:
+    """Search puzzles (uint8 ``[B, S]``) for up to ``limit`` solutions each.
+
+    Raises:
+        SearchTooLongError: see :func:`search`.
+    """
+    guesses, owner, found = search(board, candidate_masks(board, puzzle), limit, most_guesses)
     solution = np.zeros((len(puzzle), board.num_cells), np.uint8)
     solution[owner] = found
     count = np.minimum(np.bincount(owner, minlength=len(puzzle)), limit)
     return SolverResult(count.astype(np.uint8), solution, guesses)
 
 
-def search(board: SudokuGeometry, masks: Masks, limit: int) -> tuple[NDArray[np.int32], NDArray[np.int64], Tokens]:
+def search(
+    board: SudokuGeometry, masks: Masks, limit: int, most_guesses: int | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.int64], Tokens]:
     """Search from nodes (uint16 ``[S, B]``), each until it has at least ``limit`` solutions or all it has.
 
     Up to ``CHUNK`` nodes are in work at a time, of any start and at any stage of their inference. A node
     that comes to rest makes room for the newest one on the stack: depth first, so memory stays bounded.
 
+    Args:
+        board: the geometry.
+        masks: the nodes to start from.
+        limit: solutions to find for each.
+        most_guesses: give up when a start has branched at more nodes, or all ``B`` together at more than these and
+            1000 for each start; by default never.
+
     Returns:
         guesses: int32 ``[B]``, how many nodes the search from each start branched at.
         owner: int64 ``[F]``, which start each solution found belongs to, in the order they were found.
         found: uint8 ``[F, S]``, the solutions.
+
+    Raises:
+        SearchTooLongError: the search was given up.
     """
     num = masks.shape[1]
     count = np.zeros(num, np.int64)
@@ -189,6 +228,10 @@ def search(board: SudokuGeometry, masks: Masks, limit: int) -> tuple[NDArray[np.
             branching = ~solved & (count[rest_owner] < limit)
             rest_owner = rest_owner[branching]
             guesses += np.bincount(rest_owner, minlength=num)
+            if most_guesses is not None and (
+                guesses.max() > most_guesses or guesses.sum() > most_guesses + _SHARE * num
+            ):
+                raise SearchTooLongError(int(guesses.argmax()), int(guesses.max()))
             children, parent = _children(at_rest[:, branching])
             stack += _blocks(children, rest_owner[parent])
         masks, owner = new[:, going], owner[going]

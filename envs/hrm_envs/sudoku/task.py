@@ -14,7 +14,7 @@ from hrm_envs.streams import Draws
 from hrm_envs.sudoku.board import BLANK, cell_name, geometry
 from hrm_envs.sudoku.formats import format_grid, parse_boards
 from hrm_envs.sudoku.generator import Range, generate
-from hrm_envs.sudoku.solver import solve
+from hrm_envs.sudoku.solver import MOST_GUESSES, SearchTooLongError, solve
 from hrm_envs.sudoku.symmetry import class_key, random_symmetry
 from hrm_envs.sudoku.verifier import lawful
 from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD, PuzzleBatch, Task, TaskSpec, Tokens, Verdict
@@ -187,8 +187,9 @@ class SudokuTask(Task):
         """Check puzzles (``[B, S]`` or one ``[S]``) that came from outside and solve them.
 
         Raises:
-            ValueError: wrong width, a token that is neither blank nor digit, givens that clash, no solution
-                or several. The text names the puzzle (where there are several) and the cell or reason.
+            ValueError: wrong width, a token that is neither blank nor digit, givens that clash, no solution,
+                several, or none found in 50,000 guesses, which is far more than any known puzzle takes. The text
+                names the puzzle (where there are several) and the cell or reason.
         """
         rows = np.atleast_2d(np.asarray(puzzle))
         cells, size = self.board.num_cells, self.board.size
@@ -208,7 +209,13 @@ class SudokuTask(Task):
                 pair = f"{cell_name(first, size)} and {cell_name(second, size)}"
                 raise ValueError(f"{where[i]}{pair} both hold {row[first] - 1}")
         tokens = rows.astype(np.uint8)
-        result = solve(self.board, tokens)
+        try:
+            result = solve(self.board, tokens, most_guesses=MOST_GUESSES)
+        except SearchTooLongError as error:
+            raise ValueError(
+                f"{where[error.row]}the search for its solution was given up after {error.guesses:,} guesses: "
+                "give the solution beside it, or a puzzle with more givens"
+            ) from error
         for i in np.flatnonzero(~result.is_unique):
             what = "several solutions" if result.count[i] else "no solution"
             raise ValueError(f"{where[i]}the puzzle has {what}")

@@ -95,6 +95,10 @@ class BoardView(gym.Wrapper[Any, Any, Any, Any]):
         """Edits that change something, and handing in: bool ``[A]``."""
         return self._boards.masks()[0]
 
+    def sample_mask(self) -> NDArray[np.int8]:
+        """The same as int8 ``[A]``, which ``action_space.sample(mask=...)`` takes."""
+        return self.action_masks().astype(np.int8)
+
     def _score(self) -> float:
         return float(self._base.judge(self._boards.board[0]).score[0]) if self._shaping else 0.0
 
@@ -193,6 +197,10 @@ class BoardVectorView(VectorView):
     def action_masks(self) -> NDArray[np.bool_]:
         """Edits that change something in each row, and handing in: bool ``[n, A]``."""
         return self._boards.masks()
+
+    def sample_mask(self) -> tuple[NDArray[np.int8], ...]:
+        """The same as int8 ``[A]`` for each row, which ``action_space.sample(mask=...)`` takes."""
+        return tuple(self.action_masks().astype(np.int8))
 
     def _begin(self, obs: Observation, rows: NDArray[np.bool_]) -> None:
         self._boards.begin(obs["puzzle"][rows], np.flatnonzero(rows))

@@ -25,6 +25,7 @@ class FlattenAnswer(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     ``info["action_mask"]`` int8 ``[S * V + 2]`` and ``action_masks()`` (the same as bool) say which values make
     sense: in a given cell only the given, in the others the task's ``answer_tokens``. Other actions are allowed.
+    ``env.action_space.sample(mask=env.sample_mask())`` draws among those that make sense.
 
     Args:
         env: a :class:`~hrm_envs.env.ReasoningEnv`, wrapped or not.
@@ -67,6 +68,14 @@ class FlattenAnswer(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         if self._masks is None:
             raise ResetNeeded("no puzzle to mask yet: call reset() first")
         return self._masks.copy()
+
+    def sample_mask(self) -> tuple[NDArray[np.int8], ...]:
+        """The masks as ``action_space.sample(mask=...)`` takes them: int8 ``[V]`` for each cell, ``[2]`` for the halt.
+
+        Raises:
+            gymnasium.error.ResetNeeded: no episode has begun.
+        """
+        return _by_value(self.action_masks(), self._task.spec)
 
     def _tell(self, info: dict[str, Any]) -> dict[str, Any]:
         return {**info, "action_mask": self.action_masks().astype(np.int8)}
@@ -125,6 +134,16 @@ class FlattenAnswerVector(VectorView):
             raise ResetNeeded("no puzzles to mask yet: call reset() first")
         return self._masks.copy()
 
+    def sample_mask(self) -> tuple[tuple[NDArray[np.int8], ...], ...]:
+        """The masks of each row, as ``single_action_space.sample(mask=...)`` takes them.
+
+        Gymnasium batches this action to a ``Box``, which takes no mask: sample row by row.
+
+        Raises:
+            gymnasium.error.ResetNeeded: no episode has begun.
+        """
+        return tuple(_by_value(masks, self._task.spec) for masks in self.action_masks())
+
     def _look(self, puzzle: Tokens) -> None:
         new = np.flatnonzero((puzzle != self._puzzle).any(axis=1))
         if len(new):
@@ -150,6 +169,12 @@ def split_action(action: NDArray[Any], shape: tuple[int, ...]) -> dict[str, NDAr
     if action.shape != shape:
         raise ValueError(f"action: expected shape {shape}, the answer and then the halt; found {action.shape}")
     return {"answer": action[..., :-1], "halt": action[..., -1]}
+
+
+def _by_value(masks: NDArray[np.bool_], spec: TaskSpec) -> tuple[NDArray[np.int8], ...]:
+    """Flat masks ``[S * V + 2]`` as one array for each value of the action."""
+    flat = masks.astype(np.int8)
+    return (*flat[:-2].reshape(spec.num_cells, spec.vocab_size), flat[-2:])
 
 
 def answer_masks(task: Task, puzzle: Tokens) -> NDArray[np.bool_]:

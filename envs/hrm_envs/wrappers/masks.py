@@ -48,6 +48,10 @@ class MaskInObs(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         masks: NDArray[np.bool_] = self.env.get_wrapper_attr("action_masks")()
         return masks
 
+    def sample_mask(self) -> Any:
+        """The masks in the form that ``action_space.sample(mask=...)`` takes."""
+        return self.env.get_wrapper_attr("sample_mask")()
+
 
 class MaskInObsVector(VectorView):
     """:class:`MaskInObs` for a vector environment: ``action_mask`` is int8 ``[n, A]``.
@@ -79,6 +83,10 @@ class MaskInObsVector(VectorView):
     def action_masks(self) -> NDArray[np.bool_]:
         """Legal actions of every row, bool ``[n, A]``."""
         return self._source.action_masks()
+
+    def sample_mask(self) -> Any:
+        """The masks in the form that ``action_space.sample(mask=...)`` takes."""
+        return self._source.sample_mask()
 
 
 def _source(env: Any) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec, WrapperSpec
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
@@ -71,7 +73,8 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
     ``env``: a single maze environment, of which only the puzzles are used; or none, and the keywords of one: ``size``
     and the others of :class:`~hrm_envs.maze.task.MazeTask`, ``split``, ``num_puzzles``, ``puzzles``, ``pool_seed``,
     ``augment``. Then the fields of :class:`~hrm_envs.wrappers.moves_settings.MoveSettings`. ``render_mode`` is that
-    of ``env`` unless given.
+    of ``env`` unless given. If ``gym.make`` made ``env``, ``gym.make(walk.spec)`` makes the same walk again; a walk
+    around an environment that was built by hand has no spec, as that has none.
 
     ## Version history
     * v0: initial version.
@@ -100,6 +103,9 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
         self._trail: list[int] = []
         self._success, self._over = False, True
         self._window = Window(self.mazes.task_spec.name)
+        if env is not None and made.spec is not None:
+            given = kwargs if render_mode is None else {**kwargs, "render_mode": render_mode}
+            self.spec = _spec_around(made.spec, type(self), given)
         self.observation_space = observation_space(made.task, settings)  # type: ignore[assignment]
         self.action_space = spaces.Discrete(len(MOVES))  # type: ignore[assignment]
 
@@ -148,6 +154,10 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
         """``info["action_mask"]`` of now as bool ``[4]``, where MaskablePPO looks for it."""
         return self._dynamics.mask()[0]
 
+    def sample_mask(self) -> NDArray[np.int8]:
+        """The same as int8 ``[4]``, which ``action_space.sample(mask=...)`` takes."""
+        return self.action_masks().astype(np.int8)
+
     def render(self) -> Any:
         """The current frame: uint8 ``[H, W, 3]`` for ``"rgb_array"``, a string for ``"ansi"``."""
         if self.render_mode is None:
@@ -183,3 +193,11 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
             "optimum": int(dynamics.optimum[0]),
             "action_mask": dynamics.mask()[0].astype(np.int8),
         }
+
+
+def _spec_around(spec: EnvSpec, cls: type[gym.Env[Any, Any]], kwargs: Mapping[str, Any]) -> EnvSpec:
+    """The spec of an environment around another one, as those of Gymnasium's wrappers."""
+    around = copy(spec)
+    entry_point = f"{cls.__module__}:{cls.__qualname__}"
+    around.additional_wrappers = (*spec.additional_wrappers, WrapperSpec(cls.__name__, entry_point, dict(kwargs)))
+    return around

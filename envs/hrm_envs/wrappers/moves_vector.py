@@ -148,6 +148,10 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
         """``info["action_mask"]`` of now as bool ``[n, 4]``."""
         return self._dynamics.mask()
 
+    def sample_mask(self) -> tuple[NDArray[np.int8], ...]:
+        """The same as int8 ``[4]`` for each row, which ``action_space.sample(mask=...)`` takes."""
+        return tuple(self.action_masks().astype(np.int8))
+
     def render(self) -> tuple[Any, ...] | None:
         """A frame for every row."""
         if self.render_mode is None:
