@@ -334,6 +334,7 @@ def _finish_commit(folder: Path) -> None:
         if name in files and _digest(pending) == files[name]:
             try:
                 os.replace(pending, folder / name)
+                pending.unlink(missing_ok=True)  # a move between two links to one file does nothing
             except OSError as error:
                 raise UserError(f"cannot write {folder / name}: {error.strerror or error}") from error
 

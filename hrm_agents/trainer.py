@@ -139,6 +139,8 @@ class Trainer:
         )
         self.ema = EMA(self.model.dense_parameters(), optim.ema_decay)
         self.updates_done = 0
+        #: After how many updates the last evaluation on the way was.
+        self.evaluated_at = 0
         #: The loss of update 1, and of the last one; None before.
         self.first_loss: float | None = None
         self._last_loss: float | None = None
@@ -250,18 +252,16 @@ class Trainer:
         # That there are unseen puzzles should not be found wanting after hours of training.
         make_vector(self.config.env.id, 1, of_unseen(self.config.env.kwargs)).close()
         with hold_folder(self.out), stop_requests() as self._stop, self.log:
+            self._evaluate_if_due()  # a run that was killed in an evaluation takes it up again
             while self.updates_done < run.updates:
                 self.update()
                 if self._stop:
                     self.save()
                     raise KeyboardInterrupt
-                ends = self.updates_done == run.updates
-                evaluates = not ends and bool(run.eval_every) and self.updates_done % run.eval_every == 0
                 # Saved first: whatever ends an evaluation early must not cost the updates before it.
-                if ends or evaluates or self.updates_done % run.save_every == 0:
+                if self.updates_done % run.save_every == 0 or self._evaluation_is_due():
                     self.save()
-                if evaluates:
-                    self._keep_if_best(self.evaluate(run.eval_puzzles))
+                self._evaluate_if_due()
             if self.updates_saved != self.updates_done:
                 self.save()
             report = self.evaluate(None)
@@ -270,6 +270,21 @@ class Trainer:
             if self._stop:
                 raise KeyboardInterrupt
         return report
+
+    def _evaluation_is_due(self) -> bool:
+        done, run = self.updates_done, self.config.run
+        at_a_multiple = bool(run.eval_every) and done % run.eval_every == 0
+        return at_a_multiple and self.evaluated_at < done < run.updates
+
+    def _evaluate_if_due(self) -> None:
+        """Evaluate the checkpoint just saved if it is time for it, and keep it if it is the best so far."""
+        if not self._evaluation_is_due():
+            return
+        report = self.evaluate(self.config.run.eval_puzzles)
+        kept = _kept(self.out / BEST)
+        if kept is None or report.success_rate >= kept[1]:
+            copy_checkpoint(self.out, self.out / BEST, {"evaluation": report.to_dict()})
+        self.evaluated_at = self.updates_done
 
     def evaluate(self, num_puzzles: int | None) -> Evaluation:
         """Success of the averaged weights on unseen puzzles: the first ``num_puzzles``, or the whole split.
@@ -307,12 +322,6 @@ class Trainer:
         with hold_folder(self.out):
             save_run(self.out, averaged, self._description(report), *capture(self))
         self.updates_saved = self.updates_done
-
-    def _keep_if_best(self, report: Evaluation) -> None:
-        """Keep the checkpoint just saved and evaluated, unless an earlier one was better."""
-        kept = _kept(self.out / BEST)
-        if kept is None or report.success_rate >= kept[1]:
-            copy_checkpoint(self.out, self.out / BEST, {"evaluation": report.to_dict()})
 
     @classmethod
     def resume(

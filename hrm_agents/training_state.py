@@ -50,6 +50,7 @@ def capture(trainer: Trainer) -> State:
         "updates_done": trainer.updates_done,
         "optimizer_step": trainer.optimizer.param_groups[0]["step"],
         "ema_updates": trainer.ema.updates,
+        "evaluated_at": trainer.evaluated_at,
         "first_loss": trainer.first_loss,
         "rollout_rng": rollout_rng,
         "monitor": trainer.monitor.get_state(),
@@ -75,6 +76,7 @@ KEYS = (
     "updates_done",
     "optimizer_step",
     "ema_updates",
+    "evaluated_at",
     "first_loss",
     "rollout_rng",
     "monitor",
@@ -210,7 +212,7 @@ def restore(trainer: Trainer, state: State) -> None:
         # From the parts, each of which checks the values that only it understands.
         raise UserError(f"{where} is damaged: {type(error).__name__} {one_line(str(error))}") from error
     trainer.optimizer.param_groups[0]["step"] = document["optimizer_step"]
-    trainer.first_loss = document["first_loss"]
+    trainer.evaluated_at, trainer.first_loss = document["evaluated_at"], document["first_loss"]
     trainer.updates_done = trainer.updates_saved = document["updates_done"]
 
 
@@ -230,9 +232,10 @@ def _check_counts(document: Mapping[str, Any], where: str) -> None:
         UserError: naming the entry.
     """
     done = document["updates_done"]
-    for name in ("updates_done", "optimizer_step", "ema_updates"):
+    for name in ("updates_done", "optimizer_step", "ema_updates", "evaluated_at"):
         value = document[name]
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0 or value != done:
+        fits = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        if not fits or (value > done if name == "evaluated_at" else value != done):
             raise UserError(
                 f"{where} is damaged: {name} is {one_line(repr(value), 60)} after {one_line(repr(done), 60)}"
             )

@@ -237,7 +237,8 @@ def test_settings_that_cannot_work_are_user_errors(tiny_config, tmp_path):
 
 LEARNER = {
     "model": {"hidden_size": 32, "num_heads": 4, "expansion": 4.0},
-    "optim": {"lr": 3e-3, "warmup": 20, "ema_decay": 0.95, "weight_decay": 0.0, "schedule": "constant"},
+    # The rate falls: at a constant one, nets this small forget again, on some processors before update 400.
+    "optim": {"lr": 3e-3, "warmup": 20, "ema_decay": 0.95, "weight_decay": 0.0, "schedule": "cosine"},
 }
 
 

@@ -1,0 +1,96 @@
+"""A run killed at every stage of every save, the first included: what is on disk loads, resumes and ends the same."""
+
+import os
+import signal
+import traceback
+
+import pytest
+
+import hrm_agents
+from hrm_agents.checkpoint import CONFIG, MODEL, STATE, load_state
+from hrm_agents.errors import UserError
+from hrm_agents.records import files
+from hrm_agents.trainer import Trainer
+
+if not hasattr(os, "fork"):
+    pytest.skip("needs fork", allow_module_level=True)
+
+#: Saves after updates 2 and 4, evaluates and keeps the best after 3, and saves twice at the end.
+RUN = {"updates": 5, "save_every": 2, "eval_every": 3, "eval_puzzles": 3}
+KWARGS = {"num_puzzles": 8, "max_segments": 2}
+
+
+def finish(config, folder):
+    trainer = Trainer.resume(folder) if (folder / CONFIG).exists() else Trainer(config, folder)
+    trainer.run()
+    return {
+        path.relative_to(folder): path.read_bytes() for name in (MODEL, STATE, CONFIG) for path in folder.rglob(name)
+    }
+
+
+def killed_at(stage, config, folder):
+    """Whether a run in another process comes to that stage, counted over all its saves, and is killed there."""
+    pid = os.fork()
+    if pid == 0:
+        count = 0
+
+        def counted(act):
+            def at(*args):
+                nonlocal count
+                for half in (0, 1):  # before and after
+                    count += 1
+                    if count == stage:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    result = None if half else act(*args)
+                return result
+
+            return at
+
+        try:
+            write = files._write_all
+
+            def in_two_parts(file, data):
+                write(file, data[: len(data) // 2])
+                counted(lambda: None)()
+                write(file, data[len(data) // 2 :])
+
+            files._write_all = in_two_parts
+            for name in ("fsync", "replace", "link", "fchmod"):
+                setattr(os, name, counted(getattr(os, name)))
+            Trainer(config, folder).run()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0
+    return False
+
+
+def test_a_run_killed_at_any_stage_of_any_save_ends_like_an_undisturbed_one(tiny_config, tmp_path):
+    config = tiny_config(kwargs=KWARGS, run=RUN)
+    whole = finish(config, tmp_path / "whole")
+    assert {str(path) for path in whole} >= {MODEL, STATE, CONFIG, f"best/{MODEL}", f"best/{CONFIG}"}
+    stage, loaded = 1, 0
+    while killed_at(stage, config, folder := tmp_path / str(stage)):
+        if (folder / CONFIG).exists():
+            hrm_agents.load(folder)
+            assert load_state(folder)[1]["updates_done"] >= 2
+            loaded += 1
+        else:
+            with pytest.raises(UserError, match="is not a checkpoint"):
+                hrm_agents.load(folder)
+            with pytest.raises(UserError, match="no checkpoint in it is complete"):
+                Trainer.resume(folder)
+        if (folder / "best" / CONFIG).exists():
+            hrm_agents.load(folder / "best")
+            load_state(folder / "best")
+        assert finish(config, folder) == whole, f"killed at stage {stage}"
+        left = [path.name for path in folder.rglob("*") if path.name.endswith((".part", ".next", ".lock"))]
+        assert left == [], f"killed at stage {stage}"
+        stage += 3  # each third: enough to meet every kind of moment in every save
+    assert stage > 60
+    assert loaded > 15
