@@ -66,7 +66,8 @@ def _physical_memory() -> int | None:
 
 def _largest(tensors: Sequence[Tensor]) -> float:
     """The largest magnitude in some tensors; NaN if there is one in them, 0 if there are none."""
-    if not tensors:
+    filled = [tensor.detach() for tensor in tensors if tensor.numel()]
+    if not filled:
         return 0.0
-    norms = torch._foreach_norm([tensor.detach() for tensor in tensors], math.inf)
+    norms = torch._foreach_norm(filled, math.inf)
     return float(torch.stack([norm.float().cpu() for norm in norms]).max())

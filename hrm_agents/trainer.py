@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +253,7 @@ class Trainer:
         run = self.config.run
         # That there are unseen puzzles should not be found wanting after hours of training.
         make_vector(self.config.env.id, 1, of_unseen(self.config.env.kwargs)).close()
-        with hold_folder(self.out), stop_requests() as self._stop, self.log:
+        with hold_folder(self.out), stop_requests() as self._stop, self.log, self._saving_what_was_done():
             self._evaluate_if_due()  # a run that was killed in an evaluation takes it up again
             while self.updates_done < run.updates:
                 self.update()
@@ -270,6 +272,22 @@ class Trainer:
             if self._stop:
                 raise KeyboardInterrupt
         return report
+
+    @contextmanager
+    def _saving_what_was_done(self) -> Iterator[None]:
+        """Save before an error ends the run that is none of the training's own, such as records that cannot be written.
+
+        The error is raised in any case; the save may fail for the same reason.
+        """
+        try:
+            yield
+        except TrainingDiverged:
+            raise
+        except UserError:
+            if self.updates_saved != self.updates_done:
+                with suppress(UserError):
+                    self.save()
+            raise
 
     def _evaluation_is_due(self) -> bool:
         done, run = self.updates_done, self.config.run

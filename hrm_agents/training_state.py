@@ -162,12 +162,19 @@ def check_fits(state: State, spec: TaskSpec, data_hash: str, sizes: HRMConfig, w
         UserError: naming the first difference.
     """
     tensors, document = state
-    difference = first_difference(saved_table(document["task"], f"{where}: training state: task"), spec.id_table)
+    task = document["task"]
+    difference = first_difference(saved_table(task, f"{where}: training state: task"), spec.id_table)
     if difference is not None:
         raise UserError(
             f"{where}: the task identities of {spec.name} are not those the run began with ({difference}): bring its "
             "tasks back, or start a new run"
         )
+    if not isinstance(task, dict) or (task.get("name"), task.get("grid_shape"), task.get("symbols")) != (
+        spec.name,
+        list(spec.grid_shape),
+        list(spec.symbols),
+    ):
+        raise UserError(f"{where}: training state is of another task than {spec.name}")
     if document["data_hash"] != data_hash:
         raise UserError(f"{where}: the puzzles of {spec.name} are not those the run began with")
     with torch.device("meta"):
@@ -239,6 +246,9 @@ def _check_counts(document: Mapping[str, Any], where: str) -> None:
             raise UserError(
                 f"{where} is damaged: {name} is {one_line(repr(value), 60)} after {one_line(repr(done), 60)}"
             )
+    watched = document["monitor"].get("done") if isinstance(document["monitor"], dict) else None
+    if not isinstance(watched, int) or not 0 <= watched <= done:
+        raise UserError(f"{where} is damaged: monitor.done is {one_line(repr(watched), 60)}")
     loss = document["first_loss"]
     if not (loss is None or (isinstance(loss, float) and abs(loss) < float("inf"))):
         raise UserError(f"{where} is damaged: first_loss is {one_line(repr(loss), 60)}")

@@ -38,7 +38,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
         finally:
             _held[key] -= 1
         return
-    is_new = not folder.exists()
+    is_new = not os.path.exists(folder)
     descriptor = _take(folder)
     _held[key] = 1
     try:

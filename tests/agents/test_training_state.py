@@ -1,0 +1,103 @@
+"""A training state is checked field by field before any of it is used: whatever is in the file, one clear line."""
+
+import copy
+import itertools
+import math
+
+import pytest
+import torch
+
+import hrm_agents.trainer as trainer_module
+from hrm_agents.checkpoint import load_state
+from hrm_agents.errors import UserError
+from hrm_agents.trainer import Trainer
+from hrm_agents.training_state import KEYS
+
+JUNK = [None, -1, 1e308, 2**70, True, "x", [], [1], {}, {"a": 1}, math.pi]
+
+
+@pytest.fixture(scope="module", params=["second-forward", "one-pass", "returns", "policy"])
+def saved(request, tiny_config, tmp_path_factory):
+    """A run under each way of learning to halt, of which the state differs."""
+    folder = tmp_path_factory.mktemp("saved")
+    policy = request.param == "policy"
+    halting = {"rule": "policy"} if policy else {"target": request.param, "target_decay": 0.9}
+    trainer = Trainer(tiny_config(run={"updates": 6}, halting=halting), folder)
+    for _ in range(3):
+        trainer.update()
+    trainer.save()
+    trainer.log.close()
+    return folder
+
+
+@pytest.fixture
+def refused(saved, monkeypatch):
+    """Gives the one line that resuming from changed tensors and a changed document ends in; None if it goes on."""
+    tensors, document = load_state(saved)
+
+    def refused(change=lambda all: None, **changes):
+        changed = {name: tensor.clone() for name, tensor in tensors.items()}
+        change(changed)
+        state = (changed, {**copy.deepcopy(document), **changes})
+        monkeypatch.setattr(trainer_module, "load_state", lambda folder: state)
+        try:
+            Trainer.resume(saved, log=object())
+        except UserError as error:
+            line = str(error)
+            return line if len(line) < 600 and "\n" not in line else pytest.fail(f"not one short line: {line}")
+        return None
+
+    refused.tensors, refused.document = tensors, document
+    return refused
+
+
+def test_the_state_as_it_is_resumes(refused):
+    assert refused() is None
+
+
+@pytest.mark.parametrize("saved", ["second-forward"], indirect=True)  # the document is the same under all
+def test_every_entry_of_the_document_is_checked(refused):
+    accepted = {
+        key for key in KEYS for junk in JUNK if junk != refused.document[key] and refused(**{key: junk}) is None
+    }
+    # Any finite number may have been the first loss.
+    assert accepted == {"first_loss"}
+
+
+@pytest.mark.parametrize("saved", ["second-forward"], indirect=True)  # the document is the same under all
+def test_every_number_within_the_document_is_checked(refused):
+    accepted = set()
+    for key, inner in (("rollout_rng", "state"), ("rollout_rng", None), ("monitor", None)):
+        part = refused.document[key] if inner is None else refused.document[key][inner]
+        for name, junk in itertools.product(part, JUNK):
+            changed = copy.deepcopy(refused.document[key])
+            (changed if inner is None else changed[inner])[name] = junk
+            if changed != refused.document[key] and refused(**{key: changed}) is None:
+                accepted.add(name)
+    # States that random numbers can have, and updates at which a warning may have been said.
+    assert accepted <= {"has_uint32", "uinteger", "state", "inc", "since", "said"}
+
+
+def test_every_tensor_is_checked(refused):
+    accepted = []
+    for name, tensor in refused.tensors.items():
+        other = torch.float64 if tensor.dtype != torch.float64 else torch.int64
+        changes = {
+            "gone": lambda all, name=name: all.pop(name),
+            "longer": lambda all, name=name: all.update({name: torch.cat([all[name].reshape(-1)] * 2)}),
+            "of another type": lambda all, name=name, other=other: all.update({name: all[name].to(other)}),
+        }
+        if tensor.is_floating_point():
+            changes["not finite"] = lambda all, name=name: all[name].fill_(math.inf)
+        elif tensor.dtype != torch.bool and name not in ("env/keys", "env/episodes", "env/done"):
+            # Any key and any number of episodes could be that of a stream.
+            changes["0xff"] = lambda all, name=name: all[name].view(torch.uint8).fill_(255)
+        accepted += [(name, kind) for kind, change in changes.items() if refused(change) is None]
+    # Activations may have the type of another device.
+    assert {kind for _, kind in accepted} <= {"of another type"}
+    assert all(name.startswith(("carry/", "continue/")) for name, _ in accepted)
+
+
+def test_a_tensor_too_many_is_noticed(refused):
+    assert "'model/more'" in refused(lambda all: all.update({"model/more": torch.zeros(1)}))
+    assert "'more' is unknown" in refused(lambda all: all.update({"more": torch.zeros(1)}))
