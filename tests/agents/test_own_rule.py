@@ -40,14 +40,17 @@ def test_loading_asks_for_it_and_takes_it(trained, capsys):
         assert "which a checkpoint cannot hold" in capsys.readouterr().err
 
 
-def test_resuming_asks_for_it_and_goes_on_bit_for_bit(trained, tiny_config, tmp_path_factory):
+def test_resuming_asks_for_it_and_goes_on_bit_for_bit(tiny_config, tmp_path):
     config = tiny_config(run={"updates": 6})
-    with pytest.raises(UserError, match="halting rule of its own"):
-        Trainer.resume(trained, config)
-    resumed = Trainer.resume(trained, config, rule=Patient(2))
-    resumed.run()
-    whole = Trainer(config, tmp_path_factory.mktemp("whole"), rule=Patient(2))
+    whole, broken = (Trainer(config, tmp_path / name, rule=Patient(2)) for name in ("whole", "broken"))
     whole.run()
+    for _ in range(4):
+        broken.update()
+    broken.save()
+    with pytest.raises(UserError, match="halting rule of its own"):
+        Trainer.resume(tmp_path / "broken")
+    resumed = Trainer.resume(tmp_path / "broken", rule=Patient(2))
+    resumed.run()
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(weight, resumed.model.state_dict()[name])
 
