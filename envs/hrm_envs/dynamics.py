@@ -10,13 +10,14 @@ One step is one segment of thought. The agent proposes a whole answer and says w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hrm_envs.checks import as_array, shown
 from hrm_envs.rewards import Reward
 from hrm_envs.streams import Draws, Words
 from hrm_envs.task import PuzzleBatch, Task, Tokens, Verdict
@@ -164,7 +165,18 @@ class SegmentDynamics:
 
         Returns:
             Both with the shape of ``answers`` but its last axis.
+
+        Raises:
+            ValueError: they are no integers, or of another shape.
         """
+        answers = as_array("answers", answers)
+        rows, cells = self.answer.shape
+        fits = answers.ndim in (2, 3) and (answers.shape[0], answers.shape[-1]) == (rows, cells)
+        if not fits or answers.dtype.kind not in "ui":
+            raise ValueError(
+                f"answers: expected integers [{rows}, {cells}] or [{rows}, K, {cells}], "
+                f"found shape {answers.shape} of {answers.dtype}"
+            )
         shape = answers.shape[:-1]
         batch = self.batch if len(shape) == 1 else self.batch.take(np.repeat(np.arange(len(self)), shape[1]))
         verdict = self.task.verify(batch, answers.reshape(len(batch), -1))
@@ -194,25 +206,48 @@ class SegmentDynamics:
             "segment": self.segment.copy(),
         }
 
-    def set_state(self, state: dict[str, NDArray[Any]]) -> None:
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Continue from :meth:`get_state`.
 
         Raises:
-            ValueError: the state is of another number of rows or another grid.
+            ValueError: the state is of another number of rows or another grid, or holds what no state does; nothing
+                has changed then.
         """
-        mine = self.get_state()
-        for name, array in mine.items():
-            if name not in state or state[name].shape != array.shape:
-                found = state[name].shape if name in state else "nothing"
-                raise ValueError(f"environment state {name!r}: expected shape {array.shape}, found {found}")
-        self._keys = state["keys"].astype(np.uint64)
-        self._episodes = state["episodes"].astype(np.int64)
-        self.batch = PuzzleBatch(
-            state["puzzle"].astype(np.uint8),
-            state["solution"].astype(np.uint8),
-            state["task_id"].astype(np.int32),
-            state["example"].astype(np.int32),
+        spec, last = self.task.spec, self.task.spec.vocab_size - 1
+        highest = {"puzzle": last, "solution": last, "answer": last, "task_id": spec.num_task_ids - 1,
+                   "example": 2**31 - 1, "segment": self.max_segments}  # fmt: skip
+        found: dict[str, NDArray[Any]] = {}
+        for name, mine in self.get_state().items():
+            found[name] = state_entry(state, name, mine)
+            if name in highest and not ((found[name] >= 0) & (found[name] <= highest[name])).all():
+                raise ValueError(f"environment state {name!r} must hold integers from 0 to {highest[name]}")
+        batch = PuzzleBatch(
+            found["puzzle"].astype(np.uint8),
+            found["solution"].astype(np.uint8),
+            found["task_id"].astype(np.int32),
+            found["example"].astype(np.int32),
         )
-        self._context = dict(self.task.context(self.batch))
-        self.answer = state["answer"].astype(np.uint8)
-        self.segment = state["segment"].astype(np.int32)
+        self._context = dict(self.task.context(batch))
+        self._keys = found["keys"].astype(np.uint64)
+        self._episodes = found["episodes"].astype(np.int64)
+        self.batch = batch
+        self.answer = found["answer"].astype(np.uint8)
+        self.segment = found["segment"].astype(np.int32)
+
+
+def state_entry(state: Mapping[str, NDArray[Any]], name: str, mine: NDArray[Any]) -> NDArray[Any]:
+    """One array of a state, which must have the shape of ``mine``, and integers or booleans as that has.
+
+    Raises:
+        ValueError: it is missing, or another; the text names it.
+    """
+    if not isinstance(state, Mapping):
+        raise ValueError(f"an environment state is a dict of arrays by name, not {shown(state)}")
+    if name not in state:
+        raise ValueError(f"environment state {name!r}: expected shape {mine.shape}, found nothing")
+    array = as_array(f"environment state {name!r}", state[name])
+    if array.shape != mine.shape:
+        raise ValueError(f"environment state {name!r}: expected shape {mine.shape}, found {array.shape}")
+    if array.dtype.kind not in ("b" if mine.dtype == np.bool_ else "ui"):
+        raise ValueError(f"environment state {name!r}: expected {mine.dtype}, found {array.dtype}")
+    return array

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import gymnasium as gym
@@ -11,7 +12,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from hrm_envs.board import Draft, Thoughts
-from hrm_envs.checks import choice
+from hrm_envs.checks import as_array, choice, shown
 from hrm_envs.construction import (
     TaskLike,
     action_space,
@@ -161,8 +162,15 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         return self._observe(), float(outcome.reward[0]), terminated, False, self._info(info)
 
     def judge(self, answer: Tokens) -> Verdict:
-        """What the verifier says of an answer (uint8 ``[S]``) that is not handed in, in shapes ``[1]``."""
-        return self.task.verify(self._dynamics.batch, answer[None])
+        """What the verifier says of an answer (uint8 ``[S]``) that is not handed in, in shapes ``[1]``.
+
+        Raises:
+            ValueError: it is no such array.
+        """
+        answer = as_array("answer", answer)
+        if answer.ndim != 1:
+            raise ValueError(f"answer: expected shape ({self.task_spec.num_cells},), found {answer.shape}")
+        return self._dynamics.judge(answer[None])[0]
 
     def preview(self, draft: Draft) -> None:
         """Show an unfinished answer in the pictures until the next step or reset."""
@@ -184,7 +192,22 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
             q_continue: value of thinking on.
             confidence: float32 ``[S]`` in [0, 1], how sure it is of each cell.
             decision: a word or two, such as ``"halt"``.
+
+        Raises:
+            ValueError: one of them is of another kind.
         """
+        if confidence is not None:
+            confidence = as_array("confidence", confidence)
+            cells = (self.task_spec.num_cells,)
+            if confidence.shape != cells or confidence.dtype.kind not in "buif":
+                raise ValueError(
+                    f"confidence: expected a number for each of {cells[0]} cells, "
+                    f"found shape {confidence.shape} of {confidence.dtype}"
+                )
+            confidence = confidence.astype(np.float32)
+        if decision is not None and not isinstance(decision, str):
+            raise ValueError(f"decision={shown(decision)} must be a word or two")
+        q_halt, q_continue = _as_value("q_halt", q_halt), _as_value("q_continue", q_continue)
         self._view.posted = Thoughts(q_halt, q_continue, confidence, decision)
 
     def render(self) -> Any:
@@ -217,3 +240,10 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         if self._expose_solution:
             info["solution"] = self._dynamics.batch.solution[0].copy()
         return info
+
+
+def _as_value(name: str, value: float | None) -> float | None:
+    """A Q-value as a plain float; one that has diverged (NaN) is shown as such."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+        raise ValueError(f"{name}={shown(value)} is not a number")
+    return None if value is None else float(value)

@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from hrm_envs.board import Draft
-from hrm_envs.checks import as_array, choice, shown, whole_number
+from hrm_envs.checks import as_array, choice, whole_number
 from hrm_envs.construction import (
     TaskLike,
     action_space,
@@ -24,7 +24,7 @@ from hrm_envs.construction import (
     reset_choice,
     split_settings,
 )
-from hrm_envs.dynamics import Outcome
+from hrm_envs.dynamics import Outcome, state_entry
 from hrm_envs.episode_view import EpisodeView
 from hrm_envs.limits import MAX_ROWS
 from hrm_envs.rendering import ansi, paint
@@ -230,10 +230,12 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         """Continue from :meth:`get_state` of an environment with the same keywords; gives the observation.
 
         Raises:
-            ValueError: the state is of another number of rows or another grid.
+            ValueError: the state is of another number of rows or another grid, or holds what no state does; nothing
+                has changed then.
         """
-        self._dynamics.set_state(dict(state))
-        self._done = state["done"].astype(np.bool_)
+        done = state_entry(state, "done", self._done)
+        self._dynamics.set_state(state)
+        self._done = done.copy()
         self._seeded[:] = True
         for row, view in enumerate(self._views):
             view.begin(self._dynamics.batch, row)
@@ -340,8 +342,6 @@ def as_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
     Raises:
         ValueError: there is no such mode.
     """
-    try:
-        return AutoresetMode(mode)
-    except ValueError:
-        names = ", ".join(repr(known.value) for known in AutoresetMode)
-        raise ValueError(f"autoreset_mode={shown(mode)}: choose one of {names}") from None
+    if isinstance(mode, AutoresetMode):
+        return mode
+    return AutoresetMode(choice("autoreset_mode", mode, [known.value for known in AutoresetMode]))

@@ -257,10 +257,10 @@ def checked_range(name: str, value: Range | None, limit: int) -> Range | None:
     """
     if value is None:
         return None
-    ends = value.tolist() if isinstance(value, np.ndarray) else value
-    if not isinstance(ends, tuple | list) or len(ends) != 2:
+    is_row = value.ndim == 1 if isinstance(value, np.ndarray) else isinstance(value, tuple | list)
+    if not is_row or len(value) != 2:
         raise ValueError(f"{name} must be two integers (low, high), not {shown(value)}")
-    low, high = (whole_number(name, end, 0, limit) for end in ends)
+    low, high = (whole_number(name, end, 0, limit) for end in value)
     if low > high:
         raise ValueError(f"{name}={(low, high)} must meet low <= high")
     return low, high

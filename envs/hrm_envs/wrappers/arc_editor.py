@@ -58,11 +58,12 @@ class ArcEditor(BoardView, RecordConstructorArgs):
         shaping: bool = False,
         gamma: float = 1.0,
     ) -> None:
+        boards = partial(ArcBoards, start=start, max_edits=max_edits)
+        super().__init__(env, boards, edit_cost=edit_cost, shaping=shaping, gamma=gamma)
+        # After the checks: it copies what it is given.
         RecordConstructorArgs.__init__(
             self, start=start, max_edits=max_edits, edit_cost=edit_cost, shaping=shaping, gamma=gamma
         )
-        boards = partial(ArcBoards, start=start, max_edits=max_edits)
-        super().__init__(env, boards, edit_cost=edit_cost, shaping=shaping, gamma=gamma)
 
 
 class ArcEditorVector(BoardVectorView):

@@ -51,10 +51,11 @@ class CellEdit(BoardView, RecordConstructorArgs):
         shaping: bool = False,
         gamma: float = 1.0,
     ) -> None:
-        RecordConstructorArgs.__init__(self, max_edits=max_edits, edit_cost=edit_cost, shaping=shaping, gamma=gamma)
         super().__init__(
             env, partial(CellBoards, max_edits=max_edits), edit_cost=edit_cost, shaping=shaping, gamma=gamma
         )
+        # After the checks: it copies what it is given.
+        RecordConstructorArgs.__init__(self, max_edits=max_edits, edit_cost=edit_cost, shaping=shaping, gamma=gamma)
 
 
 class CellEditVector(BoardVectorView):

@@ -1,0 +1,467 @@
+"""Random calls of the environments, valid ones and junk, and what must hold of every one of them.
+
+A call is accepted, or refused with a ``ValueError``, a ``TypeError`` or an error of Gymnasium that says why in one
+line. A refused call changes nothing: each environment has a twin that gets the accepted calls alone, and both must
+answer alike from then on.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils.env_checker import data_equivalence
+from gymnasium.vector import AutoresetMode
+
+import hrm_envs  # noqa: F401  (registers the ids)
+from hrm_envs.env import ReasoningEnv
+from hrm_envs.sudoku import SudokuTask
+from hrm_envs.vector_env import ReasoningVectorEnv
+from hrm_envs.wrappers import (
+    ArcEditor,
+    ArcEditorVector,
+    CellEdit,
+    CellEditVector,
+    FlattenAnswer,
+    FlattenAnswerVector,
+    HaltOnly,
+    HaltOnlyVector,
+    MaskInObs,
+    MaskInObsVector,
+    MazeMoves,
+    MazeMovesVector,
+    SolutionInObs,
+    SolutionInObsVector,
+)
+
+#: What a refusal may be, and how long its text.
+REFUSALS = (ValueError, TypeError, gym.error.Error)
+LONGEST = 300
+#: Seconds after which a call counts as slow, and as one that never ends.
+SLOW, HUNG = 1.0, 10.0
+
+
+class Hung(BaseException):
+    """A call was cut short. No ``Exception``, for nothing to catch it on the way."""
+
+
+@dataclass
+class Findings:
+    """Calls by what came of them, and the faults among them."""
+
+    tried: Counter[str] = field(default_factory=Counter)
+    faults: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def call(self, group: str, what: str, function: Callable[[], Any], slow: float = SLOW) -> tuple[bool, Any]:
+        """Make a call; gives whether it was accepted, and its result."""
+        self.tried[group] += 1
+        began = time.perf_counter()
+        try:
+            with time_limit(HUNG):
+                result = function()
+        except Hung:
+            self.fault("never ends", group, what)
+            return False, None
+        except REFUSALS as error:
+            # Gymnasium appends all keywords to a TypeError.
+            text = str(error).split(" was raised from the environment creator")[0]
+            if "\n" in text or len(text) >= LONGEST or not text:
+                self.fault("not one short line", group, f"{what}: {text[:400]!r}")
+            accepted, result = False, None
+        except Exception as error:  # any other class of error is what is looked for
+            self.fault(type(error).__name__, group, f"{what}: {str(error)[:200]!r}")
+            accepted, result = False, None
+        else:
+            accepted = True
+        if time.perf_counter() - began > slow:
+            self.fault("slow", group, f"{what}: {time.perf_counter() - began:.1f} s")
+        return accepted, result
+
+    def fault(self, kind: str, group: str, what: str) -> None:
+        """Note a fault."""
+        self.faults.append((kind, group, what))
+
+    def __str__(self) -> str:
+        return "\n".join(f"{kind} | {group} | {what}" for kind, group, what in self.faults)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise :class:`Hung` in what takes longer; where there are no alarms, nothing is cut short."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise Hung
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# -- values ------------------------------------------------------------------------------------------------------
+
+
+def _nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+class Unshowable:
+    """Its text has many lines and cannot always be made."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no\ntext")
+
+
+def junk() -> list[Any]:
+    """Values of every kind that somebody may give by mistake, or on purpose."""
+    return [
+        None, True, False, -1, 0, 1, 2, 3, 7, 2**31, 2**63, 2**64, 10**20, -(10**20), 10**5000, 0.5, 1.0, 2.5, -1.5,
+        float("nan"), float("inf"), float("-inf"), 1e308, 1e-320, 1j,
+        "", "x", "7", "exact", "train", "time:sleep", "os:system", "hrm_envs.maze:nothing", "../x", "a\0b", "x\ny",
+        "x" * 5000, "/dev/zero", "/dev", "nowhere.npz", "\ud800", "/" * 300, "é/" * 3000,
+        b"x", [], [1], [1, 2], (1, 2), (2, 1), [0.1, 0.2], [[1], [2, 3]], _nested(30), _nested(2000), ["x"], [None],
+        {}, {"a": 1}, {1: 2}, {"puzzle": 1}, {3}, frozenset(), object(), Unshowable(), int, len, Path("nowhere"),
+        Path("/dev/zero"), range(3), np.float32(0.5), np.int64(2), np.uint8(1), np.bool_(True), np.array(2),
+        np.array([2]), np.array([1.5]), np.array(["a"]), np.array([None]), np.array([{}]), np.zeros((2, 2)),
+        np.zeros(0), np.zeros((0, 16), np.uint8), np.full(16, 255, np.uint8), np.ones(16, np.uint8),
+        np.ones((4, 4), np.int64), np.full(16, 10**9), np.datetime64("2020-01-01"), np.ma.masked,
+        np.broadcast_to(np.uint8(1), (10**9, 16)),
+    ]  # fmt: skip
+
+
+def some(rng: np.random.Generator, values: list[Any]) -> Any:
+    """One of them."""
+    return values[int(rng.integers(len(values)))]
+
+
+def brief(value: Any) -> str:
+    """What a call was given, for the list of faults."""
+    try:
+        return repr(value)[:80]
+    except (RuntimeError, ValueError, RecursionError):
+        return f"<{type(value).__name__}>"
+
+
+# -- constructors ------------------------------------------------------------------------------------------------
+
+SETTINGS = ["split", "num_puzzles", "puzzles", "pool_seed", "augment", "max_segments", "reward", "segment_cost",
+            "num_labelled", "expose_solution", "render_mode"]  # fmt: skip
+MAZE = ["size", "kind", "min_path", "wall_share"]
+WALK = ["max_steps", "step_cost", "shaping", "gamma", "door_probability", "num_doors", "exploring_starts",
+        "observation", "split", "num_puzzles", "puzzles", "pool_seed", "augment", "render_mode", *MAZE]  # fmt: skip
+ARC = ["version", "canvas", "sets", "augmentations", "id_seed", "views", "demonstrations", "train_tests",
+       "exclude_arc1_evaluation", "puzzles"]  # fmt: skip
+TASKS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "hrm_envs.sudoku:SudokuTask": (
+        {"size": 4, "num_puzzles": 3},
+        ["size", "level", "empty_cells", "difficulty", "score"],
+    ),
+    "hrm_envs.sudoku:SudokuExtremeTask": ({"num_puzzles": 3}, ["difficulty"]),
+    "hrm_envs.maze:MazeTask": ({"size": 5, "num_puzzles": 3}, MAZE),
+    "hrm_envs.maze.hard:HardMazeTask": ({"num_puzzles": 3}, []),
+    "hrm_envs.arc:ARCTask": ({"canvas": 5, "augmentations": 3, "sets": ("training",)}, ARC),
+}
+#: Constructors with the keywords that they are made with, and those that they take.
+Constructor = tuple[str, Callable[..., Any], dict[str, Any], list[str]]
+
+
+def constructors(arc: bool) -> list[Constructor]:
+    """Every constructor of the package; those of ARC where its tasks are there."""
+    found: list[Constructor] = []
+    for task, (base, keywords) in TASKS.items():
+        if "arc" in task and not arc:
+            continue
+        found += [
+            (f"single {task}", ReasoningEnv, {"task": task, **base}, ["task", *SETTINGS, *keywords]),
+            (f"vector {task}", ReasoningVectorEnv, {"task": task, "num_envs": 2, **base},
+             ["task", "num_envs", "autoreset_mode", *SETTINGS, *keywords]),
+        ]  # fmt: skip
+    walk = {"size": 5, "num_puzzles": 3}
+    found += [
+        ("single walk", MazeMoves, walk, ["env", *WALK]),
+        ("vector walk", MazeMovesVector, {**walk, "num_envs": 2}, ["venv", "num_envs", "autoreset_mode", *WALK]),
+    ]
+    for cls, vector in ((CellEdit, CellEditVector), (FlattenAnswer, FlattenAnswerVector)):
+        keywords = ["max_edits", "edit_cost", "shaping", "gamma"] if cls is CellEdit else []
+        found += [
+            (cls.__name__, cls, {"env": single()}, ["env", *keywords]),
+            (vector.__name__, vector, {"env": many()}, ["env", *keywords]),
+        ]
+    return found
+
+
+def junk_constructors(findings: Findings, rng: np.random.Generator, calls: int, arc: bool) -> None:
+    """Constructors with one keyword that is junk; what is made must play."""
+    every, values = constructors(arc), junk()
+    for _ in range(calls):
+        name, cls, base, keywords = some(rng, every)
+        keyword = some(rng, [*keywords, "frameskip", "max_episode_steps"])
+        value = some(rng, values)
+        what = f"{name}({keyword}={brief(value)})"
+        accepted, env = findings.call("constructor", what, lambda: cls(**{**base, keyword: value}))  # noqa: B023
+        if accepted and keyword != "difficulty":  # puzzles of a rare difficulty are searched for minutes
+            findings.call("first reset", what, lambda: env.reset(seed=0), slow=HUNG)  # noqa: B023
+            env.close()
+
+
+# -- episodes ----------------------------------------------------------------------------------------------------
+
+SMALL = {"num_puzzles": 6, "max_segments": 3, "expose_solution": True}
+
+
+class Copycat:
+    """A thinker that answers with the puzzle, and counts its segments."""
+
+    num_features = 1
+
+    def start(self, obs: Any) -> Any:
+        return (np.zeros(len(obs["puzzle"]), np.float32),)
+
+    def think(self, obs: Any, memory: Any) -> Any:
+        return obs["puzzle"].copy(), memory[0][:, None].copy(), (memory[0] + 1,)
+
+
+def single(id: str = "HRM/Sudoku-4x4-v0", **kwargs: Any) -> gym.Env[Any, Any]:
+    """A small environment."""
+    return gym.make(id, disable_env_checker=True, **{**SMALL, **kwargs})
+
+
+def many(id: str = "HRM/Sudoku-4x4-v0", **kwargs: Any) -> gym.vector.VectorEnv[Any, Any, Any]:
+    """A small vector environment."""
+    return gym.make_vec(id, num_envs=3, **{**SMALL, **kwargs})
+
+
+def players(arc: bool) -> dict[str, Callable[[], Any]]:
+    """Environments and views of every kind, in all modes of beginning anew."""
+    walk = {"num_puzzles": 6, "max_steps": 4}
+    doors = "HRM/MazeMoves-9x9-Doors-v0"
+    found: dict[str, Callable[[], Any]] = {
+        "Sudoku": lambda: single(render_mode="ansi"),
+        "Sudoku rules": lambda: single(score="rules", num_labelled=2, expose_solution=False),
+        "maze": lambda: single("HRM/Maze-5x5-v0", render_mode="ansi"),
+        "FlattenAnswer": lambda: FlattenAnswer(single()),
+        "CellEdit": lambda: CellEdit(single(render_mode="ansi"), shaping=True, max_edits=4),
+        "MaskInObs": lambda: MaskInObs(CellEdit(single())),
+        "SolutionInObs": lambda: SolutionInObs(single()),
+        "HaltOnly": lambda: HaltOnly(single(), Copycat()),
+        "walk": lambda: gym.make(doors, disable_env_checker=True, render_mode="ansi", **walk),
+        "walk around": lambda: MazeMoves(single("HRM/Maze-5x5-v0"), shaping=True, max_steps=4),
+    }
+    if arc:
+        small = {"canvas": 5, "augmentations": 3, "sets": ("training",), "num_puzzles": None}
+        found["ARC"] = lambda: single("HRM/ARC-AGI-1-v0", demonstrations=2, **small)
+        found["ArcEditor"] = lambda: ArcEditor(single("HRM/ARC-AGI-1-v0", **small), max_edits=4)
+    for mode in AutoresetMode:
+        rows = {"autoreset_mode": mode}
+
+        def add(name: str, make: Callable[..., Any], rows: dict[str, Any] = rows) -> None:
+            found[f"{name} {rows['autoreset_mode'].value}"] = lambda: make(**rows)
+
+        add("Sudoku rows", lambda **rows: many(render_mode="ansi", **rows))
+        add("maze rows", lambda **rows: many("HRM/Maze-5x5-v0", **rows))
+        add("FlattenAnswer rows", lambda **rows: FlattenAnswerVector(many(**rows)))
+        add("CellEdit rows", lambda **rows: CellEditVector(many(**rows), shaping=True, max_edits=4))
+        add("MaskInObs rows", lambda **rows: MaskInObsVector(CellEditVector(many(**rows))))
+        add("SolutionInObs rows", lambda **rows: SolutionInObsVector(many(**rows)))
+        add("HaltOnly rows", lambda **rows: HaltOnlyVector(many(**rows), Copycat()))
+        add("walk rows", lambda **rows: gym.make_vec(doors, num_envs=3, render_mode="ansi", **walk, **rows))
+        if arc:
+            add(
+                "ArcEditor rows",
+                lambda small=small, **rows: ArcEditorVector(many("HRM/ARC-AGI-1-v0", **small, **rows), max_edits=4),
+            )
+    return found
+
+
+def random_episodes(
+    findings: Findings, rng: np.random.Generator, name: str, make: Callable[[], Any], calls: int
+) -> None:
+    """Valid calls and junk in any order, on an environment and on the twin that gets the accepted ones alone."""
+    env = make()
+    twin = copy.deepcopy(env)
+    space = env.action_space
+    space.seed(int(rng.integers(2**31)))
+    values = junk()
+    for number in range(calls):
+        what, call = _some_call(rng, space, values)
+        if number < 5:  # before the first reset; what is accepted then is forgotten by the one that has a seed
+            findings.call("before the first reset", f"{name}: {what}", lambda: call(env))  # noqa: B023
+            continue
+        if number == 5:
+            what, call = "reset(seed=1)", lambda env: env.reset(seed=1)
+        accepted, result = findings.call("episode", f"{name}: {what}", lambda: call(env))  # noqa: B023
+        if accepted:
+            again, expected = findings.call("twin", f"{name}: {what}", lambda: call(twin))  # noqa: B023
+            if not again or not data_equivalence(_plain(result), _plain(expected), exact=True):
+                findings.fault("a refused call changed something", "episode", f"{name}: seen at {what}")
+                env, twin = twin, copy.deepcopy(twin)
+    env.close()
+    twin.close()
+
+
+def _some_call(rng: np.random.Generator, space: Any, values: list[Any]) -> tuple[str, Callable[[Any], Any]]:
+    """A call, in words and as a function of the environment."""
+    chance = rng.random()
+    if chance < 0.35:
+        action = copy.deepcopy(space.sample())
+        return "step", lambda env: env.step(copy.deepcopy(action))
+    if chance < 0.5:
+        seed = None if rng.random() < 0.6 else int(rng.integers(100))
+        return f"reset(seed={seed})", lambda env: env.reset(seed=seed)
+    if chance < 0.55:
+        return "render()", lambda env: env.render() if env.render_mode else None
+    if chance < 0.65:
+        index = rng.integers(0, 6, 3) if rng.random() < 0.5 else int(rng.integers(6))
+        mask = rng.random(3) < 0.5
+        options = {"index": index} if rng.random() < 0.5 else {"reset_mask": mask}
+        return f"reset(options={options})", lambda env: env.reset(options=options)
+    value = some(rng, values)
+    if chance < 0.75:
+        seed_ = value if rng.random() < 0.5 else [value] * 3
+        return f"reset(seed={brief(seed_)})", lambda env: env.reset(seed=seed_)
+    if chance < 0.87:
+        name = some(rng, ["puzzle", "solution", "index", "reset_mask", "other"])
+        options_ = value if rng.random() < 0.2 else {name: value}
+        if rng.random() < 0.2:
+            options_ = {"puzzle": value, "solution": some(rng, values)}
+        return f"reset(options={brief(options_)})", lambda env: env.reset(options=options_)
+    action = value
+    if rng.random() < 0.5:
+        action = {"answer": value, "halt": some(rng, values)} if rng.random() < 0.5 else {"answer": value}
+    return f"step({brief(action)})", lambda env: env.step(action)
+
+
+def _plain(result: Any) -> Any:
+    """A result without the arrays of objects, whose contents are compared one by one."""
+    if isinstance(result, dict):
+        return {name: _plain(value) for name, value in result.items()}
+    if isinstance(result, tuple | list):
+        return tuple(_plain(value) for value in result)
+    if isinstance(result, np.ndarray) and result.dtype == object:
+        return tuple(_plain(value) for value in result.tolist())
+    return "nothing" if result is None else result
+
+
+# -- files -------------------------------------------------------------------------------------------------------
+
+_HEADERS = [
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999, 16), }",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (-6, 16), }",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (0, 999999999999999999), }",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (" + "6, " * 500 + "), }",
+    "{'descr': '|u1', 'fortran_order': True, 'shape': (6, 16), }",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (6, 16), }",
+    "{'descr': '<U4', 'fortran_order': False, 'shape': (6, 4), }",
+    "{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (96,), }",
+    "{'descr': '|u1', 'fortran_order': 'no', 'shape': (6, 16), }",
+    "{'descr': '|u1', 'shape': (6, 16), }",
+    "[" * 3000,
+    "{" * 3000,
+    "__import__('os').getcwd()",
+    "",
+    "\xff\xfe",
+]
+_DOCUMENTS = [
+    b"", b"[", b"null", b"[]", b'"x"', b"{}", b"[" * 20_000, b'{"a":' * 20_000, b"9" * 6000, b"NaN",
+    b'{"seq_len": NaN}', b'{"seq_len": Infinity}', b'{"seq_len": 1e999}', b"\xff\xfe{}", b"\xef\xbb\xbf{}",
+    b'{"seq_len": 10000000000000000000000}', b'{"vocab_size": "6"}', b'{"sets": []}', b'{"sets": [1]}',
+    b'{"sets": ["../all"]}', b'{"sets": ["/etc/passwd"]}', b'{"sets": ["all", "all"]}', b'{"sets": ["a\\u0000b"]}',
+    b'{"sets": ["\\ud800"]}', b'{"sets": [""]}', b'{"sets": ["."]}', b'{"sets": ["x\\\\all"]}',
+    b'{"ignore_label_id": [1]}', b'{"ignore_label_id": 1e400}', b'{"ignore_label_id": 100000000000000000000}',
+    b'{"num_puzzle_identifiers": {}}', b'{"pad_id": null}', b'{"train": [], "test": []}',
+    b'{"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [["1"]], "output": [[2]]}]}',
+    b'{"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[1e400]], "output": [[2]]}]}',
+    b'{"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[1], [1, 2]], "output": 5}]}',
+    b'{"train": {"a": 1}, "test": "abc"}',
+]  # fmt: skip
+
+
+def write_good_files(folder: Path) -> dict[str, Path]:
+    """Small files of every kind that puzzles are read from, by kind; each is what the environment is given."""
+    task = SudokuTask(4)
+    batch = task.sample(np.random.default_rng(0), 6)
+    np.save(folder / "a.npy", batch.puzzle)
+    np.savez(folder / "stored.npz", inputs=batch.puzzle, labels=batch.solution)
+    np.savez_compressed(folder / "packed.npz", inputs=batch.puzzle, labels=batch.solution)
+    texts = [["".join(task.spec.symbols[token] for token in row) for row in part]
+             for part in (batch.puzzle, batch.solution)]  # fmt: skip
+    (folder / "a.txt").write_text("\n".join(texts[0]))
+    lines = ["question,answer", *(f"{puzzle},{answer}" for puzzle, answer in zip(*texts, strict=True))]
+    (folder / "a.csv").write_text("\n".join(lines))
+    built, arc = folder / "built", folder / "arc"
+    for place in (built, arc):
+        place.mkdir()
+    (built / "dataset.json").write_text(json.dumps({"seq_len": 16, "vocab_size": 6, "pad_id": 0, "sets": ["all"]}))
+    np.save(built / "all__inputs.npy", batch.puzzle)
+    np.save(built / "all__labels.npy", batch.solution)
+    pair = {"input": [[1, 2]], "output": [[2, 1]]}
+    (arc / "task.json").write_text(json.dumps({"train": [pair], "test": [{"input": [[3, 4]], "output": [[4, 3]]}]}))
+    names = {name: folder / name for name in ("a.npy", "stored.npz", "packed.npz", "a.txt", "a.csv")}
+    parts = {f"built/{path.name}": path for path in built.iterdir()}
+    return {**names, **parts, "arc/task.json": arc / "task.json"}
+
+
+def broken(rng: np.random.Generator, name: str, content: bytes) -> bytes:
+    """A file's content, changed as a bad disk, a bad transfer or a bad person would."""
+    kind = int(rng.integers(8))
+    at = int(rng.integers(len(content)))
+    if kind == 0:
+        return content[:at]
+    if kind in (1, 2):
+        changed = bytearray(content)
+        for place in rng.integers(len(content), size=int(rng.integers(1, 5))):
+            changed[place] = int(rng.integers(256))
+        return bytes(changed)
+    if kind == 3:
+        return content[:at] + rng.bytes(int(rng.integers(1, 40))) + content[at:]
+    if kind == 4:
+        return content[:at] + content[at // 2 :]
+    if name.endswith(".npy"):
+        header = some(rng, _HEADERS).encode("latin1")
+        version = int(rng.integers(0, 10))
+        length = len(header) if kind < 7 else int(rng.integers(2**32))
+        width = 2 if version == 1 else 4
+        start = b"\x93NUMPY" + bytes([version, 0]) + (length % 256**width).to_bytes(width, "little")
+        return start + header + content[-96:]
+    if name.endswith(".json"):
+        return some(rng, _DOCUMENTS)
+    return rng.bytes(int(rng.integers(200))) if kind == 5 else content * 2
+
+
+def junk_files(findings: Findings, rng: np.random.Generator, calls: int, folder: Path) -> None:
+    """Environments whose puzzles come from broken files."""
+    good = write_good_files(folder)
+    contents = {name: path.read_bytes() for name, path in good.items()}
+    for _ in range(calls):
+        name = some(rng, list(good))
+        path, bad = good[name], broken(rng, name, contents[name])
+        path.write_bytes(bad)
+        task, source = ("sudoku:SudokuTask", path) if "arc" not in name else ("arc:ARCTask", path.parent)
+        keywords = {"size": 4} if "arc" not in name else {"canvas": 4, "augmentations": 2}
+        source = path.parent if "built" in name else source
+        what = f"{name}: {bad[:60]!r}"
+        findings.call(
+            "file",
+            what,
+            lambda: ReasoningEnv(f"hrm_envs.{task}", puzzles=source, split="all", **keywords),  # noqa: B023
+        )
+        path.write_bytes(contents[name])
