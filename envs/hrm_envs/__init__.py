@@ -3,6 +3,8 @@
 Importing this package registers the built-in ids; it loads no data and imports neither torch nor pygame.
 """
 
+from hrm_envs.arrays import load_arrays
+from hrm_envs.files import read_json
 from hrm_envs.registration import register_moves, register_task, registered_ids
 from hrm_envs.rewards import REWARDS
 from hrm_envs.task import IdTable, PuzzleBatch, Task, TaskSpec, Verdict
@@ -14,6 +16,8 @@ __all__ = [
     "Task",
     "TaskSpec",
     "Verdict",
+    "load_arrays",
+    "read_json",
     "register_moves",
     "register_task",
     "registered_ids",

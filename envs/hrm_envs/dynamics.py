@@ -167,7 +167,7 @@ class SegmentDynamics:
             Both with the shape of ``answers`` but its last axis.
 
         Raises:
-            ValueError: they are no integers, or of another shape.
+            ValueError: they are no integers, of another shape, or out of range.
         """
         answers = as_array("answers", answers)
         rows, cells = self.answer.shape
@@ -177,6 +177,11 @@ class SegmentDynamics:
                 f"answers: expected integers [{rows}, {cells}] or [{rows}, K, {cells}], "
                 f"found shape {answers.shape} of {answers.dtype}"
             )
+        if answers.size and not 0 <= answers.min() <= answers.max() < self.task.spec.vocab_size:
+            raise ValueError(
+                f"answers: tokens are 0 to {self.task.spec.vocab_size - 1}, found {answers.min()} to {answers.max()}"
+            )
+        answers = answers.astype(np.uint8, copy=False)
         shape = answers.shape[:-1]
         batch = self.batch if len(shape) == 1 else self.batch.take(np.repeat(np.arange(len(self)), shape[1]))
         verdict = self.task.verify(batch, answers.reshape(len(batch), -1))

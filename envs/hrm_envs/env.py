@@ -243,7 +243,12 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
 
 
 def _as_value(name: str, value: float | None) -> float | None:
-    """A Q-value as a plain float; one that has diverged (NaN) is shown as such."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+    """A Q-value as a plain float; one that has diverged (NaN or infinite) is shown as such."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{name}={shown(value)} is not a number")
-    return None if value is None else float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}={shown(value)} is too large for a float") from None

@@ -170,6 +170,8 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         """
         if not self._seeded.all():
             raise ResetNeeded(f"row {np.flatnonzero(~self._seeded)[0]} has no episode yet: call reset() first")
+        if rows is not None:
+            rows = as_mask("rows", rows, self.num_envs)
         answer, halt = as_action(actions, self.task_spec, self.num_envs)
         if self.autoreset_mode is AutoresetMode.NEXT_STEP and self._done.any():
             return self._step_some(answer, halt, rows)
@@ -254,9 +256,10 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
     def _what_to_reset(self, options: Mapping[str, Any] | None) -> tuple[NDArray[np.int64], dict[str, Any]]:
         """The rows, and the keywords of ``SegmentDynamics.reset`` for them."""
         chosen = as_options(options)
-        mask = as_array("reset options: 'reset_mask'", chosen.pop("reset_mask", np.ones(self.num_envs, np.bool_)))
-        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
-            raise ValueError(f"reset options: 'reset_mask' must be bool [{self.num_envs}] with a true entry")
+        every = np.ones(self.num_envs, np.bool_)
+        mask = as_mask("reset options: 'reset_mask'", chosen.pop("reset_mask", every), self.num_envs)
+        if not mask.any():
+            raise ValueError("reset options: 'reset_mask' must have a true entry")
         rows = np.flatnonzero(mask)
         return rows, reset_choice(chosen, len(rows), self._dynamics)
 
@@ -334,6 +337,18 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
 
     def _never(self) -> NDArray[np.bool_]:
         return np.zeros(self.num_envs, np.bool_)
+
+
+def as_mask(name: str, mask: Any, num_rows: int) -> NDArray[np.bool_]:
+    """A mask of rows, bool ``[n]``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    array = as_array(name, mask)
+    if array.shape != (num_rows,) or array.dtype != np.bool_:
+        raise ValueError(f"{name} must be bool [{num_rows}], found shape {array.shape} of {array.dtype}")
+    return array
 
 
 def as_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:

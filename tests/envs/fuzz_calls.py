@@ -26,6 +26,7 @@ from gymnasium.vector import AutoresetMode
 import hrm_envs  # noqa: F401  (registers the ids)
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.sudoku import SudokuTask
+from hrm_envs.task import TaskSpec
 from hrm_envs.vector_env import ReasoningVectorEnv
 from hrm_envs.wrappers import (
     ArcEditor,
@@ -47,8 +48,8 @@ from hrm_envs.wrappers import (
 #: What a refusal may be, and how long its text.
 REFUSALS = (ValueError, TypeError, gym.error.Error)
 LONGEST = 300
-#: Seconds after which a call counts as slow, and as one that never ends.
-SLOW, HUNG = 1.0, 10.0
+#: Seconds of the processor after which a call counts as slow, and of the clock as one that never ends.
+SLOW, HUNG = 1.0, 20.0
 
 
 class Hung(BaseException):
@@ -62,12 +63,14 @@ class Findings:
     tried: Counter[str] = field(default_factory=Counter)
     faults: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def call(self, group: str, what: str, function: Callable[[], Any], slow: float = SLOW) -> tuple[bool, Any]:
+    def call(
+        self, group: str, what: str, function: Callable[[], Any], slow: float = SLOW, limit: float = HUNG
+    ) -> tuple[bool, Any]:
         """Make a call; gives whether it was accepted, and its result."""
         self.tried[group] += 1
-        began = time.perf_counter()
+        began = time.process_time()
         try:
-            with time_limit(HUNG):
+            with time_limit(limit):
                 result = function()
         except Hung:
             self.fault("never ends", group, what)
@@ -83,8 +86,8 @@ class Findings:
             accepted, result = False, None
         else:
             accepted = True
-        if time.perf_counter() - began > slow:
-            self.fault("slow", group, f"{what}: {time.perf_counter() - began:.1f} s")
+        if time.process_time() - began > slow:
+            self.fault("slow", group, f"{what}: {time.process_time() - began:.1f} s")
         return accepted, result
 
     def fault(self, kind: str, group: str, what: str) -> None:
@@ -465,3 +468,42 @@ def junk_files(findings: Findings, rng: np.random.Generator, calls: int, folder:
             lambda: ReasoningEnv(f"hrm_envs.{task}", puzzles=source, split="all", **keywords),  # noqa: B023
         )
         path.write_bytes(contents[name])
+
+
+# -- other methods -----------------------------------------------------------------------------------------------
+
+
+def junk_methods(findings: Findings, rng: np.random.Generator, calls: int) -> None:
+    """What agents and wrappers call besides: verdicts, thoughts, states; of environments that are drawn as text."""
+    one, rows = single(render_mode="ansi").unwrapped, many(render_mode="ansi")
+    values = junk()
+    for _ in range(calls):
+        one.reset(seed=0)
+        rows.reset(seed=0)
+        before = rows.get_state()
+        what, call = _some_method(rng, one, rows, some(rng, values))
+        accepted, _ = findings.call("method", what, call)
+        if not accepted and not data_equivalence(before, rows.get_state(), exact=True):
+            findings.fault("a refused call changed something", "method", what)
+        # And whatever was said, the next steps and their pictures are as always.
+        findings.call("after", what, lambda: one.step({"answer": np.full(16, 2), "halt": 0}))
+        findings.call("after", what, one.render)
+        findings.call("after", what, lambda: rows.step({"answer": np.full((3, 16), 2), "halt": np.zeros(3, int)}))
+
+
+def _some_method(rng: np.random.Generator, one: Any, rows: Any, value: Any) -> tuple[str, Callable[[], Any]]:
+    """A call with that value, in words and as a function."""
+    action = {"answer": np.full((3, 16), 2), "halt": np.zeros(3, int)}
+    state = rows.get_state()
+    name, thought = some(rng, list(state)), some(rng, ["q_halt", "q_continue", "confidence", "decision"])
+    return some(rng, [
+        (f"judge({brief(value)})", lambda: one.judge(value)),
+        (f"rows.judge({brief(value)})", lambda: rows.judge(value)),
+        (f"halt_rewards({brief(value)})", lambda: rows.halt_rewards(value)),
+        (f"step_rows({brief(value)})", lambda: rows.step_rows(action, value)),
+        (f"set_state({brief(value)})", lambda: rows.set_state(value)),
+        (f"set_state({name}={brief(value)})", lambda: rows.set_state({**state, name: value})),
+        (f"post_thoughts({thought}={brief(value)})", lambda: one.post_thoughts(**{thought: value})),
+        (f"TaskSpec(grid_shape={brief(value)})", lambda: TaskSpec("x", value, ("?", "a"))),
+        (f"TaskSpec(grid_shape=(2, {brief(value)}))", lambda: TaskSpec("x", (2, value), ("?", "a"))),
+    ])  # fmt: skip
