@@ -78,8 +78,13 @@ def spoil(run, **env):
     shutil.copytree(run, folder, dirs_exist_ok=True)
 
 
-@pytest.mark.parametrize("reader", READERS, ids=lambda words: "-".join(words[:2]))
-@pytest.mark.parametrize("kwargs", CALLS, ids=str)
+def pairs(values):
+    """Every reader with the first value, and every value with two of the readers."""
+    few = [READERS[0], READERS[4]]
+    return [(reader, value) for reader in READERS for value in values if value is values[0] or reader in few]
+
+
+@pytest.mark.parametrize(("reader", "kwargs"), pairs(CALLS), ids=str)
 def test_no_keyword_of_a_checkpoint_is_called(run, reader, kwargs, capsys):
     before = set(sys.modules)
     spoil(run, kwargs=kwargs)
@@ -94,8 +99,10 @@ def test_no_keyword_of_a_checkpoint_is_called(run, reader, kwargs, capsys):
     assert "evil" not in set(sys.modules) - before
 
 
-@pytest.mark.parametrize("reader", READERS, ids=lambda words: "-".join(words[:2]))
-@pytest.mark.parametrize("id", ["evil:Foo-v0", "evil:HRM/Sudoku-4x4-v0", "xml.dom.minidom:HRM/Sudoku-4x4-v0", "a/b:c"])
+IDS = ["evil:Foo-v0", "evil:HRM/Sudoku-4x4-v0", "xml.dom.minidom:HRM/Sudoku-4x4-v0", "a/b:c"]
+
+
+@pytest.mark.parametrize(("reader", "id"), pairs(IDS), ids=str)
 def test_no_id_of_a_checkpoint_is_imported(run, reader, id, capsys):
     sys.modules.pop("xml.dom.minidom", None)
     spoil(run, id=id)
@@ -230,24 +237,29 @@ def test_no_size_in_a_checkpoint_sets_memory_aside(run):
     assert peak < 50 * 2**20
 
 
-@pytest.mark.parametrize(
-    ("group", "name", "value"),
-    [
-        ("model", "hidden_size", 2**14),
-        ("model", "H_layers", 256),
-        ("run", "batch_size", 65_536),
-        ("env", "kwargs", {"num_puzzles": 32, "max_segments": 65_536}),
-        ("answer", "samples", 4096),
-    ],
-)
-def test_no_size_in_a_training_state_sets_memory_aside(run, group, name, value):
-    config = load_state(run)[1]["config"]
-    config[group][name] = value
-    resave(run, config=config)
-    peak, error = peak_memory(f"hrm_agents.trainer.Trainer.resume(hrm_agents.api.Path({str(run)!r}))")
+HUGE_STATES = [
+    ("model", "hidden_size", 2**14),
+    ("model", "H_layers", 256),
+    ("run", "batch_size", 65_536),
+    ("env", "kwargs", {"num_puzzles": 32, "max_segments": 65_536}),
+    ("answer", "samples", 4096),
+]
+
+
+def test_no_size_in_a_training_state_sets_memory_aside(run):
+    for place, (group, name, value) in enumerate(HUGE_STATES):
+        copy = shutil.copytree(run, run.parent / str(place))
+        config = load_state(copy)[1]["config"]
+        config[group][name] = value
+        resave(copy, config=config)
+    code = (
+        f"for place in range({len(HUGE_STATES)}):\n"
+        f"        try: hrm_agents.trainer.Trainer.resume(hrm_agents.api.Path({str(run.parent)!r}) / str(place))\n"
+        "        except UserError as error: print(error, file=sys.stderr)"
+    )
+    peak, errors = peak_memory(code)
     assert peak < 200 * 2**20
-    if group in ("model", "run"):
-        assert "training state" in error
+    assert errors.count("training state") == 3
 
 
 def test_a_header_that_claims_more_than_the_file_has(run):

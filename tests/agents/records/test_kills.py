@@ -17,7 +17,7 @@ if not hasattr(os, "fork"):
 
 #: Saves after updates 2 and 4, evaluates and keeps the best after 3, and saves twice at the end.
 RUN = {"updates": 5, "save_every": 2, "eval_every": 3, "eval_puzzles": 3}
-KWARGS = {"num_puzzles": 8, "max_segments": 2}
+KWARGS = {"max_segments": 2}
 
 
 def finish(config, folder):
@@ -71,7 +71,7 @@ def killed_at(stage, config, folder):
 
 
 def test_a_run_killed_at_any_stage_of_any_save_ends_like_an_undisturbed_one(tiny_config, tmp_path):
-    config = tiny_config(kwargs=KWARGS, run=RUN)
+    config = tiny_config("HRM/Maze-5x5-v0", KWARGS, run=RUN)
     whole = finish(config, tmp_path / "whole")
     assert {str(path) for path in whole} >= {MODEL, STATE, CONFIG, f"best/{MODEL}", f"best/{CONFIG}"}
     stage, loaded = 1, 0
@@ -91,6 +91,6 @@ def test_a_run_killed_at_any_stage_of_any_save_ends_like_an_undisturbed_one(tiny
         assert finish(config, folder) == whole, f"killed at stage {stage}"
         left = [path.name for path in folder.rglob("*") if path.name.endswith((".part", ".next", ".lock"))]
         assert left == [], f"killed at stage {stage}"
-        stage += 3  # each third: enough to meet every kind of moment in every save
+        stage += 5  # each fifth: enough to meet every kind of moment in one save or another
     assert stage > 60
-    assert loaded > 15
+    assert loaded > 9
