@@ -27,7 +27,7 @@ class _Brief(reprlib.Repr):
     def repr_int(self, value: int, level: int) -> str:
         # Python refuses to write very long integers out, and takes its time over long ones.
         digits = abs(value).bit_length() * 0.30103
-        return repr(value) if digits < _VALUE / 2 else f"<an integer of {digits:.0f} digits>"
+        return repr(value) if digits < _VALUE / 2 else f"<an integer of about {digits:.0f} digits>"
 
 
 def shown(value: Any) -> str:

@@ -30,8 +30,8 @@ MAX_COST = 1e6
 #: Rows of a vector environment.
 MAX_ROWS = 1_048_576
 
-#: Cells of all rows together: Gymnasium's spaces take some twenty bytes for each.
-MAX_BATCH_CELLS = 2**28
+#: Cells of all rows together: Gymnasium's spaces take some forty bytes for each.
+MAX_BATCH_CELLS = 2**27
 
 #: Bytes of the puzzles and solutions that an environment holds.
 MAX_POOL_BYTES = 2 * 1024**3
