@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hrm_envs.env import ReasoningEnv
 from hrm_envs.sudoku import solver
 from hrm_envs.sudoku.board import BLANK, geometry
 from hrm_envs.sudoku.generator import dig, random_grids
+from hrm_envs.sudoku.task import SudokuTask
 
 
 def brute_force(board, puzzle) -> list[tuple[int, ...]]:
@@ -101,3 +106,81 @@ def test_empty_batch():
     board = geometry(9)
     assert len(solver.solve(board, np.empty((0, 81), np.uint8)).count) == 0
     assert len(random_grids(board, np.random.default_rng(0), 0)) == 0
+
+
+# -- searches that are given up ----------------------------------------------------------------------------------
+
+#: 17 clues without a solution: proving it takes 2.6 million guesses (Norvig 2006).
+HOPELESS = ".....5.8....6.1.43..........1.5........1.6...3.......553.....61........4........."
+#: Puzzles that were published as the hardest of their time.
+HARDEST = [
+    ".......39.....1..5..3.5.8....8.9...6.7...2...1..4.......9.8..5..2....6..4..7.....",
+    "1....7.9..3..2...8..96..5....53..9...1..8...26....4...3......1..4......7..7...3..",
+    "..53.....8......2..7..1.5..4....53...1..7...6..32...8..6.5....9..4....3......97..",
+    "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..",
+    "1.......2.9.4...5...6...7...5.9.3.......7.......85..4.7.....6...3...9.8...2.....1",
+    ".......12........3..23..4....18....5.6..7.8.......9.....85.....9...4.5..47...6...",
+    "........3..1..56...9..4..7......9.5.7.......8.5.4.2....8..2..9...35..1..6........",
+    "..3......4...8..36..8...1...4..6..73...9..........2..5..4.7..686........7..6..5..",
+    "..............3.85..1.2.......5.7.....4...1...9.......5......73..2.1........4...9",
+]
+OFFICIAL = Path(__file__).parents[2].parent / "shared" / "data" / "sudoku-extreme-sample-1k.npz"
+TASK = SudokuTask(9)
+
+
+def test_a_hopeless_search_is_given_up_in_time():
+    puzzle = TASK.parse(HOPELESS)
+    began = time.process_time()
+    with pytest.raises(
+        ValueError, match=r"^the search for its solution was given up after 5\d,\d{3} guesses: give the"
+    ):
+        TASK.complete(puzzle)
+    assert time.process_time() - began < 10
+
+
+def test_a_hopeless_search_in_a_batch():
+    """Many of them take no longer, and the error names one."""
+    fine = TASK.parse("\n".join(HARDEST))
+    batch = np.concatenate([fine[:3], TASK.parse(HOPELESS).repeat(20, axis=0)])
+    began = time.process_time()
+    with pytest.raises(ValueError, match=r"^puzzle (3|\d\d): the search for its solution was given up after") as caught:
+        TASK.complete(batch)
+    assert time.process_time() - began < 10
+    assert 3 <= int(str(caught.value).split()[1][:-1]) < 23
+
+
+def test_hard_puzzles_stay_far_below_the_bound():
+    puzzle = TASK.parse("\n".join(HARDEST))
+    result = solver.solve(TASK.board, puzzle)
+    assert result.is_unique.all()
+    assert result.guesses.max() < solver.MOST_GUESSES / 20
+    assert (TASK.complete(puzzle).solution == result.solution).all()
+
+
+@pytest.mark.skipif(not OFFICIAL.is_file(), reason="the official data sets are not here")
+def test_the_official_puzzles_stay_far_below_the_bound():
+    with np.load(OFFICIAL) as data:
+        guesses = solver.solve(TASK.board, data["inputs"][:200], most_guesses=solver.MOST_GUESSES).guesses
+    assert 500 < guesses.max() < solver.MOST_GUESSES / 20
+
+
+def test_the_solution_beside_it_needs_no_search():
+    solution = TASK.sample(np.random.default_rng(0), 1).solution
+    puzzle = np.full_like(solution, BLANK)
+    puzzle[0, :17] = solution[0, :17]
+    env = ReasoningEnv(TASK, num_puzzles=1)
+    env.reset(options={"puzzle": puzzle, "solution": solution})
+    with pytest.raises(ValueError, match="several solutions"):
+        env.reset(options={"puzzle": puzzle})
+
+
+def test_a_bound_changes_no_result_below_it():
+    """And without one the search never ends early: the generator's and the rater's has none."""
+    puzzle = TASK.parse("\n".join(HARDEST))
+    free, bound = (solver.solve(TASK.board, puzzle, most_guesses=most) for most in (None, 2000))
+    for name in ("count", "solution", "guesses"):
+        assert np.array_equal(getattr(free, name), getattr(bound, name))
+    with pytest.raises(solver.SearchTooLongError) as caught:
+        solver.solve(TASK.board, puzzle, most_guesses=300)
+    assert caught.value.guesses > 300
+    assert free.guesses[caught.value.row] > 300

@@ -11,6 +11,13 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import hrm_envs  # noqa: F401  (registers the ids)
 from hrm_envs.vector_env import ReasoningVectorEnv
+from hrm_envs.wrappers import (
+    CellEditVector,
+    FlattenAnswerVector,
+    MaskInObsVector,
+    MazeMovesVector,
+    SolutionInObsVector,
+)
 
 FAMILIES = [
     "HRM/Sudoku-4x4-v0",
@@ -393,3 +400,71 @@ def test_a_row_can_sit_a_step_out():
     assert info["final_info"]["_forced_halt"].tolist() == [False, True]
     assert info["final_info"]["forced_halt"].tolist() == [False, True]
     assert not info["_score"].any()
+
+
+BAD_SEEDS = [
+    [1.5] * ROWS, [1.0] * ROWS, np.full(ROWS, 1.5), np.ones(ROWS, bool), [True] * ROWS, ["1"] * ROWS, "1234", b"1234",
+    [-1] * ROWS, np.full(ROWS, -1), -1, 1.5, True, [1] * (ROWS - 1), [1] * (ROWS + 1), np.ones((ROWS, 1), int), [],
+    {0: 1, 1: 2, 2: 3, 3: 4}, [None, 1, 2, 2.5], [[1]] * ROWS, 2**128, float("nan"), [np.nan] * ROWS, object(),
+]  # fmt: skip
+WALK = {"num_puzzles": 12, "max_steps": 3}
+VIEWS = {
+    "plain": vector,
+    "flat": lambda: FlattenAnswerVector(vector()),
+    "cells": lambda: CellEditVector(vector()),
+    "mask": lambda: MaskInObsVector(CellEditVector(vector())),
+    "solution": lambda: SolutionInObsVector(vector()),
+    "walk": lambda: gym.make_vec("HRM/MazeMoves-9x9-Doors-v0", num_envs=ROWS, **WALK),
+    "walk around": lambda: MazeMovesVector(vector("HRM/Maze-5x5-v0"), max_steps=3),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("seed", BAD_SEEDS, ids=lambda seed: str(seed)[:20])
+def test_bad_seeds_are_refused_and_change_nothing(name, seed):
+    """None is cut to a whole number, and none stands for another number of rows."""
+    env, twin = VIEWS[name](), VIEWS[name]()
+    for one in (env, twin):
+        one.reset(seed=SEED)
+    with pytest.raises(ValueError, match=r"seed.* must be |seeds for 4 rows"):
+        env.reset(seed=seed)
+    with pytest.raises(ValueError, match=r"seed.* must be |seeds for 4 rows"):
+        env.reset(seed=seed, options={"reset_mask": np.array([True, False, False, True])})
+    assert data_equivalence(env.reset()[0], twin.reset()[0], exact=True)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_seeds_of_every_kind_of_integer(name):
+    env = VIEWS[name]()
+    plain = env.reset(seed=[5, 6, 7, 8])[0]
+    rows = np.arange(5, 9)
+    for seed in (5, np.int64(5), np.uint8(5), np.array(5), (5, 6, 7, 8), rows, rows.astype(np.uint8), range(5, 9),
+                 [np.int8(5), 6, 7, 8]):  # fmt: skip
+        assert data_equivalence(env.reset(seed=seed)[0], plain, exact=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["keys", "episodes", "puzzle", "solution", "task_id", "example", "answer", "segment", "done"]
+)
+def test_bad_states_are_refused_and_change_nothing(name):
+    env = vector()
+    env.reset(seed=0)
+    state = env.get_state()
+    high = {} if name in ("keys", "episodes") else {"high": state[name].astype(np.int64) + 2**40}
+    bad = {"float": state[name].astype(float), "none": None, "ragged": [[1], [2, 3]], "text": "x",
+           "short": state[name][1:], "objects": np.full(state[name].shape, None), **high}  # fmt: skip
+    for value in bad.values():
+        with pytest.raises(ValueError, match=f"environment state {name!r}"):
+            env.set_state({**state, name: value})
+        assert data_equivalence(env.get_state(), state, exact=True)
+    for junk in (None, 5, [1], "x"):
+        with pytest.raises(ValueError, match="an environment state is a dict of arrays by name"):
+            env.set_state(junk)
+
+
+@pytest.mark.parametrize("rows", [np.ones(ROWS, int), np.ones(ROWS - 1, bool), [[True]], "x", 1])
+def test_rows_to_step_are_a_mask(rows):
+    env = vector()
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"rows must be bool \[4\]|rows: expected an array"):
+        env.step_rows({"answer": np.zeros((ROWS, 16), int), "halt": np.zeros(ROWS, int)}, rows)
