@@ -314,7 +314,7 @@ def random_episodes(
         accepted, result = findings.call("episode", f"{name}: {what}", lambda: call(env))  # noqa: B023
         if accepted:
             again, expected = findings.call("twin", f"{name}: {what}", lambda: call(twin))  # noqa: B023
-            if not again or not data_equivalence(_plain(result), _plain(expected), exact=True):
+            if not again or not data_equivalence(plain(result), plain(expected), exact=True):
                 findings.fault("a refused call changed something", "episode", f"{name}: seen at {what}")
                 env, twin = twin, copy.deepcopy(twin)
     env.close()
@@ -353,14 +353,14 @@ def _some_call(rng: np.random.Generator, space: Any, values: list[Any]) -> tuple
     return f"step({brief(action)})", lambda env: env.step(action)
 
 
-def _plain(result: Any) -> Any:
+def plain(result: Any) -> Any:
     """A result without the arrays of objects, whose contents are compared one by one."""
     if isinstance(result, dict):
-        return {name: _plain(value) for name, value in result.items()}
+        return {name: plain(value) for name, value in result.items()}
     if isinstance(result, tuple | list):
-        return tuple(_plain(value) for value in result)
+        return tuple(plain(value) for value in result)
     if isinstance(result, np.ndarray) and result.dtype == object:
-        return tuple(_plain(value) for value in result.tolist())
+        return tuple(plain(value) for value in result.tolist())
     return "nothing" if result is None else result
 
 

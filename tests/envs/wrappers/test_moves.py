@@ -8,11 +8,13 @@ import pickle
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode
 
 from hrm_envs import registered_ids
+from hrm_envs.env import ReasoningEnv
 from hrm_envs.wrappers import MazeMoves, MazeMovesVector
 
 STATIC, DOORS = "HRM/MazeMoves-9x9-v0", "HRM/MazeMoves-9x9-Doors-v0"
@@ -272,3 +274,45 @@ def test_maskable_agents_find_the_mask():
     rows.reset()
     assert masking.is_masking_supported(rows)
     assert masking.get_action_masks(rows).shape == (2, 4)
+
+
+@pytest.mark.parametrize("how", ["spec", "JSON", "copy"])
+@pytest.mark.parametrize("mode", [None, "ansi"])
+def test_a_walk_around_an_environment_tells_how_to_make_it_again(how, mode):
+    settings = {"max_steps": 9, "observation": "planes", "door_probability": 0.1, "shaping": True}
+    env = MazeMoves(gym.make("HRM/Maze-7x7-v0", num_puzzles=5, split="test"), render_mode=mode, **settings)
+    spec = {"spec": env.spec, "JSON": EnvSpec.from_json(env.spec.to_json()), "copy": copy.deepcopy(env).spec}[how]
+    again = gym.make(spec)
+    assert type(again) is MazeMoves
+    assert again.spec == env.spec
+    assert again.render_mode == mode
+    for one in (env, again):
+        one.action_space.seed(0)
+    assert data_equivalence(env.reset(seed=3), again.reset(seed=3), exact=True)
+    for _ in range(5):
+        steps = [one.step(one.action_space.sample()) for one in (env, again)]
+        assert data_equivalence(*steps, exact=True)
+
+
+def test_a_time_limit_around_the_mazes_is_not_silently_lost():
+    """Gymnasium sets the limit of a spec around the innermost environment, which here is that of the mazes."""
+    with pytest.raises(ValueError, match="use max_steps, or set TimeLimit around the walk"):
+        MazeMoves(gym.make("HRM/Maze-7x7-v0", num_puzzles=5, max_episode_steps=2))
+    walk = gym.wrappers.TimeLimit(MazeMoves(gym.make("HRM/Maze-7x7-v0", num_puzzles=5)), 2)
+    walk.reset(seed=0)
+    assert [walk.step(0)[3] for _ in range(2)] == [False, True]
+    with pytest.raises(ValueError, match="use max_steps, or set TimeLimit around the walk"):
+        gym.make(walk.spec)
+
+
+def test_specs_of_other_walks():
+    assert single().spec.id == STATIC  # that of its own id
+    assert single().spec.additional_wrappers == ()
+    mode = MazeMoves(gym.make("HRM/Maze-7x7-v0", num_puzzles=5, render_mode="ansi"))
+    assert gym.make(mode.spec).render_mode == "ansi"
+    # Built by hand, or around what was: nobody knows an id.
+    assert MazeMoves(size=5).spec is None
+    assert MazeMoves(ReasoningEnv("hrm_envs.maze:MazeTask", size=5)).spec is None
+    inner = gym.make("HRM/Maze-7x7-v0", num_puzzles=5)
+    MazeMoves(inner, max_steps=3)
+    assert inner.unwrapped.spec.additional_wrappers == ()  # the environment's own is left alone
