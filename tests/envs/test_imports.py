@@ -24,8 +24,8 @@ ARROWS = {
     "policy": {"models", "halting", "errors"},
     "answer_policy": {"errors"},
     "rollout": {"policy", "answer_policy", "models", "halting", "errors"},
-    # The last two to write a file, as a picture is written.
-    "analysis": {"analysis", "errors", "checkpoint"},
+    # The last one to write a file, as a picture is written.
+    "analysis": {"analysis", "errors", "records"},
 }
 #: What a part of hrm_agents may use of hrm_envs beyond its exports: pictures are painted in one place.
 ALSO_USED = {"analysis": {"canvas"}}
