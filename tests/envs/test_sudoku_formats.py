@@ -52,7 +52,7 @@ def test_parse_errors_name_the_place(text, message):
 
 
 def test_other_errors():
-    with pytest.raises(ValueError, match="size must be one of"):
+    with pytest.raises(ValueError, match="size=5: a Sudoku has one of the sizes 4, 6, 9"):
         parse_boards("....", 5)
     with pytest.raises(ValueError, match="row 1, column 2: token 0"):
         format_grid(np.array([1, 0] + [1] * 14))

@@ -131,7 +131,7 @@ def test_several_answers_are_judged_at_once_and_nothing_moves():
         (ID, {"num_labelled": 0}, "score='rules'"),
         (ID, {"num_labelled": 0, "score": "rules", "expose_solution": True}, "no solution to expose"),
         ("HRM/Maze-5x5-v0", {"num_labelled": 0}, "needs the solutions"),
-        (ID, {"score": "luck"}, "'solution' or 'rules'"),
+        (ID, {"score": "luck"}, "score='luck': choose one of 'solution', 'rules'"),
     ],
 )
 def test_settings_that_cannot_work(env_id, kwargs, message):
