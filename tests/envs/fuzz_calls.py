@@ -166,6 +166,8 @@ def brief(value: Any) -> str:
 
 # -- constructors ------------------------------------------------------------------------------------------------
 
+SMALL = {"num_puzzles": 6, "max_segments": 3, "expose_solution": True}
+SMALL_ARC = {"canvas": 5, "augmentations": 3, "sets": ("training",), "num_puzzles": None}
 SETTINGS = ["split", "num_puzzles", "puzzles", "pool_seed", "augment", "max_segments", "reward", "segment_cost",
             "num_labelled", "expose_solution", "render_mode"]  # fmt: skip
 MAZE = ["size", "kind", "min_path", "wall_share"]
@@ -203,12 +205,25 @@ def constructors(arc: bool) -> list[Constructor]:
         ("single walk", MazeMoves, walk, ["env", *WALK]),
         ("vector walk", MazeMovesVector, {**walk, "num_envs": 2}, ["venv", "num_envs", "autoreset_mode", *WALK]),
     ]
-    for cls, vector in ((CellEdit, CellEditVector), (FlattenAnswer, FlattenAnswerVector)):
-        keywords = ["max_edits", "edit_cost", "shaping", "gamma"] if cls is CellEdit else []
+    edits = ["max_edits", "edit_cost", "shaping", "gamma"]
+    views: list[tuple[Any, Any, list[str]]] = [
+        (CellEdit, CellEditVector, edits),
+        (FlattenAnswer, FlattenAnswerVector, []),
+        (SolutionInObs, SolutionInObsVector, []),
+        (HaltOnly, HaltOnlyVector, ["thinker"]),
+        *([(ArcEditor, ArcEditorVector, [*edits, "start"])] if arc else []),
+    ]
+    for cls, vector, keywords in views:
+        rest = {"thinker": Copycat()} if cls is HaltOnly else {}
+        kind = {"id": "HRM/ARC-AGI-1-v0", **SMALL_ARC} if cls is ArcEditor else {}
         found += [
-            (cls.__name__, cls, {"env": single()}, ["env", *keywords]),
-            (vector.__name__, vector, {"env": many()}, ["env", *keywords]),
+            (cls.__name__, cls, {"env": single(**kind), **rest}, ["env", *keywords]),
+            (vector.__name__, vector, {"env": many(**kind), **rest}, ["env", *keywords]),
         ]
+    found += [
+        ("MaskInObs", MaskInObs, {"env": CellEdit(single())}, ["env"]),
+        ("MaskInObsVector", MaskInObsVector, {"env": CellEditVector(many())}, ["env"]),
+    ]
     return found
 
 
@@ -227,8 +242,6 @@ def junk_constructors(findings: Findings, rng: np.random.Generator, calls: int, 
 
 
 # -- episodes ----------------------------------------------------------------------------------------------------
-
-SMALL = {"num_puzzles": 6, "max_segments": 3, "expose_solution": True}
 
 
 class Copycat:
@@ -270,9 +283,8 @@ def players(arc: bool) -> dict[str, Callable[[], Any]]:
         "walk around": lambda: MazeMoves(single("HRM/Maze-5x5-v0"), shaping=True, max_steps=4),
     }
     if arc:
-        small = {"canvas": 5, "augmentations": 3, "sets": ("training",), "num_puzzles": None}
-        found["ARC"] = lambda: single("HRM/ARC-AGI-1-v0", demonstrations=2, **small)
-        found["ArcEditor"] = lambda: ArcEditor(single("HRM/ARC-AGI-1-v0", **small), max_edits=4)
+        found["ARC"] = lambda: single("HRM/ARC-AGI-1-v0", demonstrations=2, **SMALL_ARC)
+        found["ArcEditor"] = lambda: ArcEditor(single("HRM/ARC-AGI-1-v0", **SMALL_ARC), max_edits=4)
     for mode in AutoresetMode:
         rows = {"autoreset_mode": mode}
 
@@ -290,7 +302,7 @@ def players(arc: bool) -> dict[str, Callable[[], Any]]:
         if arc:
             add(
                 "ArcEditor rows",
-                lambda small=small, **rows: ArcEditorVector(many("HRM/ARC-AGI-1-v0", **small, **rows), max_edits=4),
+                lambda **rows: ArcEditorVector(many("HRM/ARC-AGI-1-v0", **SMALL_ARC, **rows), max_edits=4),
             )
     return found
 

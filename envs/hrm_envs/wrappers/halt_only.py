@@ -13,7 +13,9 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from hrm_envs.checks import shown, whole_number
 from hrm_envs.env import ReasoningEnv
+from hrm_envs.limits import MAX_CELLS
 from hrm_envs.task import TaskSpec
 from hrm_envs.vector_env import ReasoningVectorEnv
 from hrm_envs.wrappers.base import VectorView, base_of, change_final_obs, reset_rows
@@ -64,11 +66,12 @@ class HaltOnly(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         thinker: see :class:`Thinker`; ``hrm_agents.thinker.HRMThinker`` is one.
 
     Raises:
-        ValueError: it is no such environment.
+        ValueError: it is no such environment, or no thinker.
     """
 
     def __init__(self, env: gym.Env[Any, Any], thinker: Thinker) -> None:
         base = base_of(env, ReasoningEnv, "HaltOnly")
+        _check_thinker(thinker)
         RecordConstructorArgs.__init__(self, _disable_deepcopy=True, thinker=thinker)
         super().__init__(env)
         self._mind = _Mind(thinker, 1, base.task_spec, base.max_segments)
@@ -105,11 +108,12 @@ class HaltOnlyVector(VectorView):
         thinker: see :class:`Thinker`.
 
     Raises:
-        ValueError: it is no such environment.
+        ValueError: it is no such environment, or no thinker.
     """
 
     def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any], thinker: Thinker) -> None:
         base = base_of(env, ReasoningVectorEnv, "HaltOnlyVector")
+        _check_thinker(thinker)
         super().__init__(env)
         self._mind = _Mind(thinker, env.num_envs, base.task_spec, base.max_segments)
         self._over = np.zeros(env.num_envs, np.bool_)
@@ -150,11 +154,17 @@ class HaltOnlyVector(VectorView):
         return self._mind.observe(), reward, ended, truncated, info
 
 
+def _check_thinker(thinker: Thinker) -> None:
+    if not all(callable(getattr(thinker, name, None)) for name in ("start", "think")):
+        raise ValueError(f"thinker={shown(thinker)}: a thinker has num_features, start() and think()")
+    whole_number("thinker.num_features", getattr(thinker, "num_features", None), 0, MAX_CELLS)
+
+
 class _Mind:
     """What the thinker of ``num_rows`` rows thought last."""
 
     def __init__(self, thinker: Thinker, num_rows: int, spec: TaskSpec, max_segments: int) -> None:
-        self._thinker, self._max_segments = thinker, max_segments
+        self._thinker, self._max_segments, self._vocab_size = thinker, max_segments, spec.vocab_size
         self.answer = np.zeros((num_rows, spec.num_cells), np.uint8)
         self._features = np.zeros((num_rows, thinker.num_features), np.float32)
         self._segment = np.zeros(num_rows, np.int32)
@@ -194,6 +204,12 @@ class _Mind:
             raise ValueError(
                 f"{type(self._thinker).__name__}.think: expected answers {wanted[0]} and features {wanted[1]}, "
                 f"found {np.shape(answer)} and {np.shape(features)}"
+            )
+        answer = np.asarray(answer)
+        if answer.dtype.kind not in "ui" or answer.min() < 0 or answer.max() >= self._vocab_size:
+            raise ValueError(
+                f"{type(self._thinker).__name__}.think: answers hold integers from 0 to {self._vocab_size - 1}, "
+                f"found {answer.dtype} from {answer.min()} to {answer.max()}"
             )
         self.answer[rows], self._features[rows] = answer, features
         self._segment[rows] = obs["segment"][rows, 0] + 1

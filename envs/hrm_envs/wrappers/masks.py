@@ -11,6 +11,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from hrm_envs.checks import shown
 from hrm_envs.wrappers.base import VectorView, change_final_obs
 
 ENTRY = "action_mask"
@@ -27,8 +28,8 @@ class MaskInObs(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
-        if not env.has_wrapper_attr("action_masks"):
-            raise ValueError(f"MaskInObs: {env} has no action_masks(); go around CellEdit or FlattenAnswer")
+        if not isinstance(env, gym.Env) or not env.has_wrapper_attr("action_masks"):
+            raise ValueError(f"MaskInObs: {shown(env)} has no action_masks(); go around CellEdit or FlattenAnswer")
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
         self.observation_space = _with_mask(env.observation_space, env.action_space)
@@ -95,7 +96,7 @@ def _source(env: Any) -> Any:
     while not callable(getattr(source, "action_masks", None)):
         if not isinstance(source, gym.vector.VectorWrapper):
             raise ValueError(
-                f"MaskInObsVector: {env} has no action_masks(); go around CellEditVector or FlattenAnswerVector"
+                f"MaskInObsVector: {shown(env)} has no action_masks(); go around CellEditVector or FlattenAnswerVector"
             )
         source = source.env
     return source

@@ -131,3 +131,42 @@ def test_copies_go_on_alike(twin):
         other = twin(env)
         for _ in range(2):
             assert data_equivalence(env.step(action), other.step(action), exact=True)
+
+
+@pytest.mark.parametrize(
+    "view", [lambda thinker: HaltOnly(single(), thinker), lambda thinker: HaltOnlyVector(vector(), thinker)]
+)
+def test_what_is_no_thinker(view):
+    class Deaf:
+        num_features = 1
+
+        def start(self, obs):
+            return ()
+
+    class Boundless(Deaf):
+        num_features = 10**20
+
+        def think(self, obs, memory):
+            return obs["puzzle"], None, memory
+
+    for thinker in (None, 5, "x", Deaf(), Deaf):
+        with pytest.raises(ValueError, match=r"a thinker has num_features, start\(\) and think\(\)"):
+            view(thinker)
+    with pytest.raises(ValueError, match=r"thinker.num_features=100000000000000000000 must be from 0"):
+        view(Boundless())
+
+
+@pytest.mark.parametrize("answer", [np.full(16, 6), np.full(16, 300), np.full(16, -1), np.full(16, 2.0)])
+def test_a_thinkers_answers_are_not_cut_to_fit(answer):
+    class Wild:
+        num_features = 1
+
+        def start(self, obs):
+            return ()
+
+        def think(self, obs, memory):
+            return np.tile(answer, (len(obs["puzzle"]), 1)), np.zeros((len(obs["puzzle"]), 1), np.float32), memory
+
+    for env in (HaltOnly(single(), Wild()), HaltOnlyVector(vector(), Wild())):
+        with pytest.raises(ValueError, match=r"Wild.think: answers hold integers from 0 to 5, found"):
+            env.reset(seed=0)
