@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     command = arguments.pop(0)
     if command not in COMMANDS:
-        print(f"error: unknown command {command!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
+        print(f"error: unknown command {command[:60]!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     _survive_odd_terminals()
     # Until the command runs there is nothing to finish; an interrupt in the middle of an import would be a traceback.

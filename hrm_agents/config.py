@@ -61,8 +61,10 @@ def limited(default: Any, limits: Limits) -> Any:
 
 _SHARE = Limits(0, 1)
 _DECAY = Limits(0, 1, open_high=True)
-_NOT_NEGATIVE = Limits(0.0)
-_POSITIVE = Limits(0.0, open_low=True)
+#: Rates, weights and norms: a million times what is usual, and far from where float32 ends.
+_LARGEST = 1e6
+_NOT_NEGATIVE = Limits(0.0, _LARGEST)
+_POSITIVE = Limits(0.0, _LARGEST, open_low=True)
 
 
 class _Checked:

@@ -24,6 +24,7 @@ _RESERVED = {
     "task": "the id decides which task it is",
     "num_envs": "the command decides how many rows there are",
     "autoreset_mode": "the loop that steps the environment decides how rows begin anew",
+    "render_mode": "the command decides what is drawn, and where",
     "expose_solution": "whoever learns from solutions asks for them",
     "vectorization_mode": "these environments are vector environments already, in one process",
     "vector_kwargs": "the environment takes its keywords directly",
@@ -104,10 +105,13 @@ def user_id(env_id: str) -> str:
         The same id with the plain name of the module, by which later commands find it.
 
     Raises:
-        UserError: the module cannot be imported.
+        UserError: it is no id, or the module cannot be imported.
     """
     module, colon, name = env_id.rpartition(":")
-    return f"{import_module(module, one_line(env_id))}:{name}" if colon else env_id
+    if colon:
+        env_id = f"{import_module(module, one_line(env_id))}:{name}"
+    _parse(env_id)
+    return env_id
 
 
 def of_unseen(kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,12 @@ class UserError(Exception):
 
 
 def one_line(text: str, most: int = 200) -> str:
-    """Text in one line of at most about ``most`` characters, the middle cut out if it is longer."""
+    """Text in one printable line of at most about ``most`` characters, the middle cut out if it is longer.
+
+    What a terminal would obey rather than show, such as an escape sequence in the name of a file, is spelt out.
+    """
     line = " ".join(text.split())
+    line = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in line)
     return line if len(line) <= most else f"{line[: most // 2]} ... {line[-(most // 2) :]}"
 
 

@@ -142,7 +142,8 @@ def preset_defaults(
     plain = [argument for argument in arguments if argument not in ("-h", "--help")]
     named = parse(options, command, plain, default=unnamed)
     import_modules(named.module)
-    named = replace(named, env=user_id(named.env))
+    if named.env:
+        named = replace(named, env=user_id(named.env))
     return _with(unnamed, preset(named.env or None, named.preset)), named
 
 

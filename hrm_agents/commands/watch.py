@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import tyro
 from hrm_agents.checkpoints import MAZE
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse, progress
 from hrm_agents.commands.display import needs_display
+from hrm_agents.config import Limits
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.user_modules import import_modules
 
@@ -44,8 +46,9 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(Watch, "watch", arguments)
     if not 0.1 <= options.fps <= 100:
         raise UserError(f"--fps must lie between 0.1 and 100, got {options.fps}")
-    if options.episodes is not None and options.episodes < 1:
-        raise UserError(f"--episodes must be at least 1, got {options.episodes}")
+    if options.episodes is not None:
+        # A GIF is held in memory until it is written.
+        Limits(1, 1_000 if options.record is not None else math.inf).check("--episodes", options.episodes)
     import_modules(options.module)
     return _show(options) if options.record is None else _record(options, options.record)
 

@@ -30,6 +30,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process trains in the folder, or it cannot be written.
     """
+    made = [place for place in (folder, *folder.parents) if not _is_there(place)]
     key = Path(os.path.realpath(folder))
     if key in _held:
         _held[key] += 1
@@ -38,7 +39,6 @@ def hold_folder(folder: Path) -> Iterator[None]:
         finally:
             _held[key] -= 1
         return
-    is_new = not os.path.exists(folder)
     descriptor = _take(folder)
     _held[key] = 1
     try:
@@ -47,9 +47,16 @@ def hold_folder(folder: Path) -> Iterator[None]:
         del _held[key]
         with suppress(OSError):
             (folder / _NAME).unlink()
-            if is_new:
-                folder.rmdir()  # only if nothing was written into it
+            for place in made:
+                place.rmdir()  # only if nothing was written into it
         os.close(descriptor)
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return os.path.exists(place)
+    except ValueError as error:  # a name that no folder can have
+        raise UserError(f"cannot write to {one_line(str(place))}: {error}; choose another folder with --out") from error
 
 
 def _take(folder: Path) -> int:

@@ -45,8 +45,8 @@ def test_the_second_is_refused_and_told_of_the_first(held):
 
 
 def test_it_may_be_taken_again_by_its_owner_and_leaves_nothing(tmp_path):
-    with hold_folder(tmp_path / "run"), hold_folder(tmp_path / "run" / ".." / "run"):
-        assert (tmp_path / "run" / ".lock").exists()
+    with hold_folder(tmp_path / "runs" / "run"), hold_folder(tmp_path / "runs" / "run" / ".." / "run"):
+        assert (tmp_path / "runs" / "run" / ".lock").exists()
     assert os.listdir(tmp_path) == []
 
 
@@ -60,7 +60,7 @@ def test_places_that_cannot_be_held(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").symlink_to(tmp_path / "file")  # a planted link is not followed
-    for folder in (tmp_path / "file" / "run", tmp_path / ("x" * 300), tmp_path / "run"):
+    for folder in (tmp_path / "file" / "run", tmp_path / ("x" * 300), tmp_path / "a\0b", tmp_path / "run"):
         with pytest.raises(UserError, match="cannot write to") as refused, hold_folder(folder):
             pass
         assert len(str(refused.value)) < 500
