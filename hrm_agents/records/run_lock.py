@@ -30,8 +30,11 @@ def hold_folder(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process trains in the folder, or it cannot be written.
     """
-    made = [place for place in (folder, *folder.parents) if not _is_there(place)]
-    key = Path(os.path.realpath(folder))
+    try:
+        key = Path(os.path.realpath(folder))
+    except ValueError as error:  # a name that no folder can have
+        raise UserError(f"cannot write to {one_line(str(folder))}: {error}; choose another with --out") from error
+    made = [place for place in (folder, *folder.parents) if not os.path.exists(place)]
     if key in _held:
         _held[key] += 1
         try:
@@ -50,13 +53,6 @@ def hold_folder(folder: Path) -> Iterator[None]:
             for place in made:
                 place.rmdir()  # only if nothing was written into it
         os.close(descriptor)
-
-
-def _is_there(place: Path) -> bool:
-    try:
-        return os.path.exists(place)
-    except ValueError as error:  # a name that no folder can have
-        raise UserError(f"cannot write to {one_line(str(place))}: {error}; choose another folder with --out") from error
 
 
 def _take(folder: Path) -> int:
