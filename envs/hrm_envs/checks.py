@@ -36,6 +36,17 @@ def shown(value: Any) -> str:
     return text if len(text) <= _VALUE else f"{text[: _VALUE - 4]} ..."
 
 
+def form(array: NDArray[Any]) -> str:
+    """Shape and dtype of an array for the text of an error."""
+    return f"shape {shown(array.shape)} of {type_name(array)}"
+
+
+def type_name(array: NDArray[Any]) -> str:
+    """The dtype of an array for the text of an error."""
+    name = str(array.dtype)
+    return name if len(name) < _VALUE else "records"
+
+
 def shown_path(path: Any) -> str:
     """A path for the text of an error: the end of it, if it is very long."""
     text = " ".join(str(path).encode("utf-8", "backslashreplace").decode().split())

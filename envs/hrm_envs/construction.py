@@ -227,7 +227,7 @@ def as_action(action: Mapping[str, Any], spec: TaskSpec, num_rows: int) -> tuple
     if not fits or halt.size != num_rows:
         raise ValueError(
             f"action: expected 'answer' of {num_rows} x {spec.num_cells} tokens and 'halt' of {num_rows}; "
-            f"found shapes {answer.shape} and {halt.shape}"
+            f"found shapes {shown(answer.shape)} and {shown(halt.shape)}"
         )
     answer = answer.reshape(num_rows, spec.num_cells)
     if answer.dtype != np.uint8:

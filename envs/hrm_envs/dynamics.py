@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.checks import as_array, shown
+from hrm_envs.checks import as_array, form, shown
 from hrm_envs.rewards import Reward
 from hrm_envs.streams import Draws, Words
 from hrm_envs.task import PuzzleBatch, Task, Tokens, Verdict
@@ -174,8 +174,7 @@ class SegmentDynamics:
         fits = answers.ndim in (2, 3) and (answers.shape[0], answers.shape[-1]) == (rows, cells)
         if not fits or answers.dtype.kind not in "ui":
             raise ValueError(
-                f"answers: expected integers [{rows}, {cells}] or [{rows}, K, {cells}], "
-                f"found shape {answers.shape} of {answers.dtype}"
+                f"answers: expected integers [{rows}, {cells}] or [{rows}, K, {cells}], found {form(answers)}"
             )
         if answers.size and not 0 <= answers.min() <= answers.max() < self.task.spec.vocab_size:
             raise ValueError(
@@ -252,7 +251,7 @@ def state_entry(state: Mapping[str, NDArray[Any]], name: str, mine: NDArray[Any]
         raise ValueError(f"environment state {name!r}: expected shape {mine.shape}, found nothing")
     array = as_array(f"environment state {name!r}", state[name])
     if array.shape != mine.shape:
-        raise ValueError(f"environment state {name!r}: expected shape {mine.shape}, found {array.shape}")
+        raise ValueError(f"environment state {name!r}: expected shape {mine.shape}, found {shown(array.shape)}")
     if array.dtype.kind not in ("b" if mine.dtype == np.bool_ else "ui"):
-        raise ValueError(f"environment state {name!r}: expected {mine.dtype}, found {array.dtype}")
+        raise ValueError(f"environment state {name!r}: expected {mine.dtype}, found {form(array)}")
     return array

@@ -12,7 +12,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from hrm_envs.board import Draft, Thoughts
-from hrm_envs.checks import as_array, choice, shown
+from hrm_envs.checks import as_array, choice, form, shown
 from hrm_envs.construction import (
     TaskLike,
     action_space,
@@ -169,7 +169,7 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         """
         answer = as_array("answer", answer)
         if answer.ndim != 1:
-            raise ValueError(f"answer: expected shape ({self.task_spec.num_cells},), found {answer.shape}")
+            raise ValueError(f"answer: expected shape ({self.task_spec.num_cells},), found {shown(answer.shape)}")
         return self._dynamics.judge(answer[None])[0]
 
     def preview(self, draft: Draft) -> None:
@@ -201,8 +201,7 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
             cells = (self.task_spec.num_cells,)
             if confidence.shape != cells or confidence.dtype.kind not in "buif":
                 raise ValueError(
-                    f"confidence: expected a number for each of {cells[0]} cells, "
-                    f"found shape {confidence.shape} of {confidence.dtype}"
+                    f"confidence: expected a number for each of {cells[0]} cells, found {form(confidence)}"
                 )
             confidence = confidence.astype(np.float32)
         if decision is not None and not isinstance(decision, str):

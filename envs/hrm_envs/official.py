@@ -96,7 +96,8 @@ def read_folder(folder: Path, spec: TaskSpec) -> Rows:
     inputs, labels = (_join(folder, names, part) for part in ("inputs", "labels"))
     if inputs.shape != labels.shape:
         raise ValueError(
-            f"{shown_path(folder)}: puzzles have shape {inputs.shape}, solutions {labels.shape}; they must agree"
+            f"{shown_path(folder)}: puzzles have shape {shown(inputs.shape)}, solutions {shown(labels.shape)}; "
+            "they must agree"
         )
     ignored = facts.get("ignore_label_id", 0)
     if ignored is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.arrays import load_arrays
-from hrm_envs.checks import as_array, shown, shown_path
+from hrm_envs.checks import as_array, form, shown, shown_path, type_name
 from hrm_envs.files import kind_of, read_text
 from hrm_envs.limits import most_puzzles
 from hrm_envs.official import CHUNK, Rows, find_splits, read_csv, read_folder
@@ -188,9 +188,7 @@ def _numbers(name: str, values: NDArray[Any] | None, num: int) -> NDArray[np.int
         return np.zeros(num, np.int32)
     array = as_array(name, values)
     if array.shape != (num,) or array.dtype.kind not in "ui":
-        raise ValueError(
-            f"{name}: expected one integer for each of {num} puzzles, found shape {array.shape} of {array.dtype}"
-        )
+        raise ValueError(f"{name}: expected one integer for each of {num} puzzles, found {form(array)}")
     if array.min() < 0 or array.max() >= 2**31:
         raise ValueError(f"{name}: numbers are 0 to 2**31 - 1, found {array.min()} to {array.max()}")
     return array.astype(np.int32)
@@ -204,7 +202,7 @@ def as_tokens(array: NDArray[Any], spec: TaskSpec, name: str) -> Tokens:
     """
     array = as_array(name, array)
     if array.dtype.kind not in "ui":
-        raise ValueError(f"{name}: expected integer tokens, found {array.dtype}")
+        raise ValueError(f"{name}: expected integer tokens, found {type_name(array)}")
     rows, columns = spec.grid_shape
     found = array.shape
     if array.shape[-2:] == (rows, columns):
@@ -212,7 +210,9 @@ def as_tokens(array: NDArray[Any], spec: TaskSpec, name: str) -> Tokens:
     if array.ndim == 1:
         array = array[None]
     if array.ndim != 2 or array.shape[1] != rows * columns or len(array) == 0:
-        raise ValueError(f"{name}: {spec.name} has {rows} x {columns} = {rows * columns} cells; found shape {found}")
+        raise ValueError(
+            f"{name}: {spec.name} has {rows} x {columns} = {rows * columns} cells; found shape {shown(found)}"
+        )
     if len(array) > most_puzzles(rows * columns):
         raise ValueError(f"{name}: {len(array):,} puzzles; at most {most_puzzles(rows * columns):,} are held")
     bad = np.argwhere((array < 0) | (array >= spec.vocab_size))

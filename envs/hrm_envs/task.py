@@ -252,8 +252,8 @@ class Task(ABC):
         for number, line in enumerate(text.splitlines(), 1):
             for column, character in enumerate(line, 1):
                 if character not in codes:
-                    known = "".join(self.spec.symbols)
-                    raise ValueError(f"line {number}, column {column}: {character!r} is none of {known!r}")
+                    known = shown("".join(self.spec.symbols))
+                    raise ValueError(f"line {number}, column {column}: {character!r} is none of {known}")
                 cells.append(codes[character])
         size = self.spec.num_cells
         if not cells or len(cells) % size:

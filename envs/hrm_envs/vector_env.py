@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from hrm_envs.board import Draft
-from hrm_envs.checks import as_array, choice, whole_number
+from hrm_envs.checks import as_array, choice, form, whole_number
 from hrm_envs.construction import (
     TaskLike,
     action_space,
@@ -347,7 +347,7 @@ def as_mask(name: str, mask: Any, num_rows: int) -> NDArray[np.bool_]:
     """
     array = as_array(name, mask)
     if array.shape != (num_rows,) or array.dtype != np.bool_:
-        raise ValueError(f"{name} must be bool [{num_rows}], found shape {array.shape} of {array.dtype}")
+        raise ValueError(f"{name} must be bool [{num_rows}], found {form(array)}")
     return array
 
 

@@ -147,7 +147,8 @@ def junk() -> list[Any]:
         np.array([2]), np.array([1.5]), np.array(["a"]), np.array([None]), np.array([{}]), np.zeros((2, 2)),
         np.zeros(0), np.zeros((0, 16), np.uint8), np.full(16, 255, np.uint8), np.ones(16, np.uint8),
         np.ones((4, 4), np.int64), np.full(16, 10**9), np.datetime64("2020-01-01"), np.ma.masked,
-        np.broadcast_to(np.uint8(1), (10**9, 16)),
+        np.broadcast_to(np.uint8(1), (10**9, 16)), np.zeros((1,) * 60),
+        np.zeros(3, [(f"field_{i}", "u1") for i in range(40)]),
     ]  # fmt: skip
 
 

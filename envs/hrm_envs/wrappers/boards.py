@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from hrm_envs.board import Draft
-from hrm_envs.checks import as_array, whole_number
+from hrm_envs.checks import as_array, form, whole_number
 from hrm_envs.limits import MAX_STEPS
 from hrm_envs.task import Task, TaskSpec, Tokens
 
@@ -64,9 +64,7 @@ class Boards(ABC):
         """
         actions = as_array("action", actions)
         if actions.shape != self.edits.shape or actions.dtype.kind not in "ui":
-            raise ValueError(
-                f"action: expected {len(self.edits)} integer(s), found shape {actions.shape} of {actions.dtype}"
-            )
+            raise ValueError(f"action: expected {len(self.edits)} integer(s), found {form(actions)}")
         if actions.min() < 0 or actions.max() >= self.num_actions:
             wrong = actions[(actions < 0) | (actions >= self.num_actions)][0]
             raise ValueError(f"action: {wrong} is none; actions are 0 to {self.num_actions - 1}")

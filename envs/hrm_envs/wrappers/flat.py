@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from hrm_envs.checks import as_array
+from hrm_envs.checks import as_array, shown
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.task import Task, TaskSpec, Tokens
 from hrm_envs.vector_env import ReasoningVectorEnv
@@ -167,7 +167,7 @@ def split_action(action: NDArray[Any], shape: tuple[int, ...]) -> dict[str, NDAr
     """
     action = as_array("action", action)
     if action.shape != shape:
-        raise ValueError(f"action: expected shape {shape}, the answer and then the halt; found {action.shape}")
+        raise ValueError(f"action: expected shape {shape}, the answer and then the halt; found {shown(action.shape)}")
     return {"answer": action[..., :-1], "halt": action[..., -1]}
 
 
