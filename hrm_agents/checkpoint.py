@@ -35,9 +35,9 @@ from hrm_agents.halting import HaltingRule
 from hrm_agents.identities import first_difference, saved_table
 from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.records.files import check_writable as check_writable
-from hrm_agents.records.files import parse_json, read_json
+from hrm_agents.records.files import read_json
 from hrm_agents.records.files import write_atomically as write_atomically
-from hrm_envs import IdTable
+from hrm_envs import IdTable, parse_json
 
 MODEL, CONFIG, STATE = "model.safetensors", "config.json", "training_state.safetensors"
 FORMAT = 2

@@ -179,7 +179,7 @@ class HaltingConfig(_Checked):
     fixed and convergence Q(halt) only watches: it learns, but decides nothing and leaves the network alone."""
     threshold: float = limited(0.5, Limits(-math.inf, open_low=True))
     """Rule probability: halt above this probability of a right answer, or above this plain value."""
-    fixed_segments: int | None = limited(None, Limits(1, 65_536))
+    fixed_segments: int | None = limited(None, Limits(1, 4_096))
     """Rule fixed: how many segments; all that the environment allows if not given."""
     entropy_weight: float = limited(0.1, _NOT_NEGATIVE)
     """Rule policy: weight of the entropy bonus, in units of reward. Choices that differ by less stay open in training;

@@ -4,7 +4,7 @@ Importing this package registers the built-in ids; it loads no data and imports 
 """
 
 from hrm_envs.arrays import load_arrays
-from hrm_envs.files import read_json
+from hrm_envs.files import parse_json, read_json
 from hrm_envs.registration import register_moves, register_task, registered_ids
 from hrm_envs.rewards import REWARDS
 from hrm_envs.task import IdTable, PuzzleBatch, Task, TaskSpec, Verdict
@@ -17,6 +17,7 @@ __all__ = [
     "TaskSpec",
     "Verdict",
     "load_arrays",
+    "parse_json",
     "read_json",
     "register_moves",
     "register_task",

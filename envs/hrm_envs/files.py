@@ -100,13 +100,25 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{where}: it is larger than {MAX_JSON_BYTES // 1024**2} MiB")
     text = read_text(path)
     try:
+        return parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def parse_json(text: str) -> Any:
+    """A JSON document from its text.
+
+    Raises:
+        ValueError: it is no JSON (NaN and Infinity are none), or nested too deeply; the text says where.
+    """
+    try:
         return json.loads(text, parse_constant=_no_number)
     except RecursionError as error:
-        raise ValueError(f"{where}: it is nested too deeply") from error
+        raise ValueError("it is nested too deeply") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: line {error.lineno}, column {error.colno}: {error.msg}") from error
+        raise ValueError(f"line {error.lineno}, column {error.colno}: {error.msg}") from error
     except ValueError as error:  # a constant that is no number, or an integer of too many digits
-        raise ValueError(f"{where}: {str(error).split(';')[0]}") from error
+        raise ValueError(str(error).split(";")[0]) from error
 
 
 def _no_number(name: str) -> NoReturn:

@@ -18,8 +18,9 @@ MAX_TASK_IDS = 2**24
 #: Demonstrations that an observation carries; no ARC task has more than ten.
 MAX_DEMONSTRATIONS = 64
 
-#: Segments of an episode. HRM thinks up to 16, and nobody tried more than a few hundred.
-MAX_SEGMENTS = 65_536
+#: Segments of an episode. HRM thinks up to 16, and nobody tried more than a few hundred. An evaluation keeps some
+#: twenty bytes for each segment of each puzzle.
+MAX_SEGMENTS = 4_096
 
 #: Steps of a walk and edits of a board: they are counted in int32.
 MAX_STEPS = 2**31 - 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import glob
-import json
 import os
 import stat
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hrm_agents.errors import UserError, one_line
+from hrm_envs import read_json as read_json_file
 
 try:
     import fcntl
@@ -85,33 +85,15 @@ def remove_stale_parts(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """The content of a JSON file; see :func:`hrm_envs.files.read_json`.
 
     Raises:
         UserError: it is missing, is no regular file, or is not JSON; the text names the file.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UserError(f"{path} is not a file")
-        return parse_json(path.read_bytes().decode("utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f"{path} is not readable JSON: {_reason(error)}") from error
-
-
-def parse_json(text: str) -> Any:
-    """JSON text as plain types.
-
-    Raises:
-        ValueError: it is not JSON, is nested too deeply, or has NaN or an infinity, which JSON does not know.
-    """
-
-    def refuse(name: str) -> Any:
-        raise ValueError(f"{name} is not JSON")
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        return read_json_file(path)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _place(path: Path) -> Path:

@@ -12,7 +12,8 @@ import time
 import pytest
 
 from hrm_agents.errors import UserError
-from hrm_agents.records.files import check_writable, parse_json, read_json, write_atomically
+from hrm_agents.records.files import check_writable, read_json, write_atomically
+from hrm_envs import parse_json
 
 
 def full_disk(*args, **kwargs):
@@ -180,8 +181,8 @@ def test_places_that_are_none(tmp_path, write):
     [
         ("[" * 5000, "nested too deeply"),
         ('{"a":' * 5000, "nested too deeply"),
-        ("NaN", "NaN is not JSON"),
-        ('{"a": -Infinity}', "-Infinity is not JSON"),
+        ("NaN", "'NaN' is no number of JSON"),
+        ('{"a": -Infinity}', "'-Infinity' is no number of JSON"),
         ("1" * 5000, "digits"),
         ("", "Expecting value"),
         ("{'a': 1}", "Expecting property name"),
@@ -191,7 +192,7 @@ def test_json_that_is_none(text, reason, tmp_path):
     with pytest.raises(ValueError, match=reason):
         parse_json(text)
     (tmp_path / "file").write_text(text)
-    with pytest.raises(UserError, match=f"file is not readable JSON: .*{reason}") as refused:
+    with pytest.raises(UserError, match=f"file cannot be read as JSON: .*{reason}") as refused:
         read_json(tmp_path / "file")
     assert len(str(refused.value)) < 500
 
@@ -200,9 +201,9 @@ def test_json_from_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     start = time.monotonic()
     for path in (tmp_path / "pipe", tmp_path, tmp_path / "none"):
-        with pytest.raises(UserError, match=r"not a file|No such file"):
+        with pytest.raises(UserError, match=r"not a file|no such file"):
             read_json(path)
     assert time.monotonic() - start < 5, "a pipe that nobody writes to must not be waited for"
     (tmp_path / "bytes").write_bytes(b"\xff{}")
-    with pytest.raises(UserError, match="not readable JSON"):
+    with pytest.raises(UserError, match="is no UTF-8"):
         read_json(tmp_path / "bytes")
