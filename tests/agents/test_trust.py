@@ -241,7 +241,7 @@ HUGE_STATES = [
     ("model", "hidden_size", 2**14),
     ("model", "H_layers", 256),
     ("run", "batch_size", 65_536),
-    ("env", "kwargs", {"num_puzzles": 32, "max_segments": 65_536}),
+    ("env", "kwargs", {"num_puzzles": 32, "max_segments": 4_096}),
     ("answer", "samples", 4096),
 ]
 
