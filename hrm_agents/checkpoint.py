@@ -34,6 +34,7 @@ from hrm_agents.errors import UserError, one_line
 from hrm_agents.halting import HaltingRule
 from hrm_agents.identities import first_difference, saved_table
 from hrm_agents.models.hrm import HRM, HRMConfig
+from hrm_agents.models.limits import LARGEST_WEIGHT
 from hrm_agents.records.files import check_writable as check_writable
 from hrm_agents.records.files import read_json
 from hrm_agents.records.files import write_atomically as write_atomically
@@ -146,8 +147,11 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Checkpoint:
         )
     tensors, _ = read_tensors(path)
     for name, tensor in tensors.items():
-        if not bool(tensor.isfinite().all()):
-            raise UserError(f"{path}: weight {name!r} holds what is no finite number; the model has diverged")
+        if tensor.numel() and not float(tensor.abs().max()) <= LARGEST_WEIGHT:
+            raise UserError(
+                f"{path}: weight {name!r} holds what is no finite number, or one beyond {LARGEST_WEIGHT:g}; the model "
+                "has diverged"
+            )
     model = HRM(model_config)
     model.load_state_dict(tensors)
     return Checkpoint(model.to(device).eval(), config, folder)

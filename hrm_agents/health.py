@@ -11,9 +11,8 @@ from torch import Tensor
 
 from hrm_agents.errors import UserError
 from hrm_agents.models.hrm import HRM, HRMConfig
+from hrm_agents.models.limits import LARGEST_WEIGHT
 
-#: A weight beyond this has exploded; those of a trained network are of the order of 1.
-LARGEST_WEIGHT = 1e6
 #: A loss this many times the first one (or 1, if that was less) has exploded.
 LARGEST_GROWTH = 1e4
 

@@ -104,5 +104,8 @@ def _reason(error: BaseException, module: str) -> str:
         )
     if isinstance(error, SystemExit):
         return f"the module calls sys.exit({error.code!r}) when it is imported"
-    text = one_line(str(error))
+    try:
+        text = one_line(str(error))
+    except Exception:  # an exception that cannot even say what it is; its type is told all the same
+        text = ""
     return f"importing it fails: {type(error).__name__}{': ' if text else ''}{text}"

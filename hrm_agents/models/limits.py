@@ -18,6 +18,9 @@ class Limit(NamedTuple):
     most: float
 
 
+#: A weight beyond this has exploded; those of a trained network are of the order of 1.
+LARGEST_WEIGHT = 1e6
+
 #: They lie far above what anybody trains, and keep a slip of the keyboard, or a config from a stranger, from asking
 #: for more memory or time than any machine has.
 LIMITS: dict[str, Limit] = {
@@ -28,9 +31,9 @@ LIMITS: dict[str, Limit] = {
     # 512 blocks in all; HRM has 8, and the deepest language models about 130.
     "H_layers": Limit(1, 256),
     "L_layers": Limit(1, 256),
-    # A million steps of L per segment; HRM takes 4.
-    "H_cycles": Limit(1, 1024),
-    "L_cycles": Limit(1, 1024),
+    # 16,384 steps of L per segment, minutes of thought for a small net; HRM takes 4, TRM 18.
+    "H_cycles": Limit(1, 64),
+    "L_cycles": Limit(1, 256),
     # An MLP 43 times as wide as the state, where 8/3 is usual.
     "expansion": Limit(1e-6, 64.0),
     # Four times the largest width.

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hrm_agents.models.limits import shown, shown_path
+from hrm_agents.models.limits import LARGEST_WEIGHT, shown, shown_path
 from hrm_agents.models.stored import (
     LONGEST_HEAD,
     Block,
@@ -76,10 +76,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{shown_path(path)} is not a {kind} file, or is truncated or damaged; nothing in it was run"
         ) from error
     for name, tensor in weights.items():
-        # In float32, as it will be used: large numbers of float64 become infinite.
-        if not bool(tensor.float().isfinite().all()):
+        if not float(tensor.double().abs().max()) <= LARGEST_WEIGHT:
             raise ValueError(
-                f"{shown_path(path)}: weight {shown(name)} holds what is no finite number; the model has diverged"
+                f"{shown_path(path)}: weight {shown(name)} holds what is no finite number, or one beyond "
+                f"{LARGEST_WEIGHT:g}; the model has diverged"
             )
     return weights
 

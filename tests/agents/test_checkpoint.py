@@ -131,6 +131,11 @@ def not_finite(folder):
     (folder / MODEL).write_bytes(save({**weights, "q_head.bias": torch.tensor([0.0, torch.inf])}))
 
 
+def exploded(folder):
+    weights = load(folder).model.state_dict()
+    (folder / MODEL).write_bytes(save({**weights, "q_head.bias": torch.tensor([0.0, 1e30])}))
+
+
 def unknown_loss(folder):
     edit(folder, lambda config: config["training"]["run"].update(answer_loss="zzz"))
 
@@ -215,6 +220,7 @@ def no_training(folder):
         (no_training, "does not tell its 'training'"),
         (integer_weights, "weight 'q_head.bias' is of type I64"),
         (not_finite, "no finite number"),
+        (exploded, r"or one beyond 1e\+06; the model has diverged"),
         (unknown_loss, "training.run.answer_loss: 'zzz' is not"),
         (unknown_rule, "training.halting.rule: 'whim' is not"),
     ],

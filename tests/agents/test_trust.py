@@ -161,6 +161,7 @@ def test_training_in_an_environment_from_a_file_elsewhere(run, tiny_flags, capsy
         ("import missing_thing", "importing it fails: ModuleNotFoundError: No module named 'missing_thing'"),
         ("def f(:", "importing it fails: SyntaxError"),
         ("raise BaseException('x\\ny')", "importing it fails: BaseException: x y"),
+        ("class E(Exception):\n    def __str__(self): 1 / 0\nraise E", "importing it fails: E"),
     ],
 )
 def test_a_module_that_cannot_be_imported_is_no_success(tmp_path, monkeypatch, capsys, source, reason):
