@@ -317,7 +317,8 @@ def _commit(folder: Path, files: Mapping[str, bytes | Path], config: Mapping[str
                 write_atomically(pending[name], content)
         digests = {name: _digest(path) for name, path in pending.items()}
         document = {**config, "format": FORMAT, "files": digests}
-        write_atomically(folder / CONFIG, (json.dumps(document, indent=2) + "\n").encode())
+        # Like its neighbours it takes the place of a link: what that points to may belong to another run.
+        write_atomically(folder / CONFIG, (json.dumps(document, indent=2) + "\n").encode(), through_links=False)
     except UserError:
         # Not after an interrupt, which may have come once the config was in place.
         for path in pending.values():

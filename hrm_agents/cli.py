@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 COMMANDS = {
     "train": "train a model in an environment, evaluate it and draw a GIF",
@@ -28,24 +29,26 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 1 (not solved), 2 (a mistake, explained) or 130 (Ctrl-C)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _survive_odd_streams()
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
-        return 0
+        return _printed(usage())
     if arguments[0] == "--version":
         from hrm_agents import __version__
 
-        print(__version__)
-        return 0
+        return _printed(__version__)
     command = arguments.pop(0)
     if command not in COMMANDS:
-        print(f"error: unknown command {command[:60]!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
+        _complain(f"error: unknown command {command[:60]!r}; choose one of {', '.join(COMMANDS)}")
         return 2
-    _survive_odd_terminals()
+    return _flushed(_run(command, arguments))
+
+
+def _run(command: str, arguments: Sequence[str]) -> int:
+    """The exit code of a command; whatever ends it is told in one line."""
     # Until the command runs there is nothing to finish; an interrupt in the middle of an import would be a traceback.
     with leave_at_once_on_interrupt():
-        module = importlib.import_module(
-            f"hrm_agents.commands.{command.replace('-', '_')}{'_' * keyword.iskeyword(command)}"
-        )
+        name = command.replace("-", "_") + "_" * keyword.iskeyword(command)
+        module = importlib.import_module(f"hrm_agents.commands.{name}")
         from hrm_agents.commands.common import HelpShown
         from hrm_agents.errors import UserError, one_line
     try:
@@ -54,41 +57,76 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HelpShown:
         return 0
     except UserError as error:
-        print(f"error: {one_line(str(error), 800)}", file=sys.stderr)
+        _complain(f"error: {one_line(str(error), 800)}")
         return 2
     except KeyboardInterrupt as interrupt:
-        print(
-            f"interrupted{': ' if interrupt.args else ''}{' '.join(map(str, interrupt.args))}",
-            file=sys.stderr,
-        )
+        _complain(f"interrupted{': ' if interrupt.args else ''}{' '.join(map(str, interrupt.args))}")
         return 130
     except BrokenPipeError:
-        # The reader went away (`| head`): not our failure, but nothing more can be said. Python would
-        # complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader went away (`| head`): not our failure, but nothing more can be said.
         return 141
     except SystemExit as exit:
         if isinstance(exit.__context__, BrokenPipeError):  # how rich ends a program whose reader went away
             return 141
         # From code of the user's, such as an environment.
-        print(f"error: something called sys.exit({exit.code!r}) while {command} was running", file=sys.stderr)
+        _complain(f"error: something called sys.exit({exit.code!r}) while {command} was running")
         return exit.code if isinstance(exit.code, int) and exit.code else 1
     except OSError as error:
         about = f"{one_line(str(error.filename))}: " if error.filename is not None else ""
-        print(f"error: {about}{one_line(error.strerror or str(error))}", file=sys.stderr)
+        _complain(f"error: {about}{one_line(error.strerror or str(error))}")
         return 2
     except MemoryError:
-        print(
-            "error: out of memory: ask for less (--run.batch-size, --kwargs num_puzzles, --batch-size)", file=sys.stderr
-        )
+        _complain("error: out of memory: ask for fewer rows (--run.batch-size, --batch-size) or puzzles at a time")
         return 2
 
 
-def _survive_odd_terminals() -> None:
-    """Print what the encoding of a terminal lacks as a question mark, rather than fail on it."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+def _survive_odd_streams() -> None:
+    """Print what the encoding of a terminal lacks as a question mark; take closed streams for empty ones."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115  (for as long as the program runs)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def _complain(line: str) -> None:
+    """Say something on standard error, if anybody can hear it."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        _silence(sys.stderr)
+
+
+def _printed(text: str) -> int:
+    with suppress(OSError, ValueError):  # what is not out yet fails again when it is flushed
+        print(text)
+    return _flushed(0)
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once all that was printed is out; Python would complain of what is not in words of its own."""
+    try:
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _silence(sys.stdout)
+        return 141
+    except (OSError, ValueError) as error:
+        _silence(sys.stdout)
+        if code in (0, 1):
+            reason = error.strerror if isinstance(error, OSError) else error
+            _complain(f"error: cannot write to standard output: {reason}")
+            return 2
+        return code
+
+
+def _silence(stream: TextIO) -> None:
+    """Let whatever is still to be printed to a broken stream go nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from hrm_agents.commands.common import MODULES, parse
 from hrm_agents.commands.walking import walking_ids
+from hrm_agents.errors import one_line
 from hrm_agents.user_modules import import_modules
 
 
@@ -47,14 +48,17 @@ def _print_reasoning(console: Console) -> dict[str, str]:
     for id in registered_ids():
         kwargs = dict(gym.spec(id).kwargs)
         task_like = kwargs.pop("task")
-        settings, task_kwargs = split_settings(kwargs)
         try:
+            settings, task_kwargs = split_settings(kwargs)
             task = resolve_task(task_like, task_kwargs)
+            sizes = str(task.spec.vocab_size), str(settings.max_segments)
+            row = (_grid(task), *sizes, *_puzzles(task, settings.num_puzzles))
         except gym.error.DependencyNotInstalled as error:
-            missing[id] = str(error)
-            continue
-        sizes = str(task.spec.vocab_size), str(settings.max_segments)
-        table.add_row(id, _grid(task), *sizes, *_puzzles(task, settings.num_puzzles))
+            missing[id] = one_line(str(error))
+        except Exception as error:  # a task of the user's that cannot be made must not hide the others
+            missing[id] = one_line(f"{type(error).__name__}: {error}")
+        else:
+            table.add_row(id, *row)
     console.print(table)
     return missing
 

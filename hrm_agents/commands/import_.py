@@ -14,10 +14,10 @@ import tyro
 from torch import Tensor
 
 import hrm_agents
-from hrm_agents.checkpoint import MODEL, save_model
+from hrm_agents.checkpoint import CONFIG, MODEL, save_model
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse
 from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig, to_dict
-from hrm_agents.environments import make_single
+from hrm_agents.environments import make_single, user_id
 from hrm_agents.errors import UserError
 from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.models.limits import check_real, check_whole, shown, shown_path
@@ -78,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
         weights = read_weights(path)
         sizes = {official_name(name): tuple(tensor.shape) for name, tensor in weights.items()}
     env = EnvConfig(
-        options.env or environment_of(sizes, path),
+        user_id(options.env) if options.env else environment_of(sizes, path),
         {"max_segments": options.max_segments, **keywords(options.kwargs)},
     )
     # Its Q-values are logits of the chance to be right; that must suit the environment's rewards.
@@ -144,13 +144,15 @@ def _check_options(options: Import) -> None:
     nearest = next((place for place in (out, *out.parents) if os.path.lexists(place)), None)
     if nearest is not None and not os.path.isdir(nearest):
         raise UserError(f"{shown_path(nearest)} is no folder: choose another --out")
-    try:
-        os.stat(out / MODEL)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UserError(f"{shown_path(out)} cannot be written to: {error.strerror}; choose another --out") from error
-    raise UserError(f"{shown_path(out)} already holds a model: choose another --out")
+    for name in (MODEL, CONFIG):
+        try:
+            os.lstat(out / name)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"{shown_path(out)} cannot be written to: {reason}; choose another --out") from error
+        raise UserError(f"{shown_path(out)} already holds {name}: choose another --out")
 
 
 @contextmanager

@@ -16,6 +16,8 @@ import tyro
 from hrm_agents.commands.common import parse
 from hrm_agents.errors import UserError
 
+#: Letters of a name: more would not fit into file names and ids.
+_LONGEST = 60
 #: What is written, with $module, $class_name, $id and $title for what differs.
 TEMPLATE = Path(__file__).with_name("new_task_template.txt")
 
@@ -61,6 +63,8 @@ def render(name: str) -> str:
     Raises:
         UserError: no module or class can have the name.
     """
+    if len(name) > _LONGEST:
+        raise UserError(f"NAME: {len(name)} letters are more than {_LONGEST}; choose a shorter one")
     if not name.isidentifier() or keyword.iskeyword(name) or not _joined(name).isidentifier():
         reason = (
             "a keyword of Python" if keyword.iskeyword(name) else "not a Python identifier that begins with a letter"

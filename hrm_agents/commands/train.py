@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -123,8 +124,9 @@ def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool) -> int:
 
 
 def say(line: str) -> None:
-    """A line for people, apart from results on standard output."""
-    print(line, file=sys.stderr, flush=True)
+    """A line for people, apart from results on standard output; a lost terminal stops no run."""
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def preset_defaults(

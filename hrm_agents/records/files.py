@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -21,20 +22,32 @@ except ImportError:  # Windows, which does not let anybody remove a file that is
     fcntl = None  # type: ignore[assignment]
 
 _PART = ".part"
+_DESCRIPTOR = re.compile(r"/dev/(?P<name>stdout|stderr)|/(?:dev|proc/self|proc/thread-self)/fd/(?P<number>\d{1,6})")
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, through_links: bool = True) -> None:
     """Replace ``path`` by ``data``, wholly or not at all.
 
     A link is followed: what it points to is replaced, and the link stays. What is no regular file, such as
-    ``/dev/null`` or a pipe, is written to and stays what it is. Parts that killed writers left behind are removed.
+    ``/dev/null``, ``/dev/stdout`` or a pipe, is written to and stays what it is. Parts that killed writers left behind
+    are removed.
+
+    Args:
+        path: the file.
+        data: what it should hold.
+        through_links: follow a link; otherwise the file takes its place.
 
     Raises:
         UserError: the file cannot be written or the disk is full; what was there before is untouched.
     """
     path = Path(path)
     try:
-        place = _place(path)
+        descriptor = _open_descriptor(path)
+        if descriptor is not None:
+            with open(os.dup(descriptor), "wb", buffering=0) as stream:
+                _write_all(stream, data)
+            return
+        place = _place(path) if through_links else path
         if place.exists() and not place.is_file():
             _refuse_folder(place)
             with open(place, "wb", buffering=0) as device:
@@ -59,6 +72,10 @@ def check_writable(path: Path) -> None:
     """
     path = Path(path)
     try:
+        descriptor = _open_descriptor(path)
+        if descriptor is not None:
+            os.fstat(descriptor)
+            return
         place = _place(path)
         _refuse_folder(place)
         if place.exists() and not place.is_file():
@@ -94,6 +111,14 @@ def read_json(path: Path) -> Any:
         return read_json_file(path)
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _open_descriptor(path: Path) -> int | None:
+    """The open file of this process that a path stands for: what ``/dev/stdout`` leads to must not be replaced."""
+    found = _DESCRIPTOR.fullmatch(str(path))
+    if found is None:
+        return None
+    return {"stdout": 1, "stderr": 2}[found["name"]] if found["name"] else int(found["number"])
 
 
 def _place(path: Path) -> Path:

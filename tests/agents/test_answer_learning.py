@@ -172,7 +172,7 @@ def test_few_labels_and_many_rewards(tiny_config, tmp_path):
     ("answer", "message"),
     [
         ({"supervised_weight": 0.0}, "nothing teaches the answers"),
-        ({"reward_weight": -1.0}, "answer.reward_weight must not be negative"),
+        ({"reward_weight": -1.0}, "answer.reward_weight must be at least 0"),
         ({"reward_weight": 1.0, "samples": 1}, "at least 2 with baseline 'group'"),
         ({"reward_weight": 1.0, "baseline": "value"}, "answer.earns='reward'"),
     ],

@@ -413,7 +413,7 @@ def test_solve_other_mistakes(error, sudoku_run, tmp_path, monkeypatch):
     assert "max_segments=0" in error("solve", sudoku_run, FULL, "--max-segments", "0")
     (tmp_path / MODEL).write_bytes(b"")
     shutil.copy(sudoku_run / CONFIG, tmp_path / CONFIG)
-    assert "truncated" in error("solve", tmp_path, FULL)
+    assert "is damaged" in error("solve", tmp_path, FULL)
 
 
 def test_solve_a_maze(maze_run, capsys):
@@ -435,7 +435,7 @@ def test_watch_records_a_picture_of_the_puzzle_and_one_a_segment(maze_run, tmp_p
     thinker = tmp_path / "thinker"
     save_model(thinker, solver.model, {name: solver.config[name] for name in ("env", "training")})
     path = tmp_path / "new" / "out.gif"
-    arguments = ["--record", str(path), "--episodes", "2", "--kwargs", "max_segments=4", "render_mode=ansi"]
+    arguments = ["--record", str(path), "--episodes", "2", "--kwargs", "max_segments=4"]
     assert main(["watch", str(thinker), *arguments]) == 0
     assert f"wrote {path}" in capsys.readouterr().err
     with image.open(path) as gif:

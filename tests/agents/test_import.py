@@ -314,7 +314,7 @@ def test_options_that_do_not_fit(write, error, tmp_path):
     assert "needs returns in [0, 1]" in error(path, *LINE, "--kwargs", "segment_cost=0.1")
     brought_in(path, tmp_path / "first", *LINE)
     before = (tmp_path / "first" / MODEL).read_bytes()
-    assert "already holds a model" in error(path, *LINE, out=tmp_path / "first")
+    assert "already holds model.safetensors" in error(path, *LINE, out=tmp_path / "first")
     assert (tmp_path / "first" / MODEL).read_bytes() == before
 
 
