@@ -31,11 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     _survive_odd_streams()
     if not arguments or arguments[0] in ("-h", "--help"):
-        return _printed(usage())
+        return _flushed(0, f"{usage()}\n")
     if arguments[0] == "--version":
         from hrm_agents import __version__
 
-        return _printed(__version__)
+        return _flushed(0, f"{__version__}\n")
     command = arguments.pop(0)
     if command not in COMMANDS:
         _complain(f"error: unknown command {command[:60]!r}; choose one of {', '.join(COMMANDS)}")
@@ -100,16 +100,15 @@ def _complain(line: str) -> None:
         _silence(sys.stderr)
 
 
-def _printed(text: str) -> int:
-    with suppress(OSError, ValueError):  # what is not out yet fails again when it is flushed
-        print(text)
-    return _flushed(0)
+def _flushed(code: int, text: str = "") -> int:
+    """The exit code, once all that was printed is out; Python would complain of what is not in words of its own.
 
-
-def _flushed(code: int) -> int:
-    """The exit code, once all that was printed is out; Python would complain of what is not in words of its own."""
+    Args:
+        code: if all goes well.
+        text: to print before.
+    """
     try:
-        sys.stdout.flush()
+        print(text, end="", flush=True)
         return code
     except BrokenPipeError:
         _silence(sys.stdout)
