@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -67,6 +68,9 @@ class Rollout:
         seed: of the environment and of the exploration.
         num_tries: how many answers to sample and have judged in every segment, beside the one that is given.
         earns: what these earn, the verifier's partial credit or what halting on them pays.
+
+    Raises:
+        ValueError: the environment is in another autoreset mode, where solutions would belong to other puzzles.
     """
 
     def __init__(
@@ -79,6 +83,10 @@ class Rollout:
         num_tries: int = 0,
         earns: Literal["score", "reward"] = "score",
     ) -> None:
+        if env.metadata["autoreset_mode"] is not AutoresetMode.SAME_STEP:
+            raise ValueError(
+                f"training steps rows that are refilled in the same step, not {env.metadata['autoreset_mode']}"
+            )
         self.env, self.policy, self._exploration = env, policy, exploration
         self._num_tries, self._earns = num_tries, earns
         self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))

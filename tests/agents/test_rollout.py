@@ -155,3 +155,10 @@ def test_state_of_another_batch_size_is_refused(env, model):
     other = make_vector("HRM/Sudoku-4x4-v0", ROWS + 1, {"num_puzzles": 32, "expose_solution": True})
     with pytest.raises(ValueError, match="shape"):
         Rollout(other, HRMPolicy(model), explore(), seed=1).set_state(tensors, json.loads(json.dumps(rng)))
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "Disabled"])
+def test_other_autoreset_modes_are_refused(model, mode):
+    env = make_vector("HRM/Sudoku-4x4-v0", ROWS, {"num_puzzles": 32, "autoreset_mode": mode})
+    with pytest.raises(ValueError, match="refilled in the same step"):
+        Rollout(env, HRMPolicy(model), explore(0.5), seed=1)
