@@ -290,7 +290,7 @@ class Solver:
             if views > 1 and number is not None:
                 raise UserError(
                     f"{name}={number} would choose among the {views} views of each puzzle, which belong together: "
-                    "leave it away, or ask for views=1"
+                    "omit it, or ask for views=1"
                 )
         seen = changed.get("split", "test") == "train"
         saved = dict(self.env_kwargs) if seen else of_unseen(self.env_kwargs)

@@ -83,10 +83,9 @@ class Rollout:
         num_tries: int = 0,
         earns: Literal["score", "reward"] = "score",
     ) -> None:
-        if env.metadata["autoreset_mode"] is not AutoresetMode.SAME_STEP:
-            raise ValueError(
-                f"training steps rows that are refilled in the same step, not {env.metadata['autoreset_mode']}"
-            )
+        mode = env.metadata["autoreset_mode"]
+        if mode is not AutoresetMode.SAME_STEP:
+            raise ValueError(f"training needs rows that are refilled in the same step, not autoreset_mode={mode.value}")
         self.env, self.policy, self._exploration = env, policy, exploration
         self._num_tries, self._earns = num_tries, earns
         self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))

@@ -63,8 +63,8 @@ class Trainer:
         config: all settings.
         out: folder of checkpoints and TensorBoard records.
         log: where progress goes; a console and TensorBoard log in ``out`` if not given.
-        rule: decides when to halt, in place of the one that ``config.halting`` names. A checkpoint cannot hold it: who
-            loads or resumes the run gives it again.
+        rule: decides when to halt, in place of the one that ``config.halting`` names. A checkpoint cannot hold it: pass
+            it again to load or resume the run.
         state: what :meth:`resume` will restore: then ``config.run.init_from`` does not count, and no record begins
             before the state is accepted.
     """
@@ -101,8 +101,8 @@ class Trainer:
         if run.init_from is not None and state is None:
             warm_start(self.model, Path(run.init_from), self.env.task_spec.id_table)
         elif config.halting.rule == "policy":
-            # The bias of the paper is made for values: as chance and baseline it would hardly ever halt, and take
-            # every reward for a triumph.
+            # The paper's bias is for values: as a chance of halting and a baseline it would hardly ever halt, and
+            # overestimate every advantage.
             torch.nn.init.zeros_(self.model.q_head.bias)
         fixed = config.halting.fixed_segments
         if config.halting.rule == "fixed" and fixed is not None and fixed > self.env.max_segments:

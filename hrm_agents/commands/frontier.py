@@ -32,7 +32,7 @@ from hrm_agents.records.files import check_writable, write_atomically
 class Frontier(Settings):
     """Train a model for each price of a segment, and draw what success a number of segments buys.
 
-    A price (--costs) is taken from the reward for every segment of thought after the first. The dearer thought is, the
+    A price (--costs) is taken from the reward for every segment of thought after the first. The more thought costs, the
     earlier a model should halt, and the fewer puzzles it may solve: the frontier shows what one is worth in terms of
     the other. Models are judged on unseen puzzles by success and mean segments, without the price. The same axes show
     the rule with no price and no discount, which is always trained (with --halting.rule q the paper's), and its
