@@ -197,8 +197,8 @@ class HaltingConfig(_Checked):
     q_weight: float = limited(0.5, _NOT_NEGATIVE)
     """Weight of the losses of halting beside the answer loss."""
     target: Literal["second-forward", "one-pass", "returns"] = "second-forward"
-    """Rule q: source of the targets of Q(continue): a second forward (the paper), the forward of the next segment, or the
-    returns of ended episodes."""
+    """Rule q: source of the targets of Q(continue): a second forward (the paper), the forward of the next segment, or
+    the returns of ended episodes."""
     trace_decay: float = limited(1.0, _SHARE)
     """Rule q: lambda of the returns: 1 takes what became of the episode alone, 0 the next segment's value alone."""
     target_decay: float | None = limited(None, _DECAY)
