@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from hrm_agents import BUNDLED_MAZE, load
-from hrm_agents.checkpoint import CONFIG, MODEL, STATE
 from hrm_agents.presets import preset
-from hrm_agents.recording import record_episode, write_gif
+from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE
+from hrm_agents.solving.recording import record_episode, write_gif
 from hrm_agents.trainer import Trainer
 
 ENV = "HRM/Maze-9x9-v0"

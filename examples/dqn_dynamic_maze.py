@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hrm_agents.models import Architecture, Carry, TokenPart, WalkerEncoder
 from hrm_envs.maze.tokens import FREE, START
-from hrm_envs.wrappers.moves_settings import AGENT, MOVES, SYMBOLS
+from hrm_envs.moves.settings import AGENT, MOVES, SYMBOLS
 
 ENV, SIZE, EVAL_WALKS = "hrm_envs:HRM/MazeMoves-9x9-Doors-v0", 7, 1000  # 7: smaller mazes than those of the id
 NUM_ENVS, CAPACITY, BATCH_SIZE = 64, 32_768, 128  # an update after every step of all walkers

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs import PuzzleBatch, Task, TaskSpec, Verdict, register_task
-from hrm_envs.board import Board
-from hrm_envs.canvas import INK, PANEL, RED, inset
-from hrm_envs.task import PAD, Tokens
+from hrm_envs.rendering.board import Board
+from hrm_envs.rendering.canvas import INK, PANEL, RED, inset
+from hrm_envs.spec import PAD, Tokens
 from hrm_envs.testing import check_task
 
 DIGITS = 4

@@ -19,7 +19,7 @@ from hrm_agents import BUNDLED_MAZE, Solver, load
 from hrm_agents.environments import of_unseen
 from hrm_agents.integrations.sb3 import ReasoningVecEnv
 from hrm_agents.rollout import step_info
-from hrm_agents.thinker import HRMThinker
+from hrm_agents.solving.thinker import HRMThinker
 from hrm_envs.wrappers import HaltOnlyVector
 
 

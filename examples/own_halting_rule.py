@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from hrm_agents import BUNDLED_MAZE, load
-from hrm_agents.evaluation import Evaluation, evaluate
-from hrm_agents.halting import GreaterValue, HaltingRule, Thought
+from hrm_agents.evaluation.evaluate import Evaluation, evaluate
+from hrm_agents.halting.rules import GreaterValue, HaltingRule, Thought
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 
 import hrm_envs  # noqa: F401  (registers the ids)
-from hrm_agents.checkpoint import save_model
-from hrm_agents.evaluation import Evaluation, evaluate
-from hrm_agents.halting import Exploration, continue_target
+from hrm_agents.evaluation.evaluate import Evaluation, evaluate
+from hrm_agents.halting.exploration import Exploration
+from hrm_agents.halting.targets import continue_target
 from hrm_agents.losses import q_loss, stablemax_cross_entropy
 from hrm_agents.models import HRM, Architecture, HRMConfig
 from hrm_agents.optim import EMA, AdamATan2
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.presets import preset
+from hrm_agents.records.checkpoint import save_model
 from hrm_agents.rollout import Rollout, SegmentBatch
 
 

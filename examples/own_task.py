@@ -12,7 +12,7 @@ from hrm_agents.config import EnvConfig, RunConfig, TrainConfig
 from hrm_agents.models.hrm import Architecture
 from hrm_agents.trainer import Trainer
 from hrm_envs import PuzzleBatch, Task, TaskSpec, Verdict, register_task
-from hrm_envs.task import Tokens
+from hrm_envs.spec import Tokens
 from hrm_envs.testing import check_task
 
 

@@ -29,7 +29,7 @@ from hrm_agents.integrations.sb3_walker import HRMWalkerExtractor, WalkBuffer
 from hrm_agents.models import Architecture
 from hrm_agents.optim import AdamATan2
 from hrm_envs.maze.tokens import FREE, START
-from hrm_envs.wrappers.moves_settings import AGENT
+from hrm_envs.moves.settings import AGENT
 
 ENV = "hrm_envs:HRM/MazeMoves-9x9-v0"
 SHAPE = {"H_layers": 1, "L_layers": 1, "H_cycles": 1, "L_cycles": 4, "expansion": 2.0, "prefix_slots": 0}

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from hrm_agents import load
-from hrm_agents.checkpoint import STATE
 from hrm_agents.config import EnvConfig
 from hrm_agents.environments import make_single
 from hrm_agents.presets import preset
+from hrm_agents.records.checkpoint import STATE
 from hrm_agents.trainer import Trainer
 from hrm_envs import PuzzleBatch
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hrm_agents import Solution, Solver, load
-from hrm_agents.checkpoint import STATE
 from hrm_agents.presets import preset
+from hrm_agents.records.checkpoint import STATE
 from hrm_agents.trainer import Trainer
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_agents import BUNDLED_MAZE, Solver, load
-from hrm_agents.recording import check_gif, record_episode, write_gif
+from hrm_agents.solving.recording import check_gif, record_episode, write_gif
 
 
 def watch(solver: Solver, env: Any, *, episodes: int, seed: int, pause: float, text: bool) -> int:

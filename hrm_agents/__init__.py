@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hrm_agents.checkpoints import MAZE as BUNDLED_MAZE
+from hrm_agents.bundled import MAZE as BUNDLED_MAZE
 
 if TYPE_CHECKING:
-    from hrm_agents.api import Segment, Solution, Solver, load
+    from hrm_agents.solving.solver import Segment, Solution, Solver, load
 
 __version__: str
 
@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
 
         return version("hrm-agents")
     if name in ("Segment", "Solution", "Solver", "load"):
-        from hrm_agents import api
+        from hrm_agents.solving import solver as api
 
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from hrm_agents.environments import check_keywords
 from hrm_agents.errors import UserError, one_line
-from hrm_agents.halting import (
+from hrm_agents.halting.rules import (
     Convergence,
     FixedLength,
     GreaterValue,

@@ -33,7 +33,7 @@ _RESERVED = {
     "disable_env_checker": "the checker has no part in training",
     "additional_wrappers": "these environments are stepped unwrapped",
 }
-_WALKS = "hrm_envs.wrappers.moves:MazeMoves"
+_WALKS = "hrm_envs.moves.env:MazeMoves"
 
 
 def make_vector(env_id: str, num_envs: int, kwargs: Mapping[str, Any]) -> Any:

@@ -1,6 +1,6 @@
 """Losses of one segment: pure functions, one number per batch row, float32 throughout."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -68,3 +68,58 @@ def q_loss(q: Tensor, target: Tensor, kind: Literal["bce", "mse"] = "bce") -> Te
     if kind == "bce":
         return F.binary_cross_entropy_with_logits(q.float(), target, reduction="none")
     return 0.5 * (q.float() - target).square()
+
+
+#: Added to a standard deviation before dividing by it: answers that earn nearly the same teach little.
+_LEAST_SPREAD = 1e-2
+
+
+def advantages(earned: Tensor, baseline: Tensor | None = None) -> Tensor:
+    """How much better than expected each answer was, in standard deviations: float32 ``[B, K]``, without gradient.
+
+    Args:
+        earned: ``[B, K]``.
+        baseline: ``[B]``, what was expected of each row; the spread is then that of the whole batch. Without it, what
+            the other answers to the same puzzle earned on average, and the spread is that of each group
+            (Kool et al. 2019; Shao et al. 2024, arXiv 2402.03300, section 4.1).
+
+    Raises:
+        ValueError: a group of one answer without a baseline.
+    """
+    earned = earned.detach().float()
+    if baseline is not None:
+        better = earned - baseline.detach().float()[:, None]
+        return better / (better.square().mean().sqrt() + _LEAST_SPREAD)
+    num = earned.shape[1]
+    if num < 2:
+        raise ValueError("the answers of a group are compared with each other: sample at least 2")
+    # The mean of the others: num / (num - 1) times the distance from the mean of all.
+    better = (earned - earned.mean(1, keepdim=True)) * (num / (num - 1))
+    return better / (earned.std(1, keepdim=True) + _LEAST_SPREAD)
+
+
+class AnswerGradient(NamedTuple):
+    """Terms of :func:`answer_policy_gradient`, float32 ``[B]``."""
+
+    policy: Tensor
+    """Minus the log-probability of each answer times its advantage: mean over answers and cells."""
+    entropy: Tensor
+    """Mean entropy of the cells in nats."""
+
+
+def answer_policy_gradient(logits: Tensor, answers: Tensor, advantage: Tensor) -> AnswerGradient:
+    """REINFORCE (Williams 1992) on whole answers.
+
+    Args:
+        logits: ``[B, S, V]``, with gradient.
+        answers: uint8 ``[B, K, S]``, sampled from them.
+        advantage: ``[B, K]``.
+    """
+    log_probs = logits.float().log_softmax(-1)
+    # Answers sum up per token first: the weight of a token is the advantage of all answers that have it.
+    chosen = torch.nn.functional.one_hot(answers.long(), logits.shape[-1]).float()
+    weight = torch.einsum("bk,bksv->bsv", advantage, chosen) / answers.shape[1]
+    return AnswerGradient(
+        policy=-(weight * log_probs).sum(-1).mean(-1),
+        entropy=-(log_probs.exp() * log_probs).sum(-1).mean(-1),
+    )

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrm_agents.halting import GreaterValue, HaltingRule, Thought
+from hrm_agents.halting.rules import GreaterValue, HaltingRule, Thought
 from hrm_agents.models.hrm import HRM, Carry, SegmentOutput
 
 Observations = Mapping[str, NDArray[Any]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +12,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrm_agents.answer_policy import Tries, sample_answers
-from hrm_agents.halting import Exploration
+from hrm_agents.halting.exploration import Exploration
 from hrm_agents.models.hrm import Carry
 from hrm_agents.policy import Decision, HRMPolicy
 
@@ -189,3 +188,24 @@ def _check_values(tensors: dict[str, Tensor], max_segments: int, vocab_size: int
         values = tensors[name].long()
         if bool(((values < low) | (values > high)).any()):
             raise ValueError(f"{name} has values outside {low} to {high}")
+
+
+class Tries(NamedTuple):
+    """Answers sampled in one segment and what they earned: ``B`` rows, ``K`` answers, ``S`` cells."""
+
+    answer: Tensor
+    """uint8 ``[B, K, S]``."""
+    earned: Tensor
+    """float32 ``[B, K]``, by the verifier."""
+
+
+def sample_answers(logits: Tensor, draws: Tensor) -> Tensor:
+    """Answers of the policy, uint8 ``[B, K, S]``.
+
+    Args:
+        logits: ``[B, S, V]``, scores of each token in each cell.
+        draws: ``[B, K, S]``, uniform in [0, 1): a token is taken where its share of [0, 1) contains the draw.
+    """
+    below = logits.float().softmax(-1).cumsum(-1)[:, None]
+    # The shares may add up to a little less than 1.
+    return (draws[..., None] >= below[..., :-1]).sum(-1).to(torch.uint8)

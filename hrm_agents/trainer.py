@@ -16,9 +16,23 @@ import torch
 from torch import Tensor
 
 import hrm_agents
-from hrm_agents.analysis import HaltingMonitor
-from hrm_agents.answer_learning import AnswerLearner
-from hrm_agents.checkpoint import (
+from hrm_agents.config import TrainConfig, to_dict
+from hrm_agents.environments import make_vector, of_unseen, registered_keywords
+from hrm_agents.errors import UserError, one_line, user_errors
+from hrm_agents.evaluation.evaluate import Evaluation, evaluate
+from hrm_agents.halting.exploration import Exploration
+from hrm_agents.halting.rules import HaltingProbability, HaltingRule
+from hrm_agents.interrupts import stop_requests
+from hrm_agents.learning.answers import AnswerLearner
+from hrm_agents.learning.continue_value import EpisodeReturns, OnePass, Prices, SecondForward, TargetHead
+from hrm_agents.learning.halting import HaltingLearner, HaltValueLearner, PolicyLearner, ValueLearner
+from hrm_agents.learning.health import check_fits_memory, what_is_ruined
+from hrm_agents.learning.monitor import HaltingMonitor
+from hrm_agents.losses import softmax_cross_entropy, stablemax_cross_entropy
+from hrm_agents.models.hrm import HRM, HRMConfig
+from hrm_agents.optim import EMA, AdamATan2, SignSGD, lr_at
+from hrm_agents.policy import HRMPolicy
+from hrm_agents.records.checkpoint import (
     check_rule_given,
     copy_checkpoint,
     load_state,
@@ -27,23 +41,10 @@ from hrm_agents.checkpoint import (
     save_run,
     warm_start,
 )
-from hrm_agents.config import TrainConfig, to_dict
-from hrm_agents.continue_value import EpisodeReturns, OnePass, Prices, SecondForward, TargetHead
-from hrm_agents.environments import make_vector, of_unseen, registered_keywords
-from hrm_agents.errors import UserError, one_line, user_errors
-from hrm_agents.evaluation import Evaluation, evaluate
-from hrm_agents.halting import Exploration, HaltingProbability, HaltingRule
-from hrm_agents.halting_learners import HaltingLearner, HaltValueLearner, PolicyLearner, ValueLearner
-from hrm_agents.health import check_fits_memory, what_is_ruined
-from hrm_agents.interrupts import stop_requests
-from hrm_agents.logging import RunLog
-from hrm_agents.losses import softmax_cross_entropy, stablemax_cross_entropy
-from hrm_agents.models.hrm import HRM, HRMConfig
-from hrm_agents.optim import EMA, AdamATan2, SignSGD, lr_at
-from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.run_lock import hold_folder
+from hrm_agents.records.run_log import RunLog
+from hrm_agents.records.training_state import State, capture, check_fits, check_resumable, restore, settings_of
 from hrm_agents.rollout import Rollout, SegmentBatch
-from hrm_agents.training_state import State, capture, check_fits, check_resumable, restore, settings_of
 
 ANSWER_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
 

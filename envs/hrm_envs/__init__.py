@@ -3,11 +3,12 @@
 Importing this package registers the built-in ids; it loads no data and imports neither torch nor pygame.
 """
 
-from hrm_envs.arrays import load_arrays
-from hrm_envs.files import parse_json, read_json
+from hrm_envs.puzzles.arrays import load_arrays
+from hrm_envs.puzzles.files import parse_json, read_json
 from hrm_envs.registration import register_moves, register_task, registered_ids
 from hrm_envs.rewards import REWARDS
-from hrm_envs.task import IdTable, PuzzleBatch, Task, TaskSpec, Verdict
+from hrm_envs.spec import IdTable, TaskSpec
+from hrm_envs.task import PuzzleBatch, Task, Verdict
 
 __all__ = [
     "REWARDS",

@@ -20,10 +20,11 @@ from hrm_envs import entry_points
 from hrm_envs.checks import as_array, choice, flag, real_number, shown, unexpected_keyword, whole_number
 from hrm_envs.dynamics import SegmentDynamics
 from hrm_envs.limits import MAX_BATCH_CELLS, MAX_COST, MAX_ROWS, MAX_SEED, MAX_SEGMENTS, most_puzzles
-from hrm_envs.pool import SPLITS, Split, cached_pool, hold_pool
+from hrm_envs.puzzles.pool import SPLITS, Split, cached_pool, hold_pool
+from hrm_envs.puzzles.sources import PuzzlesLike, read_puzzles
 from hrm_envs.rewards import Reward, resolve_reward
-from hrm_envs.sources import PuzzlesLike, read_puzzles
-from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Tokens
+from hrm_envs.spec import TaskSpec, Tokens
+from hrm_envs.task import PuzzleBatch, Task
 
 #: A task, its class, a function that makes one, or a name ``"module:Class"`` that was registered.
 TaskLike = Task | type[Task] | Callable[..., Task] | str
@@ -38,7 +39,7 @@ class Settings:
     #: How many distinct puzzles to hold; the task's own default if not given.
     num_puzzles: int | None = None
     #: Play these puzzles instead of generated ones: arrays, a PuzzleBatch, text, or a path to a file or a folder of
-    #: an official data set; see :func:`hrm_envs.sources.read_puzzles`.
+    #: an official data set; see :func:`hrm_envs.puzzles.sources.read_puzzles`.
     puzzles: PuzzlesLike | None = None
     #: Seed of the generated puzzles; the seed of ``reset`` only chooses among them.
     pool_seed: int = 0

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from hrm_envs.checks import as_array, form, shown
 from hrm_envs.rewards import Reward
+from hrm_envs.spec import Tokens
 from hrm_envs.streams import Draws, Words
-from hrm_envs.task import PuzzleBatch, Task, Tokens, Verdict
+from hrm_envs.task import PuzzleBatch, Task, Verdict
 
 
 @dataclass(frozen=True)

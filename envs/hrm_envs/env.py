@@ -11,7 +11,6 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from hrm_envs.board import Draft, Thoughts
 from hrm_envs.checks import as_array, choice, form, shown
 from hrm_envs.construction import (
     TaskLike,
@@ -23,9 +22,12 @@ from hrm_envs.construction import (
     split_settings,
 )
 from hrm_envs.episode_view import EpisodeView
-from hrm_envs.rendering import Window, ansi, paint
+from hrm_envs.rendering.frame import Draft, Thoughts
+from hrm_envs.rendering.paint import ansi, paint
+from hrm_envs.rendering.window import Window
+from hrm_envs.spec import TaskSpec, Tokens
 from hrm_envs.streams import as_seed, stream_key
-from hrm_envs.task import PuzzleBatch, TaskSpec, Tokens, Verdict
+from hrm_envs.task import PuzzleBatch, Verdict
 
 RENDER_MODES = ("human", "rgb_array", "ansi")
 

@@ -47,12 +47,12 @@ def register_moves(id: str, **kwargs: Any) -> None:
 
     Args:
         id: a Gymnasium id such as ``"MyLab/MazeMoves-15x15-v0"``.
-        kwargs: keywords of :class:`~hrm_envs.wrappers.moves.MazeMoves` unless a user overrides them in ``make``.
+        kwargs: keywords of :class:`~hrm_envs.moves.env.MazeMoves` unless a user overrides them in ``make``.
     """
     gym.register(
         id,
-        entry_point="hrm_envs.wrappers.moves:MazeMoves",
-        vector_entry_point="hrm_envs.wrappers.moves_vector:MazeMovesVector",
+        entry_point="hrm_envs.moves.env:MazeMoves",
+        vector_entry_point="hrm_envs.moves.vector_env:MazeMovesVector",
         kwargs=kwargs,
     )
 

@@ -12,7 +12,6 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from hrm_envs.board import Draft
 from hrm_envs.checks import as_array, choice, form, whole_number
 from hrm_envs.construction import (
     TaskLike,
@@ -27,9 +26,11 @@ from hrm_envs.construction import (
 from hrm_envs.dynamics import Outcome, state_entry
 from hrm_envs.episode_view import EpisodeView
 from hrm_envs.limits import MAX_ROWS
-from hrm_envs.rendering import ansi, paint
+from hrm_envs.rendering.frame import Draft
+from hrm_envs.rendering.paint import ansi, paint
+from hrm_envs.spec import TaskSpec, Tokens
 from hrm_envs.streams import fresh_keys, row_seeds
-from hrm_envs.task import PuzzleBatch, TaskSpec, Tokens, Verdict
+from hrm_envs.task import PuzzleBatch, Verdict
 
 Observations = dict[str, NDArray[Any]]
 

@@ -15,7 +15,7 @@ def needs_display(advice: str) -> Iterator[None]:
     Args:
         advice: what to do instead.
     """
-    from hrm_envs.rendering import NoDisplay
+    from hrm_envs.rendering.window import NoDisplay
 
     try:
         yield

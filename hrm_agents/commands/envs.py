@@ -66,7 +66,7 @@ def _print_reasoning(console: Console) -> dict[str, str]:
 def _print_walking(console: Console) -> None:
     """The environments that are walked move by move."""
     from hrm_envs.construction import resolve_task, split_settings
-    from hrm_envs.wrappers.moves_settings import MAZE_TASK, split_keywords
+    from hrm_envs.moves.settings import MAZE_TASK, split_keywords
 
     headers = (Column("id", no_wrap=True), "grid", "doors", "steps", "train", "test")
     table = Table(*headers, title="walked move by move: Stable-Baselines3, TorchRL, play", title_justify="left")

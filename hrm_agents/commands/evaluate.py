@@ -16,18 +16,18 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from hrm_agents.checkpoints import MAZE
+from hrm_agents.bundled import MAZE
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse, progress
 from hrm_agents.config import Limits
 from hrm_agents.errors import UserError, user_errors
-from hrm_agents.evaluation import Evaluation
+from hrm_agents.evaluation.evaluate import Evaluation
+from hrm_agents.evaluation.search import NOISE, Choose
 from hrm_agents.records.files import check_writable, write_atomically
-from hrm_agents.search import NOISE, Choose
 
 if TYPE_CHECKING:
-    from hrm_agents.analysis import HaltingReport
-    from hrm_agents.analysis.plots import FrontierPoint
-    from hrm_agents.api import Solver
+    from hrm_agents.evaluation.halting_report import HaltingReport
+    from hrm_agents.reports.plots import FrontierPoint
+    from hrm_agents.solving.solver import Solver
 
 #: The series of a single try that is stopped after 1, 2, ... segments.
 _FIXED = "one try, fixed segments"
@@ -91,7 +91,7 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(f"--seeds must not be negative, got {min(options.seeds)}")
     Limits(1, 65_536).check("--batch-size", options.batch_size)
     search = _search(options)
-    from hrm_agents.api import load
+    from hrm_agents.solving.solver import load
     from hrm_agents.user_modules import import_modules
 
     import_modules(options.module)
@@ -201,7 +201,7 @@ def _write(report: Evaluation, folder: Path) -> None:
 
 def _draw(halting: HaltingReport, folder: Path) -> list[Path]:
     """The pictures of a halting report, where they can be painted."""
-    from hrm_agents.analysis.plots import draw_halting, draw_reliability, write_png
+    from hrm_agents.reports.plots import draw_halting, draw_reliability, write_png
 
     paths = []
     try:
@@ -216,7 +216,7 @@ def _draw(halting: HaltingReport, folder: Path) -> list[Path]:
 
 def _tries(report: Evaluation) -> dict[str, list[FrontierPoint]]:
     """Success against compute of several tries and, where every segment was judged, of thinking on instead."""
-    from hrm_agents.analysis.plots import FrontierPoint
+    from hrm_agents.reports.plots import FrontierPoint
 
     assert report.search is not None
     points = report.search.points()
@@ -241,7 +241,7 @@ def _csv(series: Mapping[str, Sequence[FrontierPoint]]) -> str:
 
 def _draw_tries(series: Mapping[str, Sequence[FrontierPoint]], folder: Path) -> list[Path]:
     """The picture, where it can be painted."""
-    from hrm_agents.analysis.plots import draw_frontier, write_png
+    from hrm_agents.reports.plots import draw_frontier, write_png
 
     # Fixed lengths that solve far less than one try would flatten all the rest.
     floor = 0.9 * min(point.success_rate for name, points in series.items() if name != _FIXED for point in points)

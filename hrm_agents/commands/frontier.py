@@ -10,7 +10,12 @@ from typing import Annotated
 from rich.console import Console
 from rich.table import Column, Table
 
-from hrm_agents.analysis.frontier import (
+from hrm_agents.commands.common import EXPLAINED, parse
+from hrm_agents.commands.train import Settings, preset_defaults, say
+from hrm_agents.environments import user_id
+from hrm_agents.errors import UserError, user_errors
+from hrm_agents.records.files import check_writable, write_atomically
+from hrm_agents.reports.frontier import (
     Point,
     Result,
     Spread,
@@ -21,11 +26,6 @@ from hrm_agents.analysis.frontier import (
     over_seeds,
     picture,
 )
-from hrm_agents.commands.common import EXPLAINED, parse
-from hrm_agents.commands.train import Settings, preset_defaults, say
-from hrm_agents.environments import user_id
-from hrm_agents.errors import UserError, user_errors
-from hrm_agents.records.files import check_writable, write_atomically
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
     defaults, _ = preset_defaults(Frontier, "frontier", arguments)
     options = parse(Frontier, "frontier", arguments, default=defaults)
     options = replace(options, env=user_id(options.env))
-    from hrm_agents.frontier import plan, trace_frontier
+    from hrm_agents.commands.frontier_runs import plan, trace_frontier
 
     config = options.config()
     settings = plan(options.costs, options.gammas or (config.halting.gamma,), options.seeds or (config.run.seed,))
@@ -79,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _draw(path: Path, points: Sequence[Point], fixed: Sequence[Spread], env_id: str, rule: str, seeds: int) -> None:
     """The picture, where it can be painted."""
-    from hrm_agents.analysis.plots import write_png
+    from hrm_agents.reports.plots import write_png
 
     try:
         with user_errors("frontier.png"):

@@ -14,7 +14,6 @@ import tyro
 from torch import Tensor
 
 import hrm_agents
-from hrm_agents.checkpoint import CONFIG, MODEL, save_model
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse
 from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig, to_dict
 from hrm_agents.environments import make_single, user_id
@@ -23,6 +22,7 @@ from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.models.limits import check_real, check_whole, shown, shown_path
 from hrm_agents.models.official import from_official, num_task_rows, official_name
 from hrm_agents.models.weight_files import read_weights
+from hrm_agents.records.checkpoint import CONFIG, MODEL, save_model
 from hrm_envs import TaskSpec, registered_ids
 
 #: Environments by vocabulary and number of cells, the best first.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import gymnasium as gym
 import tyro
 
-from hrm_agents.checkpoints import MAZE
+from hrm_agents.bundled import MAZE
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse
 from hrm_agents.commands.display import needs_display
 from hrm_agents.commands.walking import is_walked, plain_id
@@ -21,7 +21,7 @@ from hrm_agents.errors import UserError, user_errors
 from hrm_agents.user_modules import import_modules
 
 if TYPE_CHECKING:
-    from hrm_agents.api import Solver
+    from hrm_agents.solving.solver import Solver
     from hrm_envs.play import Adviser, Game, WalkGame
 
 
@@ -113,7 +113,7 @@ def new_game(options: Play) -> Game:
         env = make_single(env_id, {"split": "test", **extra})
         solver = _bundled(env_id, env.unwrapped.task_spec, options.device)  # type: ignore[attr-defined]
     else:
-        from hrm_agents.api import check_task, load
+        from hrm_agents.solving.solver import check_task, load
 
         solver = load(options.checkpoint, options.device)
         env_id = options.env or solver.env_id
@@ -141,7 +141,7 @@ def adviser(solver: Solver, env: Any) -> Adviser:
         env: of the game; its episodes are played.
     """
     from hrm_envs.play import Advice
-    from hrm_envs.rendering import Thoughts
+    from hrm_envs.rendering.frame import Thoughts
 
     def think(index: int) -> Iterator[Advice]:
         for segment in solver.think(env, options={"index": index}):
@@ -161,7 +161,7 @@ def _bundled(env_id: str, spec: Any, device: str) -> Solver | None:
     """The bundled model if it is one of that environment, else None."""
     if env_id.rpartition(":")[2] != _bundled_id():
         return None
-    from hrm_agents.api import check_task, load
+    from hrm_agents.solving.solver import check_task, load
 
     solver = load(MAZE, device)
     try:

@@ -42,7 +42,7 @@ class Solve:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Solve, "solve", arguments)
-    from hrm_agents.api import load
+    from hrm_agents.solving.solver import load
     from hrm_agents.user_modules import import_modules
 
     import_modules(options.module)

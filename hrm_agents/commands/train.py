@@ -96,7 +96,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool) -> int:
     """Train in a folder that nobody else trains in."""
-    from hrm_agents.checkpoint import CONFIG, MODEL
+    from hrm_agents.records.checkpoint import CONFIG, MODEL
     from hrm_agents.trainer import Trainer
 
     if not resume and (out / CONFIG).exists():
@@ -156,7 +156,7 @@ def _defaults(arguments: Sequence[str]) -> Train:
 
 
 def _saved(folder: Path) -> TrainConfig:
-    from hrm_agents.training_state import saved_config
+    from hrm_agents.records.training_state import saved_config
 
     return saved_config(folder)
 
@@ -169,9 +169,9 @@ def _with(options: AnySettings, config: TrainConfig) -> AnySettings:
 
 def _draw(step: int, out: Path) -> None:
     """A GIF of three unseen puzzles, and their last frames in TensorBoard."""
-    from hrm_agents.api import load
-    from hrm_agents.logging import write_frames
-    from hrm_agents.recording import record_episode, write_gif
+    from hrm_agents.records.run_log import write_frames
+    from hrm_agents.solving.recording import record_episode, write_gif
+    from hrm_agents.solving.solver import load
 
     try:
         solver = load(out)

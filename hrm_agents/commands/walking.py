@@ -8,7 +8,7 @@ import gymnasium as gym
 
 from hrm_agents.environments import registered_keywords
 
-_ENTRY_POINT = "hrm_envs.wrappers.moves:MazeMoves"
+_ENTRY_POINT = "hrm_envs.moves.env:MazeMoves"
 
 
 def walking_ids() -> list[str]:

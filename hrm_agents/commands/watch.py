@@ -11,7 +11,7 @@ from typing import Annotated
 
 import tyro
 
-from hrm_agents.checkpoints import MAZE
+from hrm_agents.bundled import MAZE
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse, progress
 from hrm_agents.commands.display import needs_display
 from hrm_agents.config import Limits
@@ -54,8 +54,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _record(options: Watch, path: Path) -> int:
-    from hrm_agents.api import load
-    from hrm_agents.recording import check_gif, record_episode, write_gif
+    from hrm_agents.solving.recording import check_gif, record_episode, write_gif
+    from hrm_agents.solving.solver import load
 
     check_gif(path)
     solver = load(options.checkpoint, options.device)
@@ -73,7 +73,7 @@ def _record(options: Watch, path: Path) -> int:
 
 
 def _show(options: Watch) -> int:
-    from hrm_agents.api import load
+    from hrm_agents.solving.solver import load
 
     solver = load(options.checkpoint, options.device)
     env = solver.make_env(**{**keywords(options.kwargs), "render_mode": "human"})

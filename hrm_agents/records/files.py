@@ -102,7 +102,7 @@ def remove_stale_parts(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; see :func:`hrm_envs.files.read_json`.
+    """The content of a JSON file; see :func:`hrm_envs.puzzles.files.read_json`.
 
     Raises:
         UserError: it is missing, is no regular file, or is not JSON; the text names the file.

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from hrm_agents.checkpoint import CONFIG, MODEL, STATE, load, load_state, read_config, save_run
+from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE, load, load_state, read_config, save_run
 
 
 def sign(folder):

@@ -4,17 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from hrm_agents.answer_learning import AnswerLearner
-from hrm_agents.answer_policy import Tries, advantages, answer_policy_gradient
-from hrm_agents.checkpoint import MODEL, read_tensors
 from hrm_agents.config import AnswerConfig
 from hrm_agents.environments import make_vector, of_unseen
 from hrm_agents.errors import UserError
-from hrm_agents.halting import Exploration
-from hrm_agents.losses import softmax_cross_entropy
+from hrm_agents.halting.exploration import Exploration
+from hrm_agents.learning.answers import AnswerLearner
+from hrm_agents.losses import advantages, answer_policy_gradient, softmax_cross_entropy
 from hrm_agents.models.hrm import HRM, Architecture, HRMConfig
 from hrm_agents.policy import HRMPolicy
-from hrm_agents.rollout import Rollout
+from hrm_agents.records.checkpoint import MODEL, read_tensors
+from hrm_agents.rollout import Rollout, Tries
 from hrm_agents.trainer import Trainer
 
 ID = "HRM/Sudoku-4x4-v0"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hrm_agents.answer_policy import advantages, answer_policy_gradient, sample_answers
+from hrm_agents.losses import advantages, answer_policy_gradient
+from hrm_agents.rollout import sample_answers
 
 
 def test_samples_by_hand():

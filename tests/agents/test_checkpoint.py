@@ -12,18 +12,9 @@ from safetensors.torch import save
 from tampering import edit, sign
 
 import hrm_agents
-from hrm_agents.checkpoint import (
-    CONFIG,
-    MODEL,
-    STATE,
-    load,
-    load_state,
-    save_model,
-    save_run,
-    warm_start,
-)
 from hrm_agents.errors import UserError
 from hrm_agents.models.hrm import HRM, HRMConfig
+from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE, load, load_state, save_model, save_run, warm_start
 from hrm_agents.trainer import Trainer
 
 

@@ -12,7 +12,6 @@ import torch
 
 import hrm_agents
 from hrm_agents import BUNDLED_MAZE
-from hrm_agents.checkpoint import CONFIG, MODEL, STATE
 from hrm_agents.cli import COMMANDS, main
 from hrm_agents.commands.bench import Bench
 from hrm_agents.commands.common import keywords
@@ -24,6 +23,7 @@ from hrm_agents.commands.solve import Solve
 from hrm_agents.commands.train import Train
 from hrm_agents.commands.watch import Watch
 from hrm_agents.errors import UserError
+from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE
 
 PUZZLE = "1234\n34..\n.143\n432.\n"
 FULL = "1234341221434321"
@@ -430,7 +430,7 @@ def test_watch_records_a_picture_of_the_puzzle_and_one_a_segment(maze_run, tmp_p
     with torch.no_grad():
         solver.model.q_head.bias.copy_(torch.tensor([-5.0, 5.0]))  # thinks until the end
         solver.model.q_head.weight.zero_()
-    from hrm_agents.checkpoint import save_model
+    from hrm_agents.records.checkpoint import save_model
 
     thinker = tmp_path / "thinker"
     save_model(thinker, solver.model, {name: solver.config[name] for name in ("env", "training")})

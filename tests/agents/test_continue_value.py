@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from hrm_agents.continue_value import EpisodeReturns, OnePass, Prices, SecondForward, TargetHead, values
-from hrm_agents.halting import lambda_returns
+from hrm_agents.halting.targets import lambda_returns
+from hrm_agents.learning.continue_value import EpisodeReturns, OnePass, Prices, SecondForward, TargetHead, values
 from hrm_agents.losses import q_loss
 
 

@@ -8,9 +8,9 @@ import torch
 from tampering import resave
 
 import hrm_agents
-from hrm_agents.checkpoint import CONFIG, MODEL, STATE, load_state, read_config
 from hrm_agents.errors import UserError
-from hrm_agents.health import what_is_ruined
+from hrm_agents.learning.health import what_is_ruined
+from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE, load_state, read_config
 from hrm_agents.trainer import BEST, Trainer, TrainingDiverged
 
 RUN = {"updates": 12, "save_every": 2, "eval_every": 4, "eval_puzzles": 4}

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hrm_agents.checkpoint import MODEL, load, read_tensors
 from hrm_agents.models.embeddings import TaskEmbedding
 from hrm_agents.optim import SignSGD
+from hrm_agents.records.checkpoint import MODEL, load, read_tensors
 from hrm_agents.trainer import Trainer, TrainingDiverged
 
 ROWS, NDIM = 1_000_000, 64

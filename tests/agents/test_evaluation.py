@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-import hrm_agents.evaluation as evaluation_module
-from hrm_agents.checkpoint import load
-from hrm_agents.evaluation import Trace, evaluate, open_env
-from hrm_agents.evaluation import trace as trace_env
+import hrm_agents.evaluation.evaluate as evaluation_module
+from hrm_agents.evaluation.evaluate import Trace, evaluate, open_env
+from hrm_agents.evaluation.evaluate import trace as trace_env
+from hrm_agents.records.checkpoint import load
 
 ID = "HRM/Sudoku-4x4-v0"
 
@@ -100,7 +100,7 @@ def test_first_takes_the_first_of_the_same_puzzles(model):
 
 def test_the_halting_rule_agrees_with_playing_the_episodes(model, sudoku_run):
     """The report says what would happen in the environment if the model halted there."""
-    from hrm_agents.api import Solver
+    from hrm_agents.solving.solver import Solver
 
     report = evaluate(model, ID, {"max_segments": 3, "num_puzzles": 12})
     config = load(sudoku_run).config

@@ -14,9 +14,9 @@ import warnings
 import numpy as np
 import pytest
 
-import hrm_agents.event_file as event_file_module
+import hrm_agents.records.event_file as event_file_module
 from hrm_agents.errors import UserError
-from hrm_agents.event_file import EventFile
+from hrm_agents.records.event_file import EventFile
 
 SETTINGS = {"optim.lr": 0.5, "run.updates": 4, "run.compile": True, "env.id": "HRM/Sudoku-4x4-v0", "model.ndim": "null"}
 RESULTS = {"final/success_rate": 0.25, "final/mean_segments": 1.5}
@@ -289,7 +289,7 @@ def test_text_that_is_no_unicode(tmp_path):
 def test_the_end_of_a_process_without_closing(tmp_path):
     """Nothing is written to standard error, and nothing waits for a thread."""
     code = (
-        "import pathlib, sys; from hrm_agents.event_file import EventFile; "
+        "import pathlib, sys; from hrm_agents.records.event_file import EventFile; "
         "events = EventFile(pathlib.Path(sys.argv[1])); events.add_scalar('a', 1.0, 1); 1 / 0"
     )
     done = subprocess.run([sys.executable, "-X", "dev", "-W", "ignore", "-c", code, str(tmp_path)], capture_output=True,

@@ -10,8 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrm_agents import frontier
-from hrm_agents.analysis.frontier import (
+from hrm_agents.cli import main
+from hrm_agents.commands import frontier_runs as frontier
+from hrm_agents.commands.frontier import Frontier
+from hrm_agents.commands.frontier_runs import FIGURES, plan, settings_of, stage_of, trace_frontier
+from hrm_agents.errors import UserError
+from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE, load_state
+from hrm_agents.reports.frontier import (
     COLUMNS,
     Result,
     Setting,
@@ -25,11 +30,6 @@ from hrm_agents.analysis.frontier import (
     over_seeds,
     picture,
 )
-from hrm_agents.checkpoint import CONFIG, MODEL, STATE, load_state
-from hrm_agents.cli import main
-from hrm_agents.commands.frontier import Frontier
-from hrm_agents.errors import UserError
-from hrm_agents.frontier import FIGURES, plan, settings_of, stage_of, trace_frontier
 from hrm_agents.trainer import Trainer
 
 MAZE = "HRM/Maze-5x5-v0"
@@ -316,7 +316,7 @@ def test_csv():
 
 def test_the_picture_shows_prices_baseline_and_fixed_numbers(monkeypatch):
     pytest.importorskip("pygame")
-    from hrm_agents.analysis import frontier as module
+    from hrm_agents.reports import frontier as module
 
     drawn = []
     monkeypatch.setattr(module, "draw_frontier", lambda series, *texts: drawn.append((series, *texts)))
@@ -342,7 +342,7 @@ def test_the_picture_shows_prices_baseline_and_fixed_numbers(monkeypatch):
 
 def test_a_range_is_drawn_as_a_soft_bar():
     pytest.importorskip("pygame")
-    from hrm_agents.analysis.plots import FrontierPoint, draw_frontier
+    from hrm_agents.reports.plots import FrontierPoint, draw_frontier
 
     ends = [FrontierPoint(1.0, 0.2), FrontierPoint(3.0, 0.8)]
     soft, plain = (
@@ -363,8 +363,8 @@ def test_a_range_is_drawn_as_a_soft_bar():
 
 def test_of_points_in_the_same_place_the_first_series_shows():
     pytest.importorskip("pygame")
-    from hrm_agents.analysis.chart import STYLES
-    from hrm_agents.analysis.plots import FrontierPoint, draw_frontier
+    from hrm_agents.reports.chart import STYLES
+    from hrm_agents.reports.plots import FrontierPoint, draw_frontier
 
     far = FrontierPoint(5.0, 0.2)
     both = draw_frontier({"far": [far], "disc": [FrontierPoint(1.0, 0.5)], "square": [FrontierPoint(1.0, 0.5)]})

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from hrm_agents.halting import Exploration, continue_target, should_halt
+from hrm_agents.halting.exploration import Exploration
+from hrm_agents.halting.rules import should_halt
+from hrm_agents.halting.targets import continue_target
 
 
 def test_ties_think_on():

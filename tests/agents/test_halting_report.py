@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrm_agents.analysis import halting_report
-from hrm_agents.analysis.halting_report import Bin, auc, calibrate
-from hrm_agents.evaluation import Trace
+from hrm_agents.evaluation.evaluate import Trace
+from hrm_agents.evaluation.halting_report import Bin, auc, calibrate, halting_report
 
 # Four episodes of three segments. a halts at 2, right; b halts at 1, wrong, and 3 would be right;
 # c never wants to halt and is right from 1 on; d thinks on past the right answer of 1, and halts at 3, wrong.
@@ -232,6 +231,7 @@ def test_bad_input(changes, message):
 
 
 def test_analysis_loads_numpy_alone():
-    code = "import hrm_agents.analysis, sys; assert not {'torch', 'gymnasium', 'pygame', 'PIL'} & set(sys.modules)"
+    module = "hrm_agents.evaluation.halting_report"
+    code = f"import {module}, sys; assert not {{'torch', 'gymnasium', 'pygame', 'PIL'}} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -15,29 +15,21 @@ from hypothesis import strategies as st
 from torch import nn
 
 import hrm_agents
-from hrm_agents.analysis import halting_report
-from hrm_agents.checkpoint import CONFIG, MODEL, load
-from hrm_agents.checkpoints import MAZE
+from hrm_agents.bundled import MAZE
 from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig
-from hrm_agents.continue_value import Prices
 from hrm_agents.environments import make_vector, of_unseen
 from hrm_agents.errors import UserError
-from hrm_agents.evaluation import evaluate, open_env, trace
-from hrm_agents.halting import (
-    Convergence,
-    Exploration,
-    FixedLength,
-    GreaterValue,
-    HaltingPolicy,
-    HaltingProbability,
-    Thought,
-    episode_returns,
-    policy_gradient,
-)
-from hrm_agents.halting_learners import HaltValueLearner, PolicyLearner
-from hrm_agents.inference import think_to_halt
+from hrm_agents.evaluation.evaluate import evaluate, open_env, trace
+from hrm_agents.evaluation.halting_report import halting_report
+from hrm_agents.evaluation.think import think_to_halt
+from hrm_agents.halting.exploration import Exploration
+from hrm_agents.halting.rules import Convergence, FixedLength, GreaterValue, HaltingPolicy, HaltingProbability, Thought
+from hrm_agents.halting.targets import episode_returns, policy_gradient
+from hrm_agents.learning.continue_value import Prices
+from hrm_agents.learning.halting import HaltValueLearner, PolicyLearner
 from hrm_agents.losses import q_loss
 from hrm_agents.policy import HRMPolicy
+from hrm_agents.records.checkpoint import CONFIG, MODEL, load
 from hrm_agents.rollout import Rollout
 from hrm_agents.trainer import Trainer
 from hrm_envs import PuzzleBatch, Task, TaskSpec, Verdict, register_task

@@ -12,11 +12,11 @@ from shift_task import ID, ShiftTask
 from tampering import resave
 
 import hrm_agents
-from hrm_agents.checkpoint import CONFIG, MODEL, load, load_state, warm_start
 from hrm_agents.cli import main
 from hrm_agents.errors import UserError
-from hrm_agents.identities import first_difference, saved_table
 from hrm_agents.models.hrm import HRM
+from hrm_agents.records.checkpoint import CONFIG, MODEL, load, load_state, warm_start
+from hrm_agents.records.identities import first_difference, saved_table
 from hrm_agents.trainer import Trainer
 from hrm_envs import IdTable
 

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save_file
 
 import hrm_agents
-from hrm_agents.checkpoint import CONFIG, MODEL
 from hrm_agents.cli import main
 from hrm_agents.models.official import official_name, read_weights
+from hrm_agents.records.checkpoint import CONFIG, MODEL
 from hrm_envs import IdTable, PuzzleBatch, Task, TaskSpec, Verdict, register_task
 
 FOLDER = Path(__file__).parents[2].parent / "shared" / "reference"

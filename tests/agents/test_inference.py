@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 import hrm_agents
-from hrm_agents.checkpoint import load
-from hrm_agents.evaluation import open_env, trace
-from hrm_agents.inference import Solutions, think_to_halt
+from hrm_agents.evaluation.evaluate import open_env, trace
+from hrm_agents.evaluation.think import Solutions, think_to_halt
 from hrm_agents.models.hrm import Carry, SegmentOutput
 from hrm_agents.policy import HRMPolicy
+from hrm_agents.records.checkpoint import load
 from hrm_envs import PuzzleBatch, Task, TaskSpec, Verdict
 from hrm_envs.vector_env import ReasoningVectorEnv
 

@@ -10,11 +10,11 @@ import time
 import pytest
 
 import hrm_agents
-from hrm_agents.checkpoint import CONFIG, load_state
 from hrm_agents.cli import main
 from hrm_agents.errors import UserError
 from hrm_agents.interrupts import stop_requests
-from hrm_agents.logging import RunLog
+from hrm_agents.records.checkpoint import CONFIG, load_state
+from hrm_agents.records.run_log import RunLog
 from hrm_agents.trainer import Trainer
 
 COMMAND = [sys.executable, "-c", "import sys; from hrm_agents.cli import main; sys.exit(main(sys.argv[1:]))"]

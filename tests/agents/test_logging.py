@@ -12,11 +12,11 @@ import pytest
 import torch
 from rich.console import Console
 
-import hrm_agents.logging as logging_module
+import hrm_agents.records.run_log as logging_module
 from hrm_agents.config import TrainConfig
 from hrm_agents.errors import UserError
-from hrm_agents.evaluation import Evaluation
-from hrm_agents.logging import RunLog, write_frames
+from hrm_agents.evaluation.evaluate import Evaluation
+from hrm_agents.records.run_log import RunLog, write_frames
 from hrm_agents.rollout import SegmentBatch
 
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from hrm_agents.analysis import HaltingMonitor
+from hrm_agents.learning.monitor import HaltingMonitor
 
 M = 4
 

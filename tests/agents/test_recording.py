@@ -7,7 +7,7 @@ import pytest
 import hrm_agents
 from hrm_agents.cli import main
 from hrm_agents.errors import UserError
-from hrm_agents.recording import check_gif, record_episode, write_gif
+from hrm_agents.solving.recording import check_gif, record_episode, write_gif
 
 
 def frame(value, size=(20, 30)):
@@ -100,7 +100,7 @@ def test_watch_refuses_before_it_thinks(maze_run, capsys, tmp_path, monkeypatch)
     def think(*args, **kwargs):
         raise AssertionError("the pictures would be lost")
 
-    monkeypatch.setattr("hrm_agents.recording.record_episode", think)
+    monkeypatch.setattr("hrm_agents.solving.recording.record_episode", think)
     assert "only GIFs are written" in watch(capsys, maze_run, "--record", tmp_path / "out.mp4")
     assert "cannot write" in watch(capsys, maze_run, "--record", "/proc/nowhere/out.gif")
     assert "cannot write" in watch(capsys, maze_run, "--record", tmp_path / "folder.gif")

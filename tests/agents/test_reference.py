@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from hrm_agents.halting import continue_target, should_halt
+from hrm_agents.halting.rules import should_halt
+from hrm_agents.halting.targets import continue_target
 from hrm_agents.losses import q_loss, stablemax_cross_entropy
 from hrm_agents.models.hrm import HRM, Carry, HRMConfig
 from hrm_agents.models.official import from_official, official_name

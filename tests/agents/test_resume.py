@@ -9,10 +9,10 @@ import pytest
 import torch
 from tampering import resave
 
-from hrm_agents.checkpoint import CONFIG, MODEL, STATE, load, load_state, save_model
 from hrm_agents.cli import main
 from hrm_agents.config import EnvConfig
 from hrm_agents.errors import UserError
+from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE, load, load_state, save_model
 from hrm_agents.trainer import Trainer
 
 LENGTH = ["--run.updates", "14", "--run.save-every", "5"]

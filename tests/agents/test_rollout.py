@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from hrm_agents.checkpoint import load_state, save_run
 from hrm_agents.environments import make_single, make_vector
-from hrm_agents.halting import Exploration
+from hrm_agents.halting.exploration import Exploration
 from hrm_agents.models.hrm import HRM, Architecture, HRMConfig
 from hrm_agents.policy import HRMPolicy
+from hrm_agents.records.checkpoint import load_state, save_run
 from hrm_agents.rollout import Rollout
 from hrm_envs import PuzzleBatch
 

@@ -10,13 +10,13 @@ from test_inference import NAMES, Counter, Numbers, assert_same, numbers_env
 from torch import nn
 
 import hrm_agents
-from hrm_agents.checkpoint import load
 from hrm_agents.cli import main
-from hrm_agents.evaluation import evaluate, open_env
-from hrm_agents.inference import Solutions, think_to_halt
+from hrm_agents.evaluation.evaluate import evaluate, open_env
+from hrm_agents.evaluation.search import Search, choose_tries, noisy_start, part_of, search
+from hrm_agents.evaluation.think import Solutions, think_to_halt
 from hrm_agents.models.hrm import HRM, Carry, HRMConfig, SegmentOutput
 from hrm_agents.policy import HRMPolicy
-from hrm_agents.search import Search, choose_tries, noisy_start, part_of, search
+from hrm_agents.records.checkpoint import load
 
 ID = "HRM/Sudoku-4x4-v0"
 

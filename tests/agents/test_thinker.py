@@ -11,7 +11,7 @@ from gymnasium.utils.env_checker import data_equivalence
 import hrm_envs  # noqa: F401  (registers the ids)
 from hrm_agents.models.hrm import HRM, Architecture, HRMConfig
 from hrm_agents.policy import HRMPolicy
-from hrm_agents.thinker import HRMThinker
+from hrm_agents.solving.thinker import HRMThinker
 from hrm_envs.wrappers import HaltOnly, HaltOnlyVector
 
 ID, ROWS, WIDTH = "HRM/Sudoku-4x4-v0", 4, 16

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import hrm_agents.trainer as trainer_module
-from hrm_agents.checkpoint import CONFIG, MODEL, STATE, read_tensors
-from hrm_agents.continue_value import Prices, SecondForward
 from hrm_agents.errors import UserError
-from hrm_agents.evaluation import evaluate
+from hrm_agents.evaluation.evaluate import evaluate
+from hrm_agents.learning.continue_value import Prices, SecondForward
+from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE, read_tensors
 from hrm_agents.trainer import Trainer, TrainingDiverged
 from hrm_envs import PuzzleBatch, Task, TaskSpec, Verdict, register_task
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import hrm_agents.trainer as trainer_module
-from hrm_agents.checkpoint import load_state
 from hrm_agents.errors import UserError
+from hrm_agents.records.checkpoint import load_state
+from hrm_agents.records.training_state import KEYS
 from hrm_agents.trainer import Trainer
-from hrm_agents.training_state import KEYS
 
 JUNK = [None, -1, 1e308, 2**70, True, "x", [], [1], {}, {"a": 1}, math.pi]
 

@@ -13,9 +13,9 @@ from safetensors.torch import save
 from tampering import edit, resave, sign
 
 import hrm_agents
-from hrm_agents.checkpoint import CONFIG, MODEL, STATE, load_state, read_tensors
 from hrm_agents.cli import main
 from hrm_agents.errors import UserError
+from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE, load_state, read_tensors
 from hrm_agents.trainer import Trainer
 
 EVIL = """
@@ -211,8 +211,8 @@ HUGE = [
 def peak_memory(code, *arguments):
     """Bytes that a process held at most, beside what Python and torch take."""
     script = (
-        "import resource, sys, hrm_agents, hrm_agents.api, hrm_agents.trainer\n"
-        "from hrm_agents.errors import UserError\n"
+        "import resource, sys, hrm_agents, hrm_agents.solving.solver, hrm_agents.trainer\n"
+        "from pathlib import Path\nfrom hrm_agents.errors import UserError\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"try:\n    {code}\nexcept UserError as error:\n    print(str(error)[:300], file=sys.stderr)\n"
         "print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))\n"
@@ -255,7 +255,7 @@ def test_no_size_in_a_training_state_sets_memory_aside(run):
         resave(copy, config=config)
     code = (
         f"for place in range({len(HUGE_STATES)}):\n"
-        f"        try: hrm_agents.trainer.Trainer.resume(hrm_agents.api.Path({str(run.parent)!r}) / str(place))\n"
+        f"        try: hrm_agents.trainer.Trainer.resume(Path({str(run.parent)!r}) / str(place))\n"
         "        except UserError as error: print(error, file=sys.stderr)"
     )
     peak, errors = peak_memory(code)

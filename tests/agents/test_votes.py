@@ -9,11 +9,11 @@ import torch
 from shift_task import ASKED, ID, shift
 
 import hrm_agents
-import hrm_agents.evaluation as evaluation_module
+import hrm_agents.evaluation.evaluate as evaluation_module
 from hrm_agents.cli import main
 from hrm_agents.environments import make_vector
 from hrm_agents.errors import UserError
-from hrm_agents.evaluation import evaluate
+from hrm_agents.evaluation.evaluate import evaluate
 from hrm_agents.models.hrm import SegmentOutput
 from hrm_agents.policy import Decision
 from hrm_agents.trainer import Trainer
@@ -220,7 +220,7 @@ def test_evaluate_writes_a_report_on_halting_with_pictures(sudoku_run, tmp_path,
 def test_an_old_report_outlives_an_evaluation_that_fails(sudoku_run, tmp_path, monkeypatch):
     report = tmp_path / "report.json"
     report.write_text("the old one")
-    monkeypatch.setattr("hrm_agents.api.Solver.evaluate", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("hrm_agents.solving.solver.Solver.evaluate", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["evaluate", str(sudoku_run), "--json", str(report)])
     assert report.read_text() == "the old one"

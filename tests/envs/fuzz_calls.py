@@ -25,8 +25,8 @@ from gymnasium.vector import AutoresetMode
 
 import hrm_envs  # noqa: F401  (registers the ids)
 from hrm_envs.env import ReasoningEnv
+from hrm_envs.spec import TaskSpec
 from hrm_envs.sudoku import SudokuTask
-from hrm_envs.task import TaskSpec
 from hrm_envs.vector_env import ReasoningVectorEnv
 from hrm_envs.wrappers import (
     ArcEditor,

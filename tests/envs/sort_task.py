@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from hrm_envs.spec import TaskSpec
 from hrm_envs.streams import hash_rows
-from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Verdict
+from hrm_envs.task import PuzzleBatch, Task, Verdict
 
 
 class SortTask(Task):

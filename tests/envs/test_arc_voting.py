@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hrm_envs.arc.augmentation import Augmentation
-from hrm_envs.arc.canvas import END, FIRST_COLOUR, place, read_grid
+from hrm_envs.arc.grids import END, FIRST_COLOUR, place, read_grid
 from hrm_envs.arc.voting import (
     Ballot,
     Candidate,

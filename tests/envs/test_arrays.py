@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import hrm_envs
-from hrm_envs import arrays
-from hrm_envs.arrays import load_arrays
+from hrm_envs.puzzles import arrays
+from hrm_envs.puzzles.arrays import load_arrays
 
 GRID = np.arange(12).reshape(3, 4)
 

@@ -11,8 +11,9 @@ import pytest
 from gymnasium import spaces
 from sort_task import SortTask
 
+from hrm_envs.spec import TaskSpec
 from hrm_envs.streams import hash_rows
-from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Verdict
+from hrm_envs.task import PuzzleBatch, Task, Verdict
 from hrm_envs.testing import RULES, TaskError, check_task
 
 #: Each broken task with the rule that it breaks and what the message must say.

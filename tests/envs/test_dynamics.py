@@ -8,8 +8,9 @@ from gymnasium.utils.env_checker import data_equivalence
 
 from hrm_envs.dynamics import SegmentDynamics
 from hrm_envs.rewards import exact, partial
+from hrm_envs.spec import TaskSpec
 from hrm_envs.streams import Draws
-from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Verdict
+from hrm_envs.task import PuzzleBatch, Task, Verdict
 
 
 class CopyTask(Task):

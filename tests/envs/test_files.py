@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import hrm_envs
-from hrm_envs import files
 from hrm_envs.arc.data import load_folder
-from hrm_envs.arrays import load_arrays
 from hrm_envs.env import ReasoningEnv
-from hrm_envs.files import is_plain_name, kind_of, read_json, read_text
+from hrm_envs.puzzles import files
+from hrm_envs.puzzles.arrays import load_arrays
+from hrm_envs.puzzles.files import is_plain_name, kind_of, read_json, read_text
 from hrm_envs.sudoku import SudokuTask
 
 TASK = SudokuTask(4)

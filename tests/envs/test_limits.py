@@ -12,8 +12,8 @@ from fuzz_calls import Findings, brief, constructors
 from hrm_envs import IdTable, TaskSpec, limits
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.maze import MazeTask
-from hrm_envs.pool import make_pool
-from hrm_envs.sources import read_puzzles
+from hrm_envs.puzzles.pool import make_pool
+from hrm_envs.puzzles.sources import read_puzzles
 from hrm_envs.sudoku import SudokuTask
 from hrm_envs.vector_env import ReasoningVectorEnv
 from hrm_envs.wrappers import MazeMoves, MazeMovesVector

@@ -10,9 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from hrm_envs.maze import MazeTask
 from hrm_envs.maze.formats import format_maze, parse_maze
-from hrm_envs.maze.generator import perfect_grids, random_grids
-from hrm_envs.maze.small import all_perfect_grids, count_perfect_puzzles
-from hrm_envs.pool import in_split, make_pool
+from hrm_envs.maze.generator import all_perfect_grids, count_perfect_puzzles, perfect_grids, random_grids
+from hrm_envs.puzzles.pool import in_split, make_pool
 from hrm_envs.streams import Draws
 from hrm_envs.task import PuzzleBatch
 

@@ -18,7 +18,7 @@ from hrm_envs.maze.hard import DATA_FILE, MIN_STEPS, SIZE, WALL_SHARE, HardMazeT
 from hrm_envs.maze.make_hard import hard_mazes, reaching
 from hrm_envs.maze.search import UNREACHED, distances
 from hrm_envs.maze.tokens import GOAL, PATH, START, WALL
-from hrm_envs.pool import hold_pool
+from hrm_envs.puzzles.pool import hold_pool
 from hrm_envs.testing import check_task
 
 ID = "HRM/Maze-30x30-Hard-v0"

@@ -9,7 +9,8 @@ from hrm_envs.maze import MazeTask
 from hrm_envs.maze.formats import parse_maze
 from hrm_envs.maze.search import UNREACHED, distances, shortest_path
 from hrm_envs.maze.verifier import neighbour_count, verify_paths
-from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PuzzleBatch
+from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG
+from hrm_envs.task import PuzzleBatch
 
 WALL, FREE, START, GOAL, PATH = 1, 2, 3, 4, 5
 OFFICIAL = Path(__file__).parents[2].parent / "shared" / "data" / "maze-30x30-hard-train.npz"

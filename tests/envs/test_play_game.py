@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from sort_task import SortTask
 
 import hrm_envs
-from hrm_envs.board import Thoughts
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.play.game import Advice, Game
 from hrm_envs.play.keys import ask_key, hints, press
-from hrm_envs.task import MARK_NONE, MARK_RIGHT, PAD
+from hrm_envs.rendering.frame import Thoughts
+from hrm_envs.spec import MARK_NONE, MARK_RIGHT, PAD
 
 PUZZLE = "1234\n34..\n.143\n432."
 SOLUTION = "1234\n3412\n2143\n4321"

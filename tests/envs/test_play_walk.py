@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import hrm_envs  # noqa: F401  (registers the ids)
-from hrm_envs.canvas import AMBER
 from hrm_envs.play import WalkGame, play_walk
-from hrm_envs.rendering import NoDisplay
+from hrm_envs.rendering.canvas import AMBER
+from hrm_envs.rendering.window import NoDisplay
 
 pygame = pytest.importorskip("pygame")
 

@@ -13,11 +13,11 @@ from sort_task import SortTask
 pygame = pytest.importorskip("pygame")
 
 import hrm_envs  # noqa: E402, F401  (registers the ids)
-from hrm_envs.board import Thoughts  # noqa: E402
 from hrm_envs.env import ReasoningEnv  # noqa: E402
 from hrm_envs.play import Advice, Game, paint_game, play  # noqa: E402
 from hrm_envs.play.picture import SIZE  # noqa: E402
-from hrm_envs.rendering import NoDisplay  # noqa: E402
+from hrm_envs.rendering.frame import Thoughts  # noqa: E402
+from hrm_envs.rendering.window import NoDisplay  # noqa: E402
 
 PUZZLE = "1234\n34..\n.143\n432."
 BLANK = 1
@@ -132,7 +132,7 @@ def test_the_boards_of_all_tasks_without_a_person_are_as_before():
     """The cursor is an option of the board: pictures of agents know nothing of it."""
     game = arc()
     frame = game.frame()
-    from hrm_envs.rendering import paint
+    from hrm_envs.rendering.paint import paint
 
     before = paint(game.task, frame)
     game.move(0, 10)
@@ -225,7 +225,7 @@ def test_only_some_keys_repeat_while_they_are_held():
 @pytest.mark.usefixtures("screen")
 def test_the_window_shows_the_picture_of_the_last_change(monkeypatch):
     game, shown = sudoku(), []
-    from hrm_envs.rendering import Window
+    from hrm_envs.rendering.window import Window
 
     monkeypatch.setattr(Window, "draw", lambda self, pixels: shown.append(pixels))
     tap(pygame.K_1, "1")

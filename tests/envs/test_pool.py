@@ -9,9 +9,10 @@ import pytest
 
 from hrm_envs.construction import Settings, build_dynamics
 from hrm_envs.maze import MazeTask
-from hrm_envs.pool import cached_pool, hold_pool, in_split, make_pool
+from hrm_envs.puzzles.pool import cached_pool, hold_pool, in_split, make_pool
+from hrm_envs.spec import TaskSpec
 from hrm_envs.sudoku import SudokuTask
-from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Verdict
+from hrm_envs.task import PuzzleBatch, Task, Verdict
 
 
 class FewTask(Task):

@@ -15,12 +15,16 @@ import numpy as np
 import pytest
 from gymnasium.error import DependencyNotInstalled
 
-from hrm_envs import canvas, rendering
-from hrm_envs.board import Board
 from hrm_envs.maze.drawing import draw_maze
-from hrm_envs.rendering import Frame, NoDisplay, Thoughts, Window, ansi, paint
+from hrm_envs.rendering import canvas
+from hrm_envs.rendering import paint as rendering
+from hrm_envs.rendering.board import Board
+from hrm_envs.rendering.frame import Frame, Thoughts
+from hrm_envs.rendering.paint import ansi, paint
+from hrm_envs.rendering.window import NoDisplay, Window
+from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, TaskSpec, Tokens
 from hrm_envs.sudoku.drawing import draw_sudoku
-from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PuzzleBatch, Task, TaskSpec, Tokens, Verdict
+from hrm_envs.task import PuzzleBatch, Task, Verdict
 
 pytest.importorskip("pygame")
 

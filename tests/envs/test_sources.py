@@ -10,11 +10,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from hrm_envs import official
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.maze import MazeTask
-from hrm_envs.pool import in_split
-from hrm_envs.sources import read_puzzles
+from hrm_envs.puzzles import official
+from hrm_envs.puzzles.pool import in_split
+from hrm_envs.puzzles.sources import read_puzzles
 from hrm_envs.sudoku import SudokuTask
 from hrm_envs.task import PuzzleBatch
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrm_envs.pool import make_pool
+from hrm_envs.puzzles.pool import make_pool
 from hrm_envs.streams import Draws
 from hrm_envs.sudoku import SudokuTask
-from hrm_envs.sudoku.board import BLANK
 from hrm_envs.sudoku.generator import random_grids
+from hrm_envs.sudoku.geometry import BLANK
 from hrm_envs.sudoku.solver import solve
 from hrm_envs.task import PuzzleBatch
 

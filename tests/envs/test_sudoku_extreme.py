@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import hrm_envs  # noqa: F401  (registers the ids)
-from hrm_envs.pool import hold_pool
+from hrm_envs.puzzles.pool import hold_pool
 from hrm_envs.sudoku import SudokuExtremeTask
-from hrm_envs.sudoku.board import BLANK, geometry
 from hrm_envs.sudoku.extreme import DATA_FILE, load_collection
 from hrm_envs.sudoku.generator import generate, random_grids
+from hrm_envs.sudoku.geometry import BLANK, geometry
+from hrm_envs.sudoku.hard_search import Found, Pool, minimise, neighbours
 from hrm_envs.sudoku.make_extreme import Recipe, choose, main, make
-from hrm_envs.sudoku.pool_search import Found, Pool, minimise, neighbours
 from hrm_envs.sudoku.solver import candidate_masks, search, solve
 from hrm_envs.sudoku.symmetry import class_key
 from hrm_envs.testing import check_task

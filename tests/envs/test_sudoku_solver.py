@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.sudoku import solver
-from hrm_envs.sudoku.board import BLANK, geometry
 from hrm_envs.sudoku.generator import dig, random_grids
+from hrm_envs.sudoku.geometry import BLANK, geometry
 from hrm_envs.sudoku.task import SudokuTask
 
 

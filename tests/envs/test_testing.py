@@ -10,8 +10,9 @@ from gymnasium import spaces
 from sort_task import SortTask
 
 from hrm_envs.maze import MazeTask
+from hrm_envs.spec import IdTable, TaskSpec
 from hrm_envs.sudoku import SudokuTask
-from hrm_envs.task import IdTable, PuzzleBatch, Task, TaskSpec, Verdict
+from hrm_envs.task import PuzzleBatch, Task, Verdict
 from hrm_envs.testing import TaskError, check_task
 
 

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hrm_envs  # noqa: F401
+from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG
 from hrm_envs.streams import Draws
 from hrm_envs.sudoku.task import SudokuTask
 from hrm_envs.sudoku.verifier import lawful
-from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PuzzleBatch
+from hrm_envs.task import PuzzleBatch
 
 ID = "HRM/Sudoku-4x4-v0"
 

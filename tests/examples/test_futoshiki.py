@@ -152,8 +152,9 @@ def test_the_verifier_agrees_with_the_rules_on_spoilt_solutions(task, batch, fut
 
 def test_a_sign_turns_red_where_digits_break_it(task, futoshiki):
     pytest.importorskip("pygame")
-    from hrm_envs.board import Board, Frame
-    from hrm_envs.canvas import RED, Canvas
+    from hrm_envs.rendering.board import Board
+    from hrm_envs.rendering.canvas import RED, Canvas
+    from hrm_envs.rendering.frame import Frame
 
     def red_pixels(sign, before, after):
         answer = futoshiki.EMPTY.copy()

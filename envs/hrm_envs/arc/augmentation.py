@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.arc.canvas import NUM_COLOURS, Grid
+from hrm_envs.arc.grids import NUM_COLOURS, Grid
+from hrm_envs.spec import IdTable
 from hrm_envs.streams import Draws
-from hrm_envs.task import IdTable
 
 #: The eight symmetries of the square: symmetry ``k`` flips (transposes, if ``k >= 4``) and then turns ``k % 4`` times.
 NUM_SYMMETRIES = 8

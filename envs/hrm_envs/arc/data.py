@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
-from hrm_envs.arc.canvas import LARGEST_GRID, NUM_COLOURS, Grid
+from hrm_envs.arc.grids import LARGEST_GRID, NUM_COLOURS, Grid
 from hrm_envs.checks import shown, shown_path
-from hrm_envs.files import kind_of, list_folder, read_json
+from hrm_envs.puzzles.files import kind_of, list_folder, read_json
 
 #: The two sets that tasks come in.
 TRAINING, EVALUATION = SETS = ("training", "evaluation")

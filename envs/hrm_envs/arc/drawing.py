@@ -10,10 +10,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.arc.canvas import END, FIRST_COLOUR, Grid, corners, read_grid
+from hrm_envs.arc.grids import END, FIRST_COLOUR, Grid, corners, read_grid
 from hrm_envs.arc.palette import COLOURS, draw_grid
-from hrm_envs.board import Board
-from hrm_envs.canvas import (
+from hrm_envs.rendering.board import Board
+from hrm_envs.rendering.canvas import (
     BACKGROUND,
     INK,
     LINE,
@@ -29,7 +29,7 @@ from hrm_envs.canvas import (
     center,
     inset,
 )
-from hrm_envs.task import MARK_NONE, MARK_WRONG, PAD
+from hrm_envs.spec import MARK_NONE, MARK_WRONG, PAD
 
 _MOST_SHOWN = 5
 #: Demonstrations are left out before their cells get smaller than this, in pixels.

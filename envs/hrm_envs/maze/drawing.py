@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.board import Board
-from hrm_envs.canvas import BACKGROUND, BLUE, INK, PANEL, RED, Color, Point, blend, center, inset
 from hrm_envs.maze.tokens import GOAL, PATH, START, WALL
-from hrm_envs.task import MARK_WRONG, PAD, Tokens
+from hrm_envs.rendering.board import Board
+from hrm_envs.rendering.canvas import BACKGROUND, BLUE, INK, PANEL, RED, Color, Point, blend, center, inset
+from hrm_envs.spec import MARK_WRONG, PAD, Tokens
 
 _FLOOR: Color = (22, 29, 46)
 _BRICK: Color = (61, 74, 105)

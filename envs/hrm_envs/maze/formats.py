@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hrm_envs.maze.tokens import FREE, SYMBOLS
-from hrm_envs.task import Tokens
+from hrm_envs.spec import Tokens
 
 _TOKEN_OF = {symbol: token for token, symbol in enumerate(SYMBOLS)} | {".": FREE}
 

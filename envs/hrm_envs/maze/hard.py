@@ -9,7 +9,8 @@ import numpy as np
 
 from hrm_envs.maze.task import MazeTask
 from hrm_envs.maze.tokens import FREE, GOAL, START, SYMBOLS, WALL
-from hrm_envs.task import PuzzleBatch, Task, TaskSpec, Tokens
+from hrm_envs.spec import TaskSpec, Tokens
+from hrm_envs.task import PuzzleBatch, Task
 
 #: Rows and columns of the mazes.
 SIZE = 30

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from hrm_envs.maze.hard import DATA_FILE, MIN_STEPS, NUM_PER_SPLIT, SIZE, WALL_SHARE, save_mazes
 from hrm_envs.maze.search import UNREACHED, Mask, distances
 from hrm_envs.maze.tokens import FREE, GOAL, START, WALL
-from hrm_envs.task import Tokens
+from hrm_envs.spec import Tokens
 
 #: Mazes tried together: few enough for the arrays of one step to stay in the processor's cache.
 _CHUNK = 4096

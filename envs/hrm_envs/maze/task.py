@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from hrm_envs.checks import choice, real_number, shown, whole_number
 from hrm_envs.limits import MAX_CELLS
 from hrm_envs.maze.formats import parse_maze
-from hrm_envs.maze.generator import perfect_grids, random_grids, sample_mazes
+from hrm_envs.maze.generator import count_perfect_puzzles, perfect_grids, random_grids, sample_mazes
 from hrm_envs.maze.search import UNREACHED, distances, shortest_path
-from hrm_envs.maze.small import count_perfect_puzzles
 from hrm_envs.maze.tokens import FREE, GOAL, PAD, PATH, START, SYMBOLS, WALL
 from hrm_envs.maze.verifier import verify_paths
+from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, TaskSpec, Tokens
 from hrm_envs.streams import Draws, hash_rows
-from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PuzzleBatch, Task, TaskSpec, Tokens, Verdict
+from hrm_envs.task import PuzzleBatch, Task, Verdict
 
 if TYPE_CHECKING:
-    from hrm_envs.rendering import Board
+    from hrm_envs.rendering.board import Board
 
 Kind = Literal["perfect", "random"]
 

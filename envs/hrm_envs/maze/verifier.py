@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.maze.tokens import FREE, PATH, START
-from hrm_envs.task import PuzzleBatch, Tokens, Verdict
+from hrm_envs.spec import Tokens
+from hrm_envs.task import PuzzleBatch, Verdict
 
 
 def neighbour_count(cells: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:

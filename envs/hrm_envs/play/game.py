@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.board import Frame, Thoughts
 from hrm_envs.env import ReasoningEnv
-from hrm_envs.task import MARK_NONE, PAD, Tokens
+from hrm_envs.rendering.frame import Frame, Thoughts
+from hrm_envs.spec import MARK_NONE, PAD, Tokens
 
 Tone = Literal["plain", "good", "bad"]
 

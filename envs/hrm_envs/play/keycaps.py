@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hrm_envs.canvas import BACKGROUND, INK, LINE, MUTED, RAISED, Canvas, Color, Point
+from hrm_envs.rendering.canvas import BACKGROUND, INK, LINE, MUTED, RAISED, Canvas, Color, Point
 
 
 @dataclass(frozen=True)

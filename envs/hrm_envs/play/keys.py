@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hrm_envs.play.game import Game
-from hrm_envs.task import PAD
+from hrm_envs.spec import PAD
 
 #: Rows and columns that an arrow key moves the cursor.
 ARROWS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}

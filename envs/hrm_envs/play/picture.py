@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.board import Board
-from hrm_envs.canvas import BACKGROUND, BLUE, INK, MUTED, PANEL, RED, Canvas, Rect
 from hrm_envs.play.game import Game
 from hrm_envs.play.keycaps import Cap, KeyHelp, draw_key_helps
 from hrm_envs.play.keys import ask_key, hints
-from hrm_envs.strip import Strip
+from hrm_envs.rendering.board import Board
+from hrm_envs.rendering.canvas import BACKGROUND, BLUE, INK, MUTED, PANEL, RED, Canvas, Rect
+from hrm_envs.rendering.strip import Strip
 
 #: Width and height of a picture, in pixels.
 SIZE = (1280, 720)

@@ -8,11 +8,11 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.canvas import MUTED, Canvas
+from hrm_envs.moves.settings import MOVES
 from hrm_envs.play.keycaps import Cap, KeyHelp, draw_key_helps
 from hrm_envs.play.keys import ARROWS
+from hrm_envs.rendering.canvas import MUTED, Canvas
 from hrm_envs.wrappers import MazeMoves
-from hrm_envs.wrappers.moves_settings import MOVES
 
 _FOOTER, _MARGIN = 56, 32
 _HELPS = (

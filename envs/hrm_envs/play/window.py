@@ -7,12 +7,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.canvas import import_pygame
 from hrm_envs.play.game import Game
 from hrm_envs.play.keys import REPEATING, press
 from hrm_envs.play.picture import paint_game
 from hrm_envs.play.walk import WalkGame
-from hrm_envs.rendering import Window
+from hrm_envs.rendering.canvas import import_pygame
+from hrm_envs.rendering.window import Window
 
 #: Milliseconds until a key that is held down repeats, and between its repetitions.
 _REPEAT = (350, 60)
@@ -25,7 +25,7 @@ def play(game: Game) -> None:
 
     Raises:
         DependencyNotInstalled: pygame is absent.
-        hrm_envs.rendering.NoDisplay: there is no display.
+        hrm_envs.rendering.window.NoDisplay: there is no display.
     """
     _show(_Board(import_pygame(), game), game.task.spec.name)
 
@@ -35,7 +35,7 @@ def play_walk(game: WalkGame) -> None:
 
     Raises:
         DependencyNotInstalled: pygame is absent.
-        hrm_envs.rendering.NoDisplay: there is no display.
+        hrm_envs.rendering.window.NoDisplay: there is no display.
     """
     _show(_Walk(game), game.name)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hrm_envs.board import Board
-from hrm_envs.canvas import PANEL, STRONG, Rect, inset
-from hrm_envs.sudoku.board import BLANK
-from hrm_envs.task import PAD
+from hrm_envs.rendering.board import Board
+from hrm_envs.rendering.canvas import PANEL, STRONG, Rect, inset
+from hrm_envs.spec import PAD
+from hrm_envs.sudoku.geometry import BLANK
 
 
 def draw_sudoku(board: Board, size: int, box_shape: tuple[int, int]) -> None:

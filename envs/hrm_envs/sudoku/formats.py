@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.sudoku.board import BLANK, cell_name, geometry
-from hrm_envs.task import Tokens
+from hrm_envs.spec import Tokens
+from hrm_envs.sudoku.geometry import BLANK, cell_name, geometry
 
 _BLANKS = ".0_"
 _DECORATION = " \t|-+="

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.sudoku.board import BLANK, SudokuGeometry
+from hrm_envs.spec import Tokens
+from hrm_envs.sudoku.geometry import BLANK, SudokuGeometry
 from hrm_envs.sudoku.solver import CHUNK, candidate_masks, is_single, mask_tokens, propagate, solve
-from hrm_envs.task import PuzzleBatch, Tokens
+from hrm_envs.task import PuzzleBatch
 
 #: An inclusive range of integers.
 Range = tuple[int, int]

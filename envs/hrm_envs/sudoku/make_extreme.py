@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.sudoku.board import SudokuGeometry, geometry
 from hrm_envs.sudoku.extreme import DATA_FILE
-from hrm_envs.sudoku.pool_search import Found, Pool
+from hrm_envs.sudoku.geometry import SudokuGeometry, geometry
+from hrm_envs.sudoku.hard_search import Found, Pool
 from hrm_envs.sudoku.symmetry import class_key
 
 #: Neighbours of each hard puzzle to collect at a step, besides those that are harder.

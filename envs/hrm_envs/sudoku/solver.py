@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.sudoku.board import SudokuGeometry
-from hrm_envs.task import Tokens
+from hrm_envs.spec import Tokens
+from hrm_envs.sudoku.geometry import SudokuGeometry
 
 Masks = NDArray[np.uint16]
 

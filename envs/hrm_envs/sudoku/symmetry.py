@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hrm_envs.spec import Tokens
 from hrm_envs.streams import Draws, mix
-from hrm_envs.sudoku.board import BLANK, SudokuGeometry
-from hrm_envs.task import PuzzleBatch, Tokens
+from hrm_envs.sudoku.geometry import BLANK, SudokuGeometry
+from hrm_envs.task import PuzzleBatch
 
 #: The bit that marks a blank in :func:`random_symmetry`; larger than any token.
 _BLANK_BIT = 128

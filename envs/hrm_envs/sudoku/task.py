@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 
 from hrm_envs.checks import choice, shown, whole_number
 from hrm_envs.limits import MAX_GUESSES
+from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD, TaskSpec, Tokens
 from hrm_envs.streams import Draws
-from hrm_envs.sudoku.board import BLANK, cell_name, geometry
 from hrm_envs.sudoku.formats import format_grid, parse_boards
 from hrm_envs.sudoku.generator import Range, generate
+from hrm_envs.sudoku.geometry import BLANK, cell_name, geometry
 from hrm_envs.sudoku.solver import MOST_GUESSES, SearchTooLongError, solve
 from hrm_envs.sudoku.symmetry import class_key, random_symmetry
 from hrm_envs.sudoku.verifier import lawful
-from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD, PuzzleBatch, Task, TaskSpec, Tokens, Verdict
+from hrm_envs.task import PuzzleBatch, Task, Verdict
 
 if TYPE_CHECKING:
-    from hrm_envs.rendering import Board
+    from hrm_envs.rendering.board import Board
 
 #: Empty cells that no puzzle with one solution exceeds: the fewest clues are 4, 8 and 17 (McGuire et al.
 #: 2014 for 9x9).

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.sudoku.board import BLANK, SudokuGeometry
-from hrm_envs.task import Tokens
+from hrm_envs.spec import Tokens
+from hrm_envs.sudoku.geometry import BLANK, SudokuGeometry
 
 
 def lawful(board: SudokuGeometry, puzzle: Tokens, answer: Tokens) -> NDArray[np.bool_]:

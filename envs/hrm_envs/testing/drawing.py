@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.board import Board, Frame
-from hrm_envs.canvas import Canvas, import_pygame
-from hrm_envs.rendering import paint
-from hrm_envs.task import PAD, PuzzleBatch, Tokens
+from hrm_envs.rendering.board import Board
+from hrm_envs.rendering.canvas import Canvas, import_pygame
+from hrm_envs.rendering.frame import Frame
+from hrm_envs.rendering.paint import paint
+from hrm_envs.spec import PAD, Tokens
+from hrm_envs.task import PuzzleBatch
 from hrm_envs.testing.specimen import Rules, Specimen, TaskError, first
 
 #: Pixels on a side of the pictures that are compared.

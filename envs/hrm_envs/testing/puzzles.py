@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 
-from hrm_envs.task import TaskSpec
+from hrm_envs.spec import TaskSpec
 from hrm_envs.testing.specimen import Rules, Specimen, TaskError, check_batch
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hrm_envs.spec import PAD, Tokens
 from hrm_envs.streams import Draws
-from hrm_envs.task import PAD, PuzzleBatch, Task, Tokens
+from hrm_envs.task import PuzzleBatch, Task
 
 #: Rows that are compared one by one with the batch, and puzzles that are solved anew.
 FEW = 12

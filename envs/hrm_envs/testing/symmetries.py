@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.pool import SPLITS, in_split, make_pool, stored_pool
+from hrm_envs.puzzles.pool import SPLITS, in_split, make_pool, stored_pool
 from hrm_envs.task import PuzzleBatch, Task
 from hrm_envs.testing.specimen import (
     FEW,

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hrm_envs.task import PAD, PuzzleBatch, Tokens, Verdict
+from hrm_envs.spec import PAD, Tokens
+from hrm_envs.task import PuzzleBatch, Verdict
 from hrm_envs.testing.specimen import FEW, Rules, Specimen, TaskError, check_array, check_untouched, first
 
 #: Random answers that are tried at least.

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hrm_envs.task import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD
+from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD
 from hrm_envs.testing.specimen import (
     FEW,
     Rules,

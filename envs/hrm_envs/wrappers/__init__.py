@@ -3,14 +3,14 @@
 Each comes as a wrapper of the single environment and, with ``Vector`` in its name, of the vector environment.
 """
 
-from hrm_envs.wrappers.arc_boards import ArcAction
+from hrm_envs.moves.env import MazeMoves
+from hrm_envs.moves.vector_env import MazeMovesVector
+from hrm_envs.wrappers.arc_drafts import ArcAction
 from hrm_envs.wrappers.arc_editor import ArcEditor, ArcEditorVector
 from hrm_envs.wrappers.cell_edit import CellEdit, CellEditVector
 from hrm_envs.wrappers.flat import FlattenAnswer, FlattenAnswerVector
 from hrm_envs.wrappers.halt_only import HaltOnly, HaltOnlyVector, Thinker
 from hrm_envs.wrappers.masks import MaskInObs, MaskInObsVector
-from hrm_envs.wrappers.moves import MazeMoves
-from hrm_envs.wrappers.moves_vector import MazeMovesVector
 from hrm_envs.wrappers.solution import SolutionInObs, SolutionInObsVector
 
 __all__ = [

@@ -8,8 +8,8 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
-from hrm_envs.wrappers.arc_boards import ArcBoards, Start
-from hrm_envs.wrappers.board_view import BoardVectorView, BoardView
+from hrm_envs.wrappers.arc_drafts import ArcBoards, Start
+from hrm_envs.wrappers.draft_view import BoardVectorView, BoardView
 
 
 class ArcEditor(BoardView, RecordConstructorArgs):

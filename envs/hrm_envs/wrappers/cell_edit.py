@@ -8,8 +8,8 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
-from hrm_envs.wrappers.board_view import BoardVectorView, BoardView
-from hrm_envs.wrappers.boards import CellBoards
+from hrm_envs.wrappers.draft_view import BoardVectorView, BoardView
+from hrm_envs.wrappers.drafts import CellBoards
 
 
 class CellEdit(BoardView, RecordConstructorArgs):

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from hrm_envs.checks import as_array, shown
 from hrm_envs.env import ReasoningEnv
-from hrm_envs.task import Task, TaskSpec, Tokens
+from hrm_envs.spec import TaskSpec, Tokens
+from hrm_envs.task import Task
 from hrm_envs.vector_env import ReasoningVectorEnv
 from hrm_envs.wrappers.base import VectorView, add_entry, base_of, reset_rows
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hrm_envs.checks import shown, whole_number
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.limits import MAX_CELLS
-from hrm_envs.task import TaskSpec
+from hrm_envs.spec import TaskSpec
 from hrm_envs.vector_env import ReasoningVectorEnv
 from hrm_envs.wrappers.base import VectorView, base_of, change_final_obs, reset_rows
 
@@ -63,7 +63,7 @@ class HaltOnly(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     Args:
         env: a :class:`~hrm_envs.env.ReasoningEnv`, wrapped or not.
-        thinker: see :class:`Thinker`; ``hrm_agents.thinker.HRMThinker`` is one.
+        thinker: see :class:`Thinker`; ``hrm_agents.solving.thinker.HRMThinker`` is one.
 
     Raises:
         ValueError: it is no such environment, or no thinker.

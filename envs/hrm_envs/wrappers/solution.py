@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from hrm_envs.env import ReasoningEnv
-from hrm_envs.task import TaskSpec, Tokens
+from hrm_envs.spec import TaskSpec, Tokens
 from hrm_envs.vector_env import ReasoningVectorEnv
 from hrm_envs.wrappers.base import VectorView, base_of, change_final_obs
 

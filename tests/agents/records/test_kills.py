@@ -7,9 +7,9 @@ import traceback
 import pytest
 
 import hrm_agents
-from hrm_agents.checkpoint import CONFIG, MODEL, STATE, load_state
 from hrm_agents.errors import UserError
 from hrm_agents.records import files
+from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE, load_state
 from hrm_agents.trainer import Trainer
 
 if not hasattr(os, "fork"):

@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from hrm_agents.checkpoint import CONFIG, load_state
 from hrm_agents.cli import main
 from hrm_agents.errors import UserError
+from hrm_agents.records.checkpoint import CONFIG, load_state
 from hrm_agents.records.run_lock import hold_folder
 from hrm_agents.trainer import Trainer
 

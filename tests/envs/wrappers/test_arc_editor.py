@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from view_rows import MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
 
-from hrm_envs.arc.canvas import END, FIRST_COLOUR, SYMBOLS, place, read_grid
+from hrm_envs.arc.grids import END, FIRST_COLOUR, SYMBOLS, place, read_grid
 from hrm_envs.wrappers import ArcAction, ArcEditor, ArcEditorVector
 
 ARC = "HRM/ARC-AGI-1-v0"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from hrm_envs.maze import MazeTask
 from hrm_envs.maze.tokens import FREE, GOAL, START, WALL
-from hrm_envs.wrappers.moves_dynamics import MoveDynamics
-from hrm_envs.wrappers.moves_settings import AGENT, DOOR_OPEN, DOOR_SHUT, MOVES, MoveSettings
+from hrm_envs.moves.dynamics import MoveDynamics
+from hrm_envs.moves.settings import AGENT, DOOR_OPEN, DOOR_SHUT, MOVES, MoveSettings
 
 UP, DOWN, LEFT, RIGHT = range(4)
 HOOK = "#####\n#S  #\n### #\n#G  #\n#####"

@@ -1,0 +1,1 @@
+"""Mazes walked move by move: an environment of its own, for generic reinforcement learning."""

@@ -1,0 +1,256 @@
+"""The two forms in which the official data sets of HRM come: CSV files, and the folders that its scripts build.
+
+Their tokens are ours: 0 padding, a Sudoku digit + 1 with blank 1, and the place in ``"# SGo"`` + 1 for a maze.
+Both readers give arrays as they stand in the file: whether a solution solves its puzzle is for the caller to check.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_envs.checks import shown, shown_path, whole_number
+from hrm_envs.puzzles.arrays import load_arrays
+from hrm_envs.puzzles.files import is_plain_name, kind_of, list_folder, open_file, read_json
+from hrm_envs.spec import PAD, TaskSpec, Tokens
+
+#: Rows of a file that are read together.
+CHUNK = 4096
+
+_SUFFIX = "__inputs.npy"
+_ARC = "ARC-AGI"
+_KNOWN = {(81, 11): "9x9 Sudoku", (900, 6): "30x30 mazes", (900, 12): _ARC}
+_ARC_ADVICE = (
+    "for ARC, give HRM/ARC-AGI-1-v0 or HRM/ARC-AGI-2-v0 the folder of JSON tasks that these puzzles were built from"
+)
+
+
+class Places(NamedTuple):
+    """Where the rows of a part of a file stand."""
+
+    path: Path
+    #: What is counted, ``"line"`` or ``"puzzle"``.
+    unit: str
+    numbers: Sequence[int]
+
+    def of(self, row: int) -> str:
+        """The place of a row, for the text of an error."""
+        return f"{shown_path(self.path)}, {self.unit} {self.numbers[row]}"
+
+
+class Rows(NamedTuple):
+    """Puzzles of a file with their solutions."""
+
+    #: integer ``[N, S]``.
+    puzzle: NDArray[Any]
+    #: integer ``[N, S]``.
+    solution: NDArray[Any]
+    places: Places
+
+
+def find_splits(folder: Path) -> dict[str, Path]:
+    """What a folder holds of ``train`` and ``test``: for each a built folder of that name, or a CSV file."""
+    choices = {split: (folder / split, folder / f"{split}.csv") for split in ("train", "test")}
+    found = {split: next(filter(_is_data, paths), None) for split, paths in choices.items()}
+    return {split: path for split, path in found.items() if path is not None}
+
+
+def _is_data(path: Path) -> bool:
+    """Whether there is something to read: one built folder, or a file."""
+    kind = kind_of(path)
+    if kind != "folder":
+        return kind == "file"
+    return kind_of(path / "dataset.json") == "file" or bool(list_folder(path, _SUFFIX))
+
+
+def read_folder(folder: Path, spec: TaskSpec) -> Rows:
+    """One built folder: ``dataset.json`` and, for each set that it lists, ``SET__inputs.npy`` and ``SET__labels.npy``.
+
+    Without ``dataset.json`` the set is ``all``. A label that the training is told to ignore becomes the cell of the
+    puzzle. The order is that of the file; groups of augmented copies are not told apart.
+
+    Raises:
+        ValueError: the folder is not a built one, an array is missing or unreadable, or the puzzles are of another
+            task or have identities (ARC); the text names the file and says what to do.
+    """
+    if not _is_data(folder):
+        raise ValueError(
+            f"puzzles={shown_path(folder)!r}: this folder holds no data set: expected dataset.json, all{_SUFFIX} and "
+            "all__labels.npy as HRM's scripts build them, or train and test with these, or train.csv and test.csv"
+        )
+    facts = _read_facts(folder / "dataset.json")
+    _check_sizes(folder, spec, facts)
+    names = _set_names(folder, facts)
+    identifiers = [path for name in names if kind_of(path := folder / f"{name}__puzzle_identifiers.npy") == "file"]
+    if facts.get("num_puzzle_identifiers", 1) != 1 or any(_load(path).any() for path in identifiers):
+        raise ValueError(
+            f"puzzles={shown_path(folder)!r}: its puzzles have identities, {spec.name} has none; {_ARC_ADVICE}"
+        )
+    inputs, labels = (_join(folder, names, part) for part in ("inputs", "labels"))
+    if inputs.shape != labels.shape:
+        raise ValueError(
+            f"{shown_path(folder)}: puzzles have shape {shown(inputs.shape)}, solutions {shown(labels.shape)}; "
+            "they must agree"
+        )
+    ignored = facts.get("ignore_label_id", 0)
+    if ignored is not None:
+        name = f"{shown_path(folder / 'dataset.json')}: ignore_label_id"
+        labels = np.where(labels == whole_number(name, ignored, -(2**31), 2**31), inputs, labels)
+    return Rows(inputs, labels, Places(folder, "puzzle", range(len(inputs))))
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    """What ``dataset.json`` says; nothing if it is absent."""
+    if kind_of(path) == "absent":
+        return {}
+    facts = read_json(path)
+    if not isinstance(facts, dict):
+        raise ValueError(f"{shown_path(path)}: expected an object with 'seq_len', 'vocab_size' and so on")
+    return facts
+
+
+def _set_names(folder: Path, facts: dict[str, Any]) -> list[str]:
+    """The names of the sets, which become names of files."""
+    names = facts.get("sets", ["all"])
+    where = shown_path(folder / "dataset.json")
+    if not isinstance(names, list) or not names:
+        raise ValueError(f"{where}: 'sets' must list the names of the sets, found {shown(names)}")
+    for name in names:
+        if not is_plain_name(name):
+            raise ValueError(f"{where}: 'sets' must list plain names of files in this folder, found {shown(name)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{where}: 'sets' names a set twice: {shown(names)}")
+    return names
+
+
+def _join(folder: Path, names: list[str], part: str) -> NDArray[Any]:
+    """One array of all sets, in their order."""
+    arrays = [_load(folder / f"{name}__{part}.npy") for name in names]
+    shapes = {array.shape[1:] for array in arrays}
+    if len(shapes) > 1 or min(array.ndim for array in arrays) == 0:
+        found = shown([array.shape for array in arrays])
+        raise ValueError(f"{shown_path(folder)}: the {part} of its sets have shapes that do not go together: {found}")
+    return np.concatenate(arrays)
+
+
+def _check_sizes(folder: Path, spec: TaskSpec, facts: dict[str, Any]) -> None:
+    """Compare cells, alphabet and padding, as far as they are told, with those of the task."""
+    expected = {"seq_len": spec.num_cells, "vocab_size": spec.vocab_size, "pad_id": PAD}
+    cells, tokens, pad = found = tuple(facts.get(name, value) for name, value in expected.items())
+    if found == tuple(expected.values()):
+        return
+    where = shown_path(folder / "dataset.json")
+    if not all(isinstance(value, int) for value in found):
+        raise ValueError(f"{where}: {', '.join(expected)} must be whole numbers, found {shown(found)}")
+    if (cells, tokens) == (spec.num_cells, spec.vocab_size):
+        raise ValueError(f"{where}: pad_id is {shown(pad)}; padding must be token {PAD}")
+    kind = _KNOWN.get((cells, tokens), "another task")
+    raise ValueError(
+        f"puzzles={shown_path(folder)!r} holds {kind} ({shown(cells)} cells, {shown(tokens)} tokens), but "
+        f"{spec.name} has {spec.num_cells} "
+        f"cells and {spec.vocab_size} tokens: "
+        + (_ARC_ADVICE if kind == _ARC else "make the environment of that task instead")
+    )
+
+
+def _load(path: Path) -> NDArray[Any]:
+    if kind_of(path) == "absent":
+        raise ValueError(f"puzzles={shown_path(path.parent)!r}: {shown_path(path.name)} is missing")
+    arrays = load_arrays(path)
+    if set(arrays) != {""}:
+        raise ValueError(f"{shown_path(path)} holds {shown(sorted(arrays))}; expected one array, as in .npy files")
+    return arrays[""]
+
+
+def read_csv(path: Path, spec: TaskSpec) -> Iterator[Rows]:
+    """A CSV file with the columns ``question`` and ``answer``, at most ``CHUNK`` rows at a time.
+
+    A cell is one character, as in :attr:`TaskSpec.symbols`, row by row; ``0`` also stands for a blank written ``.``.
+    Other columns (``source``, ``rating``) are ignored. Rows are read only as they are asked for.
+
+    Raises:
+        ValueError: the file cannot be read, has another header, or a row is malformed; the text names the line.
+    """
+    codes = _codes(spec)
+    what = f"puzzles={shown_path(path)!r} cannot be read as a CSV file"
+    try:
+        # Excel begins a file with a mark, which this encoding skips.
+        with open_file(path) as file, TextIOWrapper(file, newline="", encoding="utf-8-sig") as text:
+            reader = csv.reader(text)
+            columns = _columns(path, next(reader, []))
+            line = 2
+            while rows := list(islice(reader, CHUNK)):
+                kept = [row for row in rows if row]
+                places = Places(path, "line", [line + i for i, row in enumerate(rows) if row])
+                line += len(rows)
+                if kept:
+                    yield _read_rows(kept, columns, codes, spec, places)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{what}: byte {error.object[error.start]:#04x} is no UTF-8; save it as UTF-8 text") from error
+    except csv.Error as error:
+        raise ValueError(f"{what}: line {reader.line_num}: {error}") from error
+    except OSError as error:
+        raise ValueError(f"{what}: {error.strerror or error}") from error
+
+
+def _codes(spec: TaskSpec) -> NDArray[np.uint8]:
+    """The token of every character, 0 (padding, which no file holds) for one that is no cell and for the last."""
+    codes = np.zeros(max(map(ord, (*spec.symbols, "9"))) + 2, np.uint8)
+    for token, symbol in enumerate(spec.symbols[1:], start=1):
+        codes[ord(symbol)] = token
+    if "0" not in spec.symbols:
+        codes[ord("0")] = codes[ord(".")]
+    return codes
+
+
+def _columns(path: Path, header: list[str]) -> tuple[int, int, int]:
+    """Where question and answer stand, and how many columns there are."""
+    names = [name.strip() for name in header]
+    if "question" not in names or "answer" not in names:
+        raise ValueError(
+            f"{shown_path(path)}, line 1: the header is {shown(','.join(header))}; expected source,question,answer,"
+            "rating (question and answer are needed, other columns are ignored)"
+        )
+    return names.index("question"), names.index("answer"), len(names)
+
+
+def _read_rows(
+    rows: list[list[str]],
+    columns: tuple[int, int, int],
+    codes: NDArray[np.uint8],
+    spec: TaskSpec,
+    places: Places,
+) -> Rows:
+    """Tokens of a chunk of rows, none of them empty."""
+    question, answer, width = columns
+    if set(map(len, rows)) != {width}:
+        bad = next(i for i, row in enumerate(rows) if len(row) != width)
+        raise ValueError(f"{places.of(bad)}: has {len(rows[bad])} fields, the header has {width}")
+    puzzle = _read_cells([row[question] for row in rows], "question", codes, spec, places)
+    return Rows(puzzle, _read_cells([row[answer] for row in rows], "answer", codes, spec, places), places)
+
+
+def _read_cells(texts: list[str], name: str, codes: NDArray[np.uint8], spec: TaskSpec, places: Places) -> Tokens:
+    """Tokens uint8 ``[N, S]`` of a column."""
+    if set(map(len, texts)) != {spec.num_cells}:
+        bad = next(i for i, text in enumerate(texts) if len(text) != spec.num_cells)
+        raise ValueError(
+            f"{places.of(bad)}: the {name} has {len(texts[bad])} characters; {spec.name} has {spec.num_cells} cells"
+        )
+    characters = np.frombuffer("".join(texts).encode("utf-32-le"), "<u4").reshape(len(texts), -1)
+    tokens = codes[np.minimum(characters, len(codes) - 1)]
+    if not tokens.all():
+        bad, cell = map(int, np.argwhere(tokens == 0)[0])
+        row, column = divmod(cell, spec.grid_shape[1])
+        raise ValueError(
+            f"{places.of(bad)}: the {name} holds {texts[bad][cell]!r} at row {row + 1}, column {column + 1} "
+            f"(character {cell + 1}); cells are {''.join(spec.symbols[1:])!r}"
+        )
+    return tokens

@@ -1,0 +1,177 @@
+"""The experiment behind the frontier of halting: a model for each price of a segment, discount and seed.
+
+What it finds is put together in :mod:`hrm_agents.reports.frontier`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from hrm_agents.config import TrainConfig, from_dict, to_dict
+from hrm_agents.errors import UserError, one_line
+from hrm_agents.records.checkpoint import CONFIG, load_state, read_config
+from hrm_agents.records.files import read_json, write_atomically
+from hrm_agents.reports.frontier import Result, Setting, number_text
+from hrm_agents.solving.solver import load
+from hrm_agents.trainer import Trainer
+
+#: What was measured of a model, kept beside it.
+FIGURES = "frontier.json"
+#: Settings that change how a model is trained, but not what it learns.
+FREE_SETTINGS = ("device", "compile", "threads", "log_every", "eval_every", "eval_puzzles", "save_every")
+
+
+def plan(costs: Sequence[float], gammas: Sequence[float], seeds: Sequence[int]) -> list[Setting]:
+    """The models to train, seed by seed: the baseline, then each discount with no price and with each price.
+
+    Raises:
+        UserError: a value is out of range or given twice, or there is no discount or no seed.
+    """
+    _check("costs", costs, "must be finite and not negative", lambda cost: 0.0 <= cost < math.inf)
+    _check("gammas", gammas, "must lie in (0, 1]", lambda gamma: 0.0 < gamma <= 1.0)
+    _check("seeds", seeds, "must not be negative", lambda seed: seed >= 0)
+    for name, values in (("gammas", gammas), ("seeds", seeds)):
+        if not values:
+            raise UserError(f"--{name}: give at least one")
+    # Zero is added to turn a negative zero into the usual one.
+    prices = sorted({0.0, *(float(cost) + 0.0 for cost in costs)})
+    grid = [(cost, float(gamma)) for gamma in gammas for cost in prices]
+    grid.sort(key=lambda pair: pair != (0.0, 1.0))
+    if grid[0] != (0.0, 1.0):
+        grid.insert(0, (0.0, 1.0))
+    return [Setting(cost, gamma, seed) for seed in seeds for cost, gamma in grid]
+
+
+def settings_of(setting: Setting, base: TrainConfig) -> TrainConfig:
+    """The settings of a model's run: those of ``base`` but for the three."""
+    return replace(
+        base,
+        env=replace(base.env, kwargs={**base.env.kwargs, "segment_cost": setting.cost}),
+        halting=replace(base.halting, gamma=setting.gamma),
+        run=replace(base.run, seed=setting.seed),
+    )
+
+
+def trace_frontier(
+    base: TrainConfig, settings: Sequence[Setting], out: Path, announce: Callable[[str], None] = lambda line: None
+) -> list[Result]:
+    """Train and measure the models that are not there yet, and read the figures of those that are.
+
+    Args:
+        base: the settings that all models share.
+        settings: of :func:`plan`.
+        out: each model has a folder in here. A run that was stopped in it goes on.
+        announce: called with a line of text before each model.
+
+    Raises:
+        UserError: the halting rule knows no price, a folder holds a run with other settings, or a run fails.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state of the run is saved.
+    """
+    if base.halting.rule not in ("q", "policy"):
+        raise UserError(
+            f"halting.rule={base.halting.rule!r} decides without regard to the price of a segment: choose q or policy"
+        )
+    if "segment_cost" in base.env.kwargs:
+        raise UserError("segment_cost is what the frontier varies: give it as --costs, not among --kwargs")
+    runs = [(setting, settings_of(setting, base), out / setting.folder) for setting in settings]
+    for _, config, folder in runs:
+        config.q_loss()  # bce with a price is refused here, before hours of training
+        stage_of(folder, config)
+    results = []
+    for number, (setting, config, folder) in enumerate(runs, 1):
+        stage = stage_of(folder, config)
+        announce(f"run {number} of {len(runs)} ({stage}): {folder}")
+        results.append(_measured(setting, config, folder, stage))
+    return results
+
+
+def stage_of(folder: Path, config: TrainConfig) -> Literal["new", "stopped", "finished"]:
+    """How far the run in a folder has come.
+
+    Args:
+        folder: of the run.
+        config: its settings, complete.
+
+    Raises:
+        UserError: it has other settings, or was stopped and cannot go on.
+    """
+    if not (folder / CONFIG).exists():
+        return "new"
+    document = read_config(folder)
+    saved: TrainConfig = from_dict(TrainConfig, document.get("training", {}), f"{folder / CONFIG}: training")
+    difference = _difference(saved, config)
+    if difference is not None:
+        raise UserError(
+            f"{folder} holds a run with {difference}: ask for the same settings as before, or choose another --out"
+        )
+    # The last thing that a run writes.
+    if document.get("evaluation") is not None:
+        return "finished"
+    load_state(folder)  # that it is damaged or gone is found out before anything is trained
+    return "stopped"
+
+
+def _measured(setting: Setting, config: TrainConfig, folder: Path, stage: str) -> Result:
+    """The figures of a model, which is trained if it is not finished."""
+    kept = folder / FIGURES
+    if stage == "finished":
+        result = _read(kept, setting)
+        if result is not None:
+            return result
+    else:
+        kept.unlink(missing_ok=True)
+        if config.run.compile:
+            # Otherwise the compiled forms of the models before count against its limit, beyond which it gives up.
+            torch.compiler.reset()
+        trainer = Trainer.resume(folder, config) if stage == "stopped" else Trainer(config, folder)
+        trainer.run()
+    report = load(folder, config.run.device).evaluate(until="end")
+    assert report.halting is not None, "there is a report on halting where puzzles are thought through to the end"
+    result = Result(
+        setting=setting,
+        num_puzzles=report.num_puzzles,
+        success_rate=report.success_rate,
+        mean_segments=report.mean_segments,
+        forced_rate=report.forced_rate,
+        auc=report.halting.auc,
+        success_per_segment=report.success_per_segment,
+    )
+    figures = {name: value for name, value in dataclasses.asdict(result).items() if name != "setting"}
+    write_atomically(kept, (json.dumps(figures, indent=2) + "\n").encode())
+    return result
+
+
+def _read(path: Path, setting: Setting) -> Result | None:
+    """The figures in a file; None if it is absent or damaged, for measuring again costs little."""
+    try:
+        result: Result = from_dict(Result, {**read_json(path), "setting": setting}, str(path))
+    except (UserError, TypeError):
+        return None
+    return result
+
+
+def _difference(saved: TrainConfig, asked: TrainConfig) -> str | None:
+    """The first setting that matters and is not the same; None if there is none."""
+    old, new = to_dict(saved), to_dict(asked)
+    for group, values in old.items():
+        for name, value in values.items():
+            if value != new[group][name] and not (group == "run" and name in FREE_SETTINGS):
+                shown, wanted = (one_line(repr(each), 100) for each in (value, new[group][name]))
+                return f"{group}.{name}={shown}, not {wanted}"
+    return None
+
+
+def _check(name: str, values: Sequence[float], need: str, fits: Callable[[float], bool]) -> None:
+    for place, value in enumerate(values):
+        if not fits(value):
+            raise UserError(f"--{name} {need}, got {value}")
+        if value in values[:place]:
+            raise UserError(f"--{name}: {number_text(value)} is given twice")

@@ -1,0 +1,1 @@
+"""How well a model does: evaluation, thinking to the halt, several tries, and the report on halting."""

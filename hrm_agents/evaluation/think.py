@@ -1,0 +1,136 @@
+"""Thinking only as long as the agent wants to, so that compute follows difficulty.
+
+A row that halts leaves the batch and the next puzzle takes its place; when no puzzles are left, the batch shrinks.
+Rows do not look at each other, so each puzzle gets the answer that it would get alone. Only the last bits of the logits
+and Q-values may differ, because matrix products of another size may add up in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hrm_agents.models.hrm import Carry
+from hrm_agents.policy import HRMPolicy
+
+#: The states from which the thinking about puzzles starts: of their numbers int64 ``[B]``, in the environment's order.
+Initial = Callable[[NDArray[np.int64]], Carry]
+
+
+@dataclass(frozen=True)
+class Solutions:
+    """How the thinking about each of ``N`` puzzles ended."""
+
+    #: uint8 ``[N, S]``, the answer at the halt.
+    answer: NDArray[np.uint8]
+    #: bool ``[N]``, the verifier accepts it; and float32 ``[N]``, its partial credit.
+    success: NDArray[np.bool_]
+    score: NDArray[np.float32]
+    #: int64 ``[N]``, the segments it took, from 1.
+    segments: NDArray[np.int64]
+    #: bool ``[N]``, the segments ran out before the agent wanted to halt.
+    forced_halt: NDArray[np.bool_]
+    #: float32 ``[N]``, the Q-head's values at the halt, as they come from the network.
+    q_halt: NDArray[np.float32]
+    q_continue: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, num_puzzles: int, num_cells: int) -> Solutions:
+        """Zeros, to be filled in."""
+        return cls(
+            answer=np.zeros((num_puzzles, num_cells), np.uint8),
+            success=np.zeros(num_puzzles, np.bool_),
+            score=np.zeros(num_puzzles, np.float32),
+            segments=np.zeros(num_puzzles, np.int64),
+            forced_halt=np.zeros(num_puzzles, np.bool_),
+            q_halt=np.zeros(num_puzzles, np.float32),
+            q_continue=np.zeros(num_puzzles, np.float32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.answer)
+
+    def halt_probability(self, values_are_logits: bool) -> NDArray[np.float32]:
+        """How sure the model was of each answer: float32 ``[N]`` in [0, 1].
+
+        Args:
+            values_are_logits: whether the Q-head was trained on logits of a probability; else its plain value of
+                halting is taken for one, cut to [0, 1].
+        """
+        # The sigmoid, without overflow for large negative values.
+        return np.exp(-np.logaddexp(np.float32(0), -self.q_halt)) if values_are_logits else self.q_halt.clip(0, 1)
+
+
+@torch.no_grad()
+def think_to_halt(
+    policy: HRMPolicy,
+    env: Any,
+    *,
+    first: int | None = None,
+    initial: Initial | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Solutions:
+    """Think about every puzzle of an environment until the policy halts or the segments run out.
+
+    Args:
+        policy: thinks, and halts by its rule; its model is not changed.
+        env: a vector environment without automatic resets, as :func:`hrm_agents.evaluation.evaluate.open_env` makes it.
+            The model is given as many rows at a time as it has, until fewer puzzles are left.
+        first: only the first so many of its puzzles, or all if there are fewer; all by default.
+        initial: the states to start from; the model's own for every puzzle if not given.
+        progress: called with the share done, whenever a puzzle is.
+    """
+    total = env.num_puzzles if first is None else min(env.num_puzzles, first)
+    result = Solutions.empty(total, env.task_spec.num_cells)
+    # The environment steps all its rows, so those beyond the last puzzle play copies of it. The model does not.
+    puzzle = np.minimum(np.arange(env.num_envs), total - 1)
+    rows = np.arange(min(env.num_envs, total))
+    begun, done = len(rows), 0
+    answer, halt = np.zeros((env.num_envs, env.task_spec.num_cells), np.uint8), np.zeros(env.num_envs, np.bool_)
+    obs, _ = env.reset(seed=0, options={"index": puzzle})
+    carry, fresh = policy.initial_carry(len(rows)), np.ones(len(rows), np.bool_)
+    while len(rows):
+        if initial is not None and fresh.any():
+            carry = policy.put_rows(carry, fresh, initial(puzzle[rows[fresh]]))
+            fresh = np.zeros_like(fresh)
+        decision = policy.act({name: array[rows] for name, array in obs.items()}, carry, fresh)
+        answer[rows], halt[rows] = decision.answer.cpu().numpy(), decision.halt.cpu().numpy()
+        obs, _, terminated, _, info = env.step({"answer": answer, "halt": halt})
+        ended = terminated[rows]
+        places = rows[ended]
+        _record(result, puzzle[places], places, obs, info)
+        output, halt_at = decision.output, torch.from_numpy(ended).to(policy.device)
+        result.q_halt[puzzle[places]] = output.q_halt[halt_at].cpu().numpy()
+        result.q_continue[puzzle[places]] = output.q_continue[halt_at].cpu().numpy()
+
+        refilled = places[: total - begun]
+        puzzle[refilled] = np.arange(begun, begun + len(refilled))
+        begun += len(refilled)
+        if terminated.any():
+            obs, _ = env.reset(options={"reset_mask": terminated, "index": puzzle[terminated]})
+        kept = ~ended | np.isin(rows, refilled)
+        carry, fresh, rows = policy.keep_rows(decision.carry, kept), ended[kept], rows[kept]
+        if progress is not None and len(places):
+            done += len(places)
+            progress(done / total)
+    return result
+
+
+def _record(
+    result: Solutions,
+    puzzles: NDArray[np.int64],
+    places: NDArray[np.int64],
+    obs: dict[str, NDArray[Any]],
+    info: dict[str, NDArray[Any]],
+) -> None:
+    """Write what the environment says of the episodes that ended in its rows ``places``, about ``puzzles``."""
+    result.answer[puzzles] = obs["answer"][places]
+    result.segments[puzzles] = obs["segment"][places, 0]
+    result.success[puzzles] = info["is_success"][places]
+    result.score[puzzles] = info["score"][places]
+    result.forced_halt[puzzles] = info["forced_halt"][places]

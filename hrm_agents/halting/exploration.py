@@ -1,0 +1,56 @@
+"""How long an episode must think in training before it may halt."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """How long an episode must think in training before it may halt.
+
+    With probability ``probability`` the minimum is uniform over 2..max_segments, else 1 (Wang et al.
+    2025, arXiv 2506.21734, section 2, "Adaptive computational time"). The environment ends the
+    episode at max_segments in any case.
+    """
+
+    per: Literal["episode", "segment"]
+    """Draw once per episode (the paper), or again at every segment (its authors' code).
+
+    A minimum that is redrawn at every segment rarely holds for two in a row: a wish to halt is put
+    off by a segment or two, hardly ever to M.
+    """
+    probability: float
+    """Chance that a minimum above 1 is drawn."""
+    max_segments: int
+    """M, the most segments an episode can have."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: no segment is allowed, or the probability is none.
+        """
+        if self.max_segments < 1:
+            raise ValueError(f"max_segments must be at least 1, got {self.max_segments}")
+        if not 0.0 <= self.probability <= 1.0:
+            raise ValueError(f"probability must lie in [0, 1], got {self.probability}")
+
+    def minimum(
+        self, rng: np.random.Generator, previous: NDArray[np.int64], reset: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        """Minimum number of segments of each row, int64 [B]: halt at segment t only if t >= minimum.
+
+        Call it once before each segment.
+
+        Args:
+            rng: source of the draws; each call takes the same number of them, whatever ``reset`` is.
+            previous: int64 [B], what the last call returned; anything before the first.
+            reset: bool [B], rows whose episode starts with this segment.
+        """
+        explore = rng.random(len(previous)) < self.probability
+        length = rng.integers(2, max(self.max_segments, 2), size=len(previous), endpoint=True)
+        drawn = np.where(explore & (self.max_segments > 1), length, 1)
+        return drawn if self.per == "segment" else np.where(reset, drawn, previous)

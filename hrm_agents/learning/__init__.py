@@ -1,0 +1,1 @@
+"""What is learned, and how: the losses of answers and of halting, and whether training goes well."""

@@ -1,0 +1,227 @@
+"""How Q(continue) learns what thinking on is worth: three sources of targets behind one interface.
+
+The Q-head reads one vector of the planner's state, so a Q-value can be computed again, and trained, long after its
+segment, from that vector alone: :class:`OnePass` and :class:`EpisodeReturns` store it and train the Q-head on it, but
+not the network before. :class:`SecondForward` trains both, at the price of a forward that does nothing else.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from hrm_agents.halting.targets import continue_target, lambda_returns
+from hrm_agents.losses import q_loss
+from hrm_agents.policy import Forward
+from hrm_agents.rollout import SegmentBatch
+
+#: The Q-head's inputs ``[..., d]`` to Q(halt) and Q(continue), ``[...]`` each.
+QHead = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What the segment MDP charges, and how Q-values are trained."""
+
+    kind: Literal["bce", "mse"]
+    max_segments: int
+    segment_cost: float = 0.0
+    gamma: float = 1.0
+
+
+class ContinueValue(Protocol):
+    """A way to train Q(continue)."""
+
+    def loss(self, batch: SegmentBatch) -> Tensor:
+        """The loss of Q(continue), summed over what there is to learn from this batch and divided by its rows.
+
+        Call it once for each batch, in order.
+        """
+        ...
+
+    def get_state(self) -> dict[str, Tensor]:
+        """What it remembers from batch to batch."""
+        ...
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from :meth:`get_state`."""
+        ...
+
+
+class TargetHead:
+    """A slow copy of the Q-head, whose values are more stable targets (Polyak averaging, Lillicrap et al. 2016).
+
+    Args:
+        head: the Q-head.
+        decay: share of the copy that stays at each :meth:`update`; None makes every value the Q-head's own.
+    """
+
+    def __init__(self, head: nn.Linear, decay: float | None) -> None:
+        self._head, self._decay = head, decay
+        self._slow = head if decay is None else copy.deepcopy(head).requires_grad_(False)
+
+    @torch.no_grad()
+    def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Q(halt) and Q(continue) of Q-head inputs."""
+        return values(self._slow, state)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Follow the Q-head; call it after each optimiser step."""
+        if self._decay is not None:
+            for slow, fast in zip(self._slow.parameters(), self._head.parameters(), strict=True):
+                slow.lerp_(fast, 1.0 - self._decay)
+
+    def get_state(self) -> dict[str, Tensor]:
+        """The slow weights, if there are any."""
+        return {} if self._decay is None else dict(self._slow.state_dict())
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from :meth:`get_state`."""
+        if self._decay is not None:
+            self._slow.load_state_dict(state)
+
+
+def values(head: nn.Linear, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Q(halt) and Q(continue), float32 ``[...]``, of Q-head inputs ``[..., d]``."""
+    q_halt, q_continue = nn.functional.linear(state.float(), head.weight, head.bias).unbind(-1)
+    return q_halt, q_continue
+
+
+def head_input(batch: SegmentBatch) -> Tensor:
+    """What the Q-head read in the segment, ``[B, d]``, without gradient."""
+    return batch.decision.carry.z_H[:, 0]
+
+
+class SecondForward:
+    """The paper's: think one segment further with the same weights, for the sake of its Q-values alone.
+
+    A third of all the work of training (arXiv 2506.21734, section 2, "Adaptive computational time"). Q(continue) of a
+    segment is trained even where the agent halted.
+    """
+
+    def __init__(self, forward: Forward, target: TargetHead, prices: Prices) -> None:
+        self._forward, self._target, self._prices = forward, target, prices
+
+    @torch.no_grad()
+    def targets(self, batch: SegmentBatch) -> Tensor:
+        """Targets of Q(continue) ``[B]``."""
+        carry, _ = self._forward(batch.decision.carry, batch.puzzle, batch.task_id)
+        return continue_target(
+            *self._target(carry.z_H[:, 0]),
+            next_is_last=batch.segment + 1 >= self._prices.max_segments,
+            kind=self._prices.kind,
+            gamma=self._prices.gamma,
+            segment_cost=self._prices.segment_cost,
+        )
+
+    def loss(self, batch: SegmentBatch) -> Tensor:
+        """See :class:`ContinueValue`."""
+        return q_loss(batch.decision.output.q_continue, self.targets(batch), self._prices.kind).mean()
+
+    def get_state(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """Nothing to go on from."""
+
+
+class OnePass:
+    """The next segment that training takes anyway gives the target of the one before, whose Q-head input was stored.
+
+    No second forward. There is no next segment where the agent halted: those Q(continue) learn from the episodes that
+    exploration keeps going.
+
+    Args:
+        head: the Q-head.
+        target: gives the values to bootstrap from.
+        prices: of the segments.
+        num_rows: ``B``.
+    """
+
+    def __init__(self, head: nn.Linear, target: TargetHead, prices: Prices, num_rows: int) -> None:
+        self._head, self._target, self._prices = head, target, prices
+        device = head.weight.device
+        #: The last Q-head inputs ``[B, d]``, and the rows bool ``[B]`` that go on; before the first segment none does.
+        self._state = torch.zeros(num_rows, head.in_features, device=device)
+        self._open = torch.zeros(num_rows, dtype=torch.bool, device=device)
+
+    def loss(self, batch: SegmentBatch) -> Tensor:
+        """See :class:`ContinueValue`."""
+        state = head_input(batch)
+        targets = continue_target(
+            *self._target(state),
+            next_is_last=batch.segment >= self._prices.max_segments,
+            kind=self._prices.kind,
+            gamma=self._prices.gamma,
+            segment_cost=self._prices.segment_cost,
+        )
+        each = q_loss(values(self._head, self._state)[1], targets, self._prices.kind)
+        loss = torch.where(self._open, each, 0.0).mean()
+        self._state = state
+        self._open = torch.from_numpy(~batch.terminated).to(state.device)
+        return loss
+
+    def get_state(self) -> dict[str, Tensor]:
+        """The last Q-head inputs, and which rows go on."""
+        return {"state": self._state, "open": self._open}
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from :meth:`get_state`."""
+        device = self._head.weight.device
+        self._state, self._open = state["state"].to(device), state["open"].to(device)
+
+
+class EpisodeReturns:
+    """When an episode ends, each of its segments learns what became of thinking on: TD(lambda) over the episode.
+
+    Targets are :func:`hrm_agents.halting.targets.lambda_returns`; with ``trace_decay`` 1 they are the return itself
+    (Monte Carlo), with 0 those of :class:`OnePass`, computed with the weights at the end of the episode.
+
+    Args:
+        head: the Q-head.
+        target: gives the values to bootstrap from.
+        prices: of the segments.
+        trace_decay: lambda in [0, 1].
+        num_rows: ``B``.
+    """
+
+    def __init__(self, head: nn.Linear, target: TargetHead, prices: Prices, trace_decay: float, num_rows: int) -> None:
+        self._head, self._target, self._prices, self._trace_decay = head, target, prices, trace_decay
+        shape = (prices.max_segments, num_rows, head.in_features)
+        #: Q-head inputs ``[M, B, d]``; those beyond a row's present segment are left over from earlier episodes.
+        self._states = torch.zeros(shape, device=head.weight.device)
+
+    def loss(self, batch: SegmentBatch) -> Tensor:
+        """See :class:`ContinueValue`."""
+        rows = torch.arange(len(batch.segment), device=self._states.device)
+        self._states[batch.segment - 1, rows] = head_input(batch).float()
+        ended = torch.from_numpy(batch.terminated).to(self._states.device)
+        if not bool(ended.any()):
+            return self._states.new_zeros(())
+        states = self._states[:, ended]
+        targets, mask = lambda_returns(
+            *self._target(states),
+            length=batch.segment[ended],
+            final_reward=batch.halt_reward[ended],
+            kind=self._prices.kind,
+            trace_decay=self._trace_decay,
+            gamma=self._prices.gamma,
+            segment_cost=self._prices.segment_cost,
+        )
+        each = q_loss(values(self._head, states)[1], targets, self._prices.kind)
+        return torch.where(mask, each, 0.0).sum() / len(batch.segment)
+
+    def get_state(self) -> dict[str, Tensor]:
+        """The stored Q-head inputs."""
+        return {"states": self._states}
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from :meth:`get_state`."""
+        self._states.copy_(state["states"])

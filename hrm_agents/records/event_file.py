@@ -1,0 +1,177 @@
+"""Records that TensorBoard reads, written at once by the thread that adds them."""
+
+from __future__ import annotations
+
+import errno
+import io
+import itertools
+import os
+import re
+import socket
+import time
+import warnings
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrm_agents.errors import UserError, one_line
+
+_NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\.")
+#: The last second that a name of ten digits can tell.
+_LAST_SECOND = 9_999_999_999
+
+
+class EventFile:
+    """One ``events.out.tfevents`` file.
+
+    Every record is in the hands of the operating system when the call that adds it returns, so whoever looks on with
+    TensorBoard sees it, and a disk that is full is reported by that very call. A record is written wholly or not at
+    all: what a failed call leaves behind is cut off, because TensorBoard would read nothing beyond it. The call may
+    be tried again.
+
+    If the folder is deleted, records go on into the open file, which nobody can see.
+
+    Args:
+        folder: where the file is made, with the folders above it.
+        purge_step: TensorBoard hides what older files of the folder hold from this step on.
+
+    Raises:
+        UserError: the file cannot be made.
+    """
+
+    def __init__(self, folder: Path, purge_step: int | None = None) -> None:
+        with warnings.catch_warnings():
+            # They are about tensorboard's and torch's own imports.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from tensorboard.compat.proto import event_pb2  # type: ignore[import-untyped]
+            from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
+            from torch.utils.tensorboard import summary
+        self._protos: Any = event_pb2
+        self._summaries: Any = summary
+        self._record_writer = RecordWriter
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.path, self._descriptor = _open_new(folder)
+        except (OSError, ValueError) as error:  # ValueError: a name that no path can have
+            raise UserError(_cannot_write(folder, error)) from error
+        # A file that nobody closed is closed with its owner, without the warning that an io object would give.
+        self._close = weakref.finalize(self, os.close, self._descriptor)
+        self._size = 0
+        try:
+            source = event_pb2.SourceMetadata(writer="hrm_agents.records.event_file")
+            self._write(event_pb2.Event(file_version="brain.Event:2", source_metadata=source))
+            if purge_step is not None:
+                start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+                self._write(event_pb2.Event(step=purge_step, session_log=start))
+        except UserError:
+            self._close()
+            raise
+
+    def __enter__(self) -> EventFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            with suppress(UserError):  # the first error tells more
+                self.close()
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None:
+        """Add a point of the curve ``tag``.
+
+        Raises:
+            UserError: it cannot be written; so for every ``add``.
+        """
+        self._add(self._summaries.scalar(tag, value), step)
+
+    def add_text(self, tag: str, text: str, step: int = 0) -> None:
+        """Add ``text``, Markdown, which TensorBoard shows as ``tag/text_summary``."""
+        self._add(self._summaries.text(tag, _writable(text)), step)
+
+    def add_image(self, tag: str, image: NDArray[np.uint8], step: int) -> None:
+        """Add a picture, uint8 ``[H, W, 3]``."""
+        self._add(self._summaries.image(tag, image, dataformats="HWC"), step)
+
+    def add_hparams(self, settings: Mapping[str, bool | int | float | str], results: Mapping[str, float]) -> None:
+        """Add settings beside results, for the table under HPARAMS; the results become curves of one point as well."""
+        plain = {name: _writable(value) if isinstance(value, str) else value for name, value in settings.items()}
+        for part in self._summaries.hparams(plain, dict(results)):
+            self._add(part)
+        for name, value in results.items():
+            self.add_scalar(name, value, 0)
+
+    def fileno(self) -> int:
+        """The descriptor of the open file."""
+        return self._descriptor
+
+    def flush(self) -> None:
+        """Do nothing: no record waits."""
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing.
+
+        Raises:
+            UserError: the file system reports only now that it could not keep the records.
+        """
+        try:
+            self._close()
+        except OSError as error:
+            raise UserError(_cannot_write(self._folder, error)) from error
+
+    def _add(self, summary: Any, step: int = 0) -> None:
+        self._write(self._protos.Event(step=step, summary=summary))
+
+    def _write(self, event: Any) -> None:
+        if not self._close.alive:
+            raise UserError(f"the records in {one_line(str(self._folder))} are closed")
+        event.wall_time = time.time()
+        record = io.BytesIO()
+        self._record_writer(record).write(event.SerializeToString())
+        rest = record.getvalue()
+        size = len(rest)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+            raise UserError(_cannot_write(self._folder, error)) from error
+        self._size += size
+
+
+def _open_new(folder: Path) -> tuple[Path, int]:
+    """Make a file whose name comes after those that the folder has: TensorBoard reads them in the order of names.
+
+    The second in the name is therefore not always the second on the clock, which may also have been set back.
+    """
+    found = [int(match[1]) for match in map(_NAME.match, os.listdir(folder)) if match]
+    second = min(max([int(time.time()), *(other + 1 for other in found)]), _LAST_SECOND)
+    host = re.sub(r"[^\w.-]", "_", socket.gethostname())
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
+    for number in itertools.count():
+        path = folder / f"events.out.tfevents.{second:010d}.{host}.{os.getpid()}.{number}"
+        with suppress(FileExistsError):
+            return path, os.open(path, flags, 0o666)
+    raise AssertionError("there is always another number")
+
+
+def _writable(text: str) -> str:
+    """``text`` in which every character can be written as UTF-8: paths can hold others."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _cannot_write(folder: Path, error: OSError | ValueError) -> str:
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    advice = "make room there, or choose another folder with --out" if full else "choose another folder with --out"
+    return f"cannot write the records of the run to {one_line(str(folder), 140)}: {reason}; {advice}"

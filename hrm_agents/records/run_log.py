@@ -1,0 +1,187 @@
+"""Records of a run: TensorBoard with the tags that RL users know, and one line of progress on the terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from hrm_agents.config import TrainConfig, to_dict
+from hrm_agents.evaluation.evaluate import Evaluation
+from hrm_agents.records.event_file import EventFile
+from hrm_agents.rollout import SegmentBatch
+from hrm_agents.terminal import steady_console
+
+#: Seconds between two plain lines when the output is not a terminal.
+PLAIN_EVERY = 30.0
+
+
+class RunLog:
+    """Collects what each update reports and writes averages every ``log_every`` updates.
+
+    Tags: ``rollout/ep_rew_mean``, ``rollout/ep_len_mean``, ``rollout/success_rate`` over the episodes that ended
+    since the last row; ``train/*``, means over the updates since; ``eval/*``; ``time/sps``, segments a second.
+
+    Args:
+        out: folder of the TensorBoard events.
+        config: its settings are recorded and its length gives the ETA.
+        console: where progress goes.
+        done: updates that an earlier part of the run has recorded; what it recorded beyond them is dropped.
+
+    A terminal that fails is no error. Records that cannot be written are: whatever adds some raises UserError, and so
+    does the constructor.
+
+    Raises:
+        UserError: ``out`` cannot be written.
+    """
+
+    def __init__(self, out: Path, config: TrainConfig, console: Console | None = None, done: int = 0) -> None:
+        self._config = config
+        self._console = steady_console(console)
+        self._events = EventFile(out / "tensorboard", purge_step=done + 1 if done else None)
+        self._events.add_text("config", f"```json\n{json.dumps(to_dict(config), indent=2)}\n```")
+        self._sums: dict[str, float] = defaultdict(float)
+        self._updates = 0
+        self._episodes: list[tuple[float, int, bool]] = []
+        self._returns: NDArray[np.float64] | None = None
+        self._started = self._row_started = self._line_at = time.monotonic()
+        self._first_step: int | None = None
+        self._success: float | None = None
+        self._progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            refresh_per_second=4,
+        )
+        self._task = self._progress.add_task("training", total=config.run.updates, note="")
+
+    def __enter__(self) -> RunLog:
+        if self._console.is_terminal:
+            self._progress.start()
+        self._started = self._row_started = self._line_at = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._progress.stop()
+        self._events.__exit__(kind, error, trace)
+
+    def close(self) -> None:
+        """Finish the files, of a log that was not used as a context."""
+        self._events.close()
+
+    def segment(self, batch: SegmentBatch, metrics: dict[str, float], step: int) -> None:
+        """Take in update ``step``; writes a row when one is due."""
+        if self._first_step is None:
+            self._first_step = step - 1
+            self._returns = np.zeros(len(batch.reward))
+        assert self._returns is not None
+        self._returns += batch.reward
+        lengths = batch.segment.cpu().numpy()
+        for row in np.flatnonzero(batch.terminated):
+            self._episodes.append((self._returns[row], int(lengths[row]), bool(batch.success[row])))
+        self._returns[batch.terminated] = 0.0
+        for name, value in metrics.items():
+            self._sums[name] += value
+        self._sums["exact_accuracy"] += float(batch.success.mean())
+        self._sums["score"] += float(batch.score.mean())
+        self._updates += 1
+        if step % self._config.run.log_every == 0:
+            self._write_row(step)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[Callable[[float], None]]:
+        """Shows the progress of an evaluation: gives a function that takes the share done."""
+        task = self._progress.add_task("evaluating", total=100, note="")
+        before = time.monotonic()
+        try:
+            yield lambda share: self._progress.update(task, completed=100 * share)
+        finally:
+            self._progress.remove_task(task)
+            # Time spent here is not training time.
+            self._row_started += time.monotonic() - before
+
+    def evaluation(self, report: Evaluation, step: int) -> None:
+        """Record an evaluation after update ``step``."""
+        self._success = report.success_rate
+        for name in ("success_rate", "mean_score", "mean_segments", "forced_rate"):
+            self._events.add_scalar(f"eval/{name}", getattr(report, name), step)
+        for segment, success in enumerate(report.success_per_segment, 1):
+            self._events.add_scalar(f"eval_segments/success_{segment:02d}", success, step)
+        per_segment = " ".join(f"{100 * share:.1f}" for share in report.success_per_segment)
+        self._say(
+            f"[{step}] {report.num_puzzles} unseen puzzles: {100 * report.success_rate:.1f}% solved in "
+            f"{report.mean_segments:.2f} segments (forced {100 * report.forced_rate:.1f}%); "
+            f"by segment {per_segment}"
+        )
+
+    def warning(self, line: str) -> None:
+        """Say that something goes wrong which the run survives."""
+        self._say(f"warning: {line}")
+
+    def hyperparameters(self, report: Evaluation) -> None:
+        """Record all settings beside the final results, for TensorBoard's HPARAMS table."""
+        settings = {
+            f"{group}.{name}": value if isinstance(value, (int, float, str, bool)) else json.dumps(value)
+            for group, values in to_dict(self._config).items()
+            for name, value in values.items()
+        }
+        results = {f"final/{name}": getattr(report, name) for name in ("success_rate", "mean_segments")}
+        self._events.add_hparams(settings, results)
+
+    def _write_row(self, step: int) -> None:
+        now = time.monotonic()
+        sps = self._updates * self._config.run.batch_size / max(1e-9, now - self._row_started)
+        row = {f"train/{name}": total / self._updates for name, total in self._sums.items()}
+        row["time/sps"] = sps
+        if self._episodes:
+            returns, lengths, successes = zip(*self._episodes, strict=True)
+            row["rollout/ep_rew_mean"] = float(np.mean(returns))
+            row["rollout/ep_len_mean"] = float(np.mean(lengths))
+            row["rollout/success_rate"] = float(np.mean(successes))
+        for name, value in row.items():
+            self._events.add_scalar(name, value, step)
+        note = (
+            f"loss {row['train/loss']:.3f}  solved {100 * row.get('rollout/success_rate', 0.0):.0f}%  {sps:.0f} seg/s"
+        )
+        if self._success is not None:
+            note += f"  unseen {100 * self._success:.1f}%"
+        self._progress.update(self._task, completed=step, note=note)
+        if not self._console.is_terminal and now - self._line_at >= PLAIN_EVERY:
+            self._line_at = now
+            left = (now - self._started) / (step - (self._first_step or 0)) * (self._config.run.updates - step)
+            self._say(f"[{step}/{self._config.run.updates}] {note}  ETA {left / 60:.1f} min")
+        self._sums.clear()
+        self._episodes.clear()
+        self._updates = 0
+        self._row_started = now
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def write_frames(out: Path, frames: Sequence[NDArray[np.uint8]], step: int) -> None:
+    """Add pictures, each uint8 ``[H, W, 3]``, to the TensorBoard records in ``out``.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    with EventFile(out / "tensorboard") as events:
+        for number, frame in enumerate(frames, 1):
+            events.add_image(f"solved/puzzle_{number}", frame, step)

@@ -1,0 +1,1 @@
+"""Figures for people to look at: the halting report and the frontier as pictures."""

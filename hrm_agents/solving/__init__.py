@@ -1,0 +1,1 @@
+"""A trained model at work: load it, solve puzzles with it, record it."""
