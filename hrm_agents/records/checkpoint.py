@@ -34,9 +34,7 @@ from hrm_agents.errors import UserError, one_line
 from hrm_agents.halting.rules import HaltingRule
 from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.models.limits import LARGEST_WEIGHT
-from hrm_agents.records.files import check_writable as check_writable
-from hrm_agents.records.files import read_json
-from hrm_agents.records.files import write_atomically as write_atomically
+from hrm_agents.records.files import read_json, write_atomically
 from hrm_agents.records.identities import first_difference, saved_table
 from hrm_envs import IdTable, parse_json
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrm_agents.errors import UserError, user_errors
-from hrm_agents.records.checkpoint import check_writable, write_atomically
+from hrm_agents.records.files import check_writable, write_atomically
 from hrm_agents.solving.solver import Segment, Solver
 
 Picture = NDArray[np.uint8]
