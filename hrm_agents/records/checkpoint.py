@@ -313,7 +313,10 @@ def _commit(folder: Path, files: Mapping[str, bytes | Path], config: Mapping[str
                 _link(content, pending[name])
             else:
                 write_atomically(pending[name], content)
-        digests = {name: _digest(path) for name, path in pending.items()}
+        digests = {
+            name: _digest(content) if isinstance(content, Path) else hashlib.sha256(content).hexdigest()
+            for name, content in files.items()
+        }
         document = {**config, "format": FORMAT, "files": digests}
         # Like its neighbours it takes the place of a link: what that points to may belong to another run.
         write_atomically(folder / CONFIG, (json.dumps(document, indent=2) + "\n").encode(), through_links=False)
@@ -323,7 +326,8 @@ def _commit(folder: Path, files: Mapping[str, bytes | Path], config: Mapping[str
             with suppress(OSError):
                 path.unlink()
         raise
-    _finish_commit(folder)
+    for name in files:
+        _settle(folder, name)
 
 
 def _finish_commit(folder: Path) -> None:
@@ -333,13 +337,18 @@ def _finish_commit(folder: Path) -> None:
         return
     files = read_config(folder)["files"]
     for name in waiting:
-        pending = _pending(folder, name)
-        if name in files and _digest(pending) == files[name]:
-            try:
-                os.replace(pending, folder / name)
-                pending.unlink(missing_ok=True)  # a move between two links to one file does nothing
-            except OSError as error:
-                raise UserError(f"cannot write {folder / name}: {error.strerror or error}") from error
+        if name in files and _digest(_pending(folder, name)) == files[name]:
+            _settle(folder, name)
+
+
+def _settle(folder: Path, name: str) -> None:
+    """Give a file that the config vouches for its name."""
+    pending = _pending(folder, name)
+    try:
+        os.replace(pending, folder / name)
+        pending.unlink(missing_ok=True)  # a move between two links to one file does nothing
+    except OSError as error:
+        raise UserError(f"cannot write {folder / name}: {error.strerror or error}") from error
 
 
 def _verified(folder: Path, config: Mapping[str, Any], name: str) -> Path:
