@@ -1,6 +1,7 @@
 """Losses of one segment: pure functions, one number per batch row, float32 throughout."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,8 +28,14 @@ def log_stablemax(logits: Tensor) -> Tensor:
     return log_scores - torch.log(scores.sum(-1, keepdim=True))
 
 
-def _mean_over_labelled(log_probs: Tensor, labels: Tensor, ignore: int) -> Tensor:
-    """Mean negative log-likelihood of ``labels`` [B, S] per row: [B]; rows without a label give 0."""
+def answer_cross_entropy(log_probs: Tensor, labels: Tensor, ignore: int = 0) -> Tensor:
+    """Cross-entropy of each row, averaged over its labelled cells: float32 ``[B]``; rows without a label give 0.
+
+    Args:
+        log_probs: ``[B, S, V]``.
+        labels: uint8 or int ``[B, S]``; cells equal to ``ignore`` do not count.
+        ignore: the label of cells without a target.
+    """
     labelled = labels != ignore
     # A valid index for the cells that are masked out anyway: ``ignore`` may be outside 0..V-1.
     index = torch.where(labelled, labels, 0).long().unsqueeze(-1)
@@ -37,37 +44,15 @@ def _mean_over_labelled(log_probs: Tensor, labels: Tensor, ignore: int) -> Tenso
 
 
 def stablemax_cross_entropy(logits: Tensor, labels: Tensor, ignore: int = 0) -> Tensor:
-    """Cross-entropy under stablemax, averaged over each row's labelled cells.
-
-    Args:
-        logits: [B, S, V].
-        labels: uint8 or int [B, S]; cells equal to ``ignore`` do not count.
-        ignore: the label of cells without a target.
-
-    Returns:
-        float32 [B].
-    """
-    return _mean_over_labelled(log_stablemax(logits), labels, ignore)
+    """:func:`answer_cross_entropy` of logits ``[B, S, V]`` under stablemax."""
+    return answer_cross_entropy(log_stablemax(logits), labels, ignore)
 
 
-def softmax_cross_entropy(logits: Tensor, labels: Tensor, ignore: int = 0) -> Tensor:
-    """Cross-entropy under softmax, averaged over each row's labelled cells; see `stablemax_cross_entropy`."""
-    return _mean_over_labelled(F.log_softmax(logits.float(), dim=-1), labels, ignore)
-
-
-def q_loss(q: Tensor, target: Tensor, kind: Literal["bce", "mse"] = "bce") -> Tensor:
-    """Loss of one Q-value per row, [B]; the target never gets a gradient.
-
-    Args:
-        q: [B], output of the Q-head.
-        target: [B], what it should be. For ``"bce"`` a probability: q is its logit (HRM paper,
-            arXiv 2506.21734, section 2, "Adaptive computational time"). For ``"mse"`` any value.
-        kind: binary cross-entropy on logits, or half the squared error.
-    """
-    target = target.detach().float()
-    if kind == "bce":
-        return F.binary_cross_entropy_with_logits(q.float(), target, reduction="none")
-    return 0.5 * (q.float() - target).square()
+#: How ``run.answer_loss`` turns logits ``[..., V]`` into log-probabilities.
+LOG_PROBABILITIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "stablemax": log_stablemax,
+    "softmax": lambda logits: F.log_softmax(logits.float(), dim=-1),
+}
 
 
 #: Added to a standard deviation before dividing by it: answers that earn nearly the same teach little.

@@ -38,7 +38,33 @@ class AdamATan2(Optimizer):
         _check(lr, weight_decay)
         if not all(0.0 <= beta < 1.0 for beta in betas):
             raise ValueError(f"betas must lie in [0, 1), got {betas}")
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "step": 0})
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+        for group in self.param_groups:
+            group.setdefault("step", 0)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from ``state_dict()``.
+
+        Raises:
+            ValueError: moments are missing, of another shape or type, or impossible.
+        """
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        stepped = any(group["step"] for group in state_dict["param_groups"])
+        if state_dict["state"].keys() != (set(range(len(parameters))) if stepped else set()):
+            raise ValueError("the optimiser's state must have moments of every parameter, or of none before step 1")
+        for index, moments in state_dict["state"].items():
+            like = parameters[index]
+            if moments.keys() != {"m", "v"}:
+                raise ValueError(f"the optimiser's state must have moments m and v, got {sorted(moments)}")
+            for name, moment in moments.items():
+                if moment.shape != like.shape or moment.dtype != like.dtype:
+                    raise ValueError(
+                        f"moment {name} is {moment.dtype} {list(moment.shape)}, the parameter {like.dtype} "
+                        f"{list(like.shape)}"
+                    )
+            if bool((moments["v"] < 0).any()):
+                raise ValueError("the optimiser's state has a negative mean of squares")
+        super().load_state_dict(state_dict)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -112,15 +138,71 @@ class SignSGD(Optimizer):
                 p[ids] = p[ids] * (1.0 - lr * group["weight_decay"]) - lr * grad.values().sign()
         return loss
 
-    @torch.no_grad()
-    def grad_norm(self) -> Tensor:
-        """Euclidean norm of all gradients, float32 scalar, with those of the same id summed; 0 if there are none.
 
-        Raises:
-            TypeError: as in :meth:`step`.
-        """
-        grads = [_summed(p.grad) for group in self.param_groups for p in group["params"] if p.grad is not None]
-        return torch.nn.utils.get_total_norm([grad.values() for grad in grads])
+@torch.no_grad()
+def sparse_grad_norm(parameters: Iterable[Tensor]) -> Tensor:
+    """Euclidean norm of all sparse gradients, float32 scalar, with those of the same id summed; 0 if there are none.
+
+    Raises:
+        TypeError: a gradient is dense.
+    """
+    grads = [_summed(parameter.grad) for parameter in parameters if parameter.grad is not None]
+    return torch.nn.utils.get_total_norm([grad.values() for grad in grads])
+
+
+def optimizer_state(optimizer: Optimizer, names: Mapping[Tensor, str]) -> dict[str, Any]:
+    """What any optimiser remembers, by the names of the parameters.
+
+    Hyperparameters (``optimizer.defaults``) are no part of it: a run may continue with others.
+
+    Args:
+        optimizer: any that follows torch's ``state_dict`` protocol.
+        names: of its parameters.
+    """
+    saved = optimizer.state_dict()
+    order = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
+    return {
+        "state": {order[index]: dict(values) for index, values in saved["state"].items()},
+        "groups": {
+            str(number): {key: value for key, value in group.items() if not _is_setting(optimizer, key)}
+            for number, group in enumerate(saved["param_groups"])
+        },
+    }
+
+
+def load_optimizer(
+    optimizer: Optimizer, state: Mapping[str, Any], parameters: Mapping[str, Tensor], updates: int
+) -> None:
+    """Continue from :func:`optimizer_state`, keeping the optimiser's own hyperparameters.
+
+    Args:
+        optimizer: takes the state.
+        state: parameter by parameter.
+        parameters: the network's, by name.
+        updates: steps that the optimiser has taken.
+
+    Raises:
+        KeyError, TypeError, ValueError: the state is damaged or of another optimiser.
+    """
+    own = optimizer.state_dict()["param_groups"]
+    if state["groups"].keys() != {str(number) for number in range(len(own))}:
+        raise ValueError(f"the optimiser's state has {len(state['groups'])} groups of parameters, not {len(own)}")
+    groups = [{**group, **state["groups"][str(number)]} for number, group in enumerate(own)]
+    for group, fresh in zip(groups, own, strict=True):
+        if group.keys() != fresh.keys():
+            raise ValueError(
+                f"a group of the optimiser's state has other entries: {sorted(group.keys() ^ fresh.keys())}"
+            )
+        counted = group.get("step", updates)
+        if type(counted) is not int or counted != updates:
+            raise ValueError(f"the optimiser has counted {counted!r} steps after {updates} updates")
+    places = {p: index for index, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
+    indexed = {places[parameters[name]]: dict(values) for name, values in state["state"].items()}
+    optimizer.load_state_dict({"state": indexed, "param_groups": groups})
+
+
+def _is_setting(optimizer: Optimizer, key: str) -> bool:
+    return key == "params" or key in optimizer.defaults
 
 
 def lr_at(

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hrm_agents.halting.rules import GreaterValue, HaltingRule, Thought
-from hrm_agents.models.hrm import HRM, Carry, SegmentOutput
+from hrm_agents.models.interface import SegmentModel, SegmentOutput, map_carry
 
 Observations = Mapping[str, NDArray[Any]]
-Forward = Callable[[Carry, Tensor, Tensor | None], tuple[Carry, SegmentOutput]]
+Forward = Callable[[Any, Tensor, Tensor | None], tuple[Any, SegmentOutput]]
 
 
 class Decision(NamedTuple):
@@ -25,7 +25,7 @@ class Decision(NamedTuple):
     #: bool ``[B]``, whether to be graded on it.
     halt: Tensor
     #: The agent's memory after the segment, detached.
-    carry: Carry
+    carry: Any
     #: Logits and Q-values; they carry gradients unless the caller turned them off.
     output: SegmentOutput
 
@@ -43,7 +43,7 @@ class HRMPolicy:
         rule: decides when to halt; the paper's if not given. A checkpoint goes with the rule that it was trained for.
     """
 
-    def __init__(self, model: HRM, forward: Forward | None = None, rule: HaltingRule | None = None) -> None:
+    def __init__(self, model: SegmentModel, forward: Forward | None = None, rule: HaltingRule | None = None) -> None:
         self.model = model
         self.rule: HaltingRule = GreaterValue() if rule is None else rule
         self.forward: Forward = model if forward is None else forward
@@ -53,21 +53,21 @@ class HRMPolicy:
         """Where the model lives."""
         return next(self.model.parameters()).device
 
-    def initial_carry(self, num_rows: int) -> Carry:
+    def initial_carry(self, num_rows: int) -> Any:
         """The memory of ``num_rows`` agents that have not thought yet."""
         return self.model.initial_carry(num_rows)
 
-    def keep_rows(self, carry: Carry, kept: NDArray[np.bool_]) -> Carry:
+    def keep_rows(self, carry: Any, kept: NDArray[np.bool_]) -> Any:
         """The memory of the rows in ``kept``, bool ``[B]``: a smaller batch goes on thinking."""
         if kept.all():
             return carry
         index = torch.from_numpy(kept).to(self.device)
-        return Carry(carry.z_H[index], carry.z_L[index])
+        return map_carry(lambda state: state[index], carry)
 
-    def put_rows(self, carry: Carry, replaced: NDArray[np.bool_], states: Carry) -> Carry:
+    def put_rows(self, carry: Any, replaced: NDArray[np.bool_], states: Any) -> Any:
         """Give the rows in ``replaced``, bool ``[B]``, another memory: ``states`` has a row for each of them."""
         index = torch.from_numpy(replaced).to(self.device)
-        return Carry(carry.z_H.index_put((index,), states.z_H), carry.z_L.index_put((index,), states.z_L))
+        return map_carry(lambda old, new: old.index_put((index,), new), carry, states)
 
     def observe(self, obs: Observations) -> tuple[Tensor, Tensor]:
         """Puzzle uint8 ``[B, S]`` and task identity int64 ``[B]`` of an observation, on the model's device."""
@@ -78,7 +78,7 @@ class HRMPolicy:
     def act(
         self,
         obs: Observations,
-        carry: Carry,
+        carry: Any,
         reset: NDArray[np.bool_] | None = None,
         min_segments: NDArray[Any] | None = None,
         draws: NDArray[np.float32] | None = None,

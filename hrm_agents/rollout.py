@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hrm_agents.halting.exploration import Exploration
-from hrm_agents.models.hrm import Carry
+from hrm_agents.models.interface import map_carry
 from hrm_agents.policy import Decision, HRMPolicy
 
 
@@ -89,7 +89,7 @@ class Rollout:
         self._num_tries, self._earns = num_tries, earns
         self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
         self._obs, info = env.reset(seed=seed)
-        self._solution = self._told(info)
+        self._solution = self._solutions(info)
         self._carry = policy.initial_carry(env.num_envs)
         self._reset = np.ones(env.num_envs, np.bool_)
         self._min_segments = np.ones(env.num_envs, np.int64)
@@ -108,7 +108,7 @@ class Rollout:
         # Before the step, which may put other puzzles in place of these.
         tries = self._try_answers(decision.output.logits) if self._num_tries else None
         self._obs, reward, terminated, _, info = self.env.step(decision.action())
-        self._solution, self._carry, self._reset = self._told(info), decision.carry, terminated
+        self._solution, self._carry, self._reset = self._solutions(info), decision.carry, terminated
         puzzle, task_id = self.policy.observe(obs)
         device = self.policy.device
         segment = obs["segment"].reshape(-1).astype(np.int64) + 1
@@ -128,8 +128,8 @@ class Rollout:
             tries=tries,
         )
 
-    def _told(self, info: dict[str, Any]) -> NDArray[np.uint8]:
-        """The solutions that an environment tells, zeros if it tells none."""
+    def _solutions(self, info: dict[str, Any]) -> NDArray[np.uint8]:
+        """The solutions in ``info``; zeros where the environment does not expose them."""
         if self.env.expose_solution:
             return info["solution"]
         return np.zeros((self.env.num_envs, self.env.task_spec.num_cells), np.uint8)
@@ -141,51 +141,51 @@ class Rollout:
         judge = self.env.halt_rewards if self._earns == "reward" else lambda tried: self.env.judge(tried).score
         return Tries(answers, torch.from_numpy(judge(answers.cpu().numpy())).to(logits.device))
 
-    def get_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state_dict(self) -> dict[str, Any]:
         """All that the future depends on besides the weights: arrays as tensors, and the generator's state."""
-        tensors = {f"env/{name}": torch.from_numpy(array) for name, array in self.env.get_state().items()}
-        tensors["carry/z_H"], tensors["carry/z_L"] = self._carry
-        tensors["reset"] = torch.from_numpy(self._reset)
-        tensors["min_segments"] = torch.from_numpy(self._min_segments)
-        return tensors, dict(self._rng.bit_generator.state)
+        return {
+            "env": {name: torch.from_numpy(array) for name, array in self.env.get_state().items()},
+            "carry": {str(number): state for number, state in enumerate(self._carry)},
+            "reset": torch.from_numpy(self._reset),
+            "min_segments": torch.from_numpy(self._min_segments),
+            "rng": dict(self._rng.bit_generator.state),
+        }
 
-    def set_state(self, tensors: dict[str, Tensor], rng: dict[str, Any]) -> None:
-        """Continue from :meth:`get_state`.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state_dict`.
 
         Raises:
-            ValueError: the state is of another number of rows or another grid, or holds values that none can have.
+            ValueError: the state is of another number of rows or another grid, or holds impossible values.
         """
-        _check_values(tensors, self.env.max_segments, self.env.task_spec.vocab_size)
-        env_state = {name[4:]: tensor.cpu().numpy() for name, tensor in tensors.items() if name.startswith("env/")}
-        self._obs = self.env.set_state(env_state)
+        _check_values(state, self.env.max_segments, self.env.task_spec.vocab_size)
+        self._obs = self.env.set_state({name: tensor.cpu().numpy() for name, tensor in state["env"].items()})
         if not self.env.observation_space.contains(self._obs):
             raise ValueError("the environment's puzzles, answers or segments are out of range")
-        self._solution = self._told({"solution": self.env.solutions()} if self.env.expose_solution else {})
-        device = self.policy.device
-        # The run may go on where activations are of another type.
-        dtype = self.policy.model.dtype
-        self._carry = Carry(tensors["carry/z_H"].to(device, dtype), tensors["carry/z_L"].to(device, dtype))
-        self._reset = tensors["reset"].cpu().numpy()
-        self._min_segments = tensors["min_segments"].cpu().numpy()
-        self._rng.bit_generator.state = rng
-        if self._rng.bit_generator.state != rng:
-            raise ValueError("the state of the random numbers is not one that they can have")
+        self._solution = self._solutions({"solution": self.env.solutions()} if self.env.expose_solution else {})
+        # The run may continue where activations have another type.
+        saved = iter(state["carry"].values())
+        self._carry = map_carry(lambda own: next(saved).to(own), self._carry)
+        self._reset = state["reset"].cpu().numpy()
+        self._min_segments = state["min_segments"].cpu().numpy()
+        self._rng.bit_generator.state = state["rng"]
+        if self._rng.bit_generator.state != state["rng"]:
+            raise ValueError("the state of the random numbers is not a possible one")
 
 
-def _check_values(tensors: dict[str, Tensor], max_segments: int, vocab_size: int) -> None:
-    """Refuse values that no rollout can have come to, but an array of that type could hold.
+def _check_values(state: Mapping[str, Any], max_segments: int, vocab_size: int) -> None:
+    """Refuse values that no rollout can reach, though an array of that type could hold them.
 
     Raises:
         ValueError: naming them.
     """
     for name, low, high in (
-        ("env/segment", 0, max_segments - 1),
-        ("env/episodes", 0, 2**62),
-        ("env/solution", 0, vocab_size - 1),
-        ("env/example", 0, 2**31 - 1),
+        ("segment", 0, max_segments - 1),
+        ("episodes", 0, 2**62),
+        ("solution", 0, vocab_size - 1),
+        ("example", 0, 2**31 - 1),
         ("min_segments", 1, max_segments),
     ):
-        values = tensors[name].long()
+        values = (state if name in state else state["env"])[name].long()
         if bool(((values < low) | (values > high)).any()):
             raise ValueError(f"{name} has values outside {low} to {high}")
 

@@ -1,19 +1,18 @@
-"""The training loop: one segment of every row, one optimiser step, again.
+"""The training loop: how long to train, when to evaluate and save, and how to continue.
 
-Read :meth:`Trainer.update` first: it is the algorithm. The rest is set-up, records and resuming.
+Read :meth:`Trainer.run` first, then :meth:`Trainer.update`. What is learned from a batch of segments is in
+:mod:`hrm_agents.learning.algorithm`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import hrm_agents
 from hrm_agents.config import TrainConfig, to_dict
@@ -21,36 +20,34 @@ from hrm_agents.environments import make_vector, of_unseen, registered_keywords
 from hrm_agents.errors import UserError, one_line, user_errors
 from hrm_agents.evaluation.evaluate import Evaluation, evaluate
 from hrm_agents.halting.exploration import Exploration
-from hrm_agents.halting.rules import HaltingProbability, HaltingRule
+from hrm_agents.halting.rules import HaltingRule
 from hrm_agents.interrupts import stop_requests
+from hrm_agents.learning.algorithm import Algorithm, OptimizerFactory, default_optimizers
 from hrm_agents.learning.answers import AnswerLearner
-from hrm_agents.learning.continue_value import EpisodeReturns, OnePass, Prices, SecondForward, TargetHead
-from hrm_agents.learning.halting import HaltingLearner, HaltValueLearner, PolicyLearner, ValueLearner
-from hrm_agents.learning.health import check_fits_memory, what_is_ruined
+from hrm_agents.learning.continue_value import Objective
+from hrm_agents.learning.halting_methods import LearnerContext
+from hrm_agents.learning.health import Diverged, check_fits_memory
 from hrm_agents.learning.monitor import HaltingMonitor
-from hrm_agents.losses import softmax_cross_entropy, stablemax_cross_entropy
+from hrm_agents.losses import LOG_PROBABILITIES
 from hrm_agents.models.hrm import HRM, HRMConfig
-from hrm_agents.optim import EMA, AdamATan2, SignSGD, lr_at
+from hrm_agents.models.interface import SegmentModel
+from hrm_agents.optim import lr_at
 from hrm_agents.policy import HRMPolicy
-from hrm_agents.records.checkpoint import (
-    check_rule_given,
-    copy_checkpoint,
-    load_state,
-    read_config,
-    resolve_device,
-    save_run,
-    warm_start,
-)
+from hrm_agents.records.best import BestCheckpoint
+from hrm_agents.records.checkpoint import check_own_parts_given, load_state, resolve_device, save_run, warm_start
+from hrm_agents.records.logger import Logger
 from hrm_agents.records.run_lock import hold_folder
 from hrm_agents.records.run_log import RunLog
-from hrm_agents.records.training_state import State, capture, check_fits, check_resumable, restore, settings_of
-from hrm_agents.rollout import Rollout, SegmentBatch
-
-ANSWER_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
-
-
-#: Folder, in that of the run, of the checkpoint that evaluated best.
-BEST = "best"
+from hrm_agents.records.training_state import (
+    State,
+    check_fits,
+    check_like,
+    check_resumable,
+    pack,
+    settings_of,
+    unpack,
+)
+from hrm_agents.rollout import Rollout
 
 
 class TrainingDiverged(UserError):
@@ -60,191 +57,108 @@ class TrainingDiverged(UserError):
 class Trainer:
     """A training run.
 
+    A part of your own takes the place of the one that the settings name. A checkpoint cannot hold its code: pass it
+    again to load or resume the run.
+
     Args:
         config: all settings.
         out: folder of checkpoints and TensorBoard records.
         log: where progress goes; a console and TensorBoard log in ``out`` if not given.
-        rule: decides when to halt, in place of the one that ``config.halting`` names. A checkpoint cannot hold it: pass
-            it again to load or resume the run.
-        state: what :meth:`resume` will restore: then ``config.run.init_from`` does not count, and no record begins
+        model: the network, in place of the HRM that ``config.model`` describes.
+        rule: decides when to halt, in place of the one that ``config.halting`` names.
+        optimizers: makes the optimisers of the network, in place of those that ``config.optim`` describes.
+        state: what :meth:`resume` will load: then ``config.run.init_from`` does not count, and no record begins
             before the state is accepted.
+
+    Raises:
+        UserError: settings, environment, network or state do not fit together.
     """
 
     def __init__(
         self,
         config: TrainConfig,
         out: Path,
-        log: RunLog | None = None,
+        log: Logger | None = None,
         *,
+        model: SegmentModel | None = None,
         rule: HaltingRule | None = None,
+        optimizers: OptimizerFactory | None = None,
         state: State | None = None,
     ) -> None:
-        config = with_price(config)
-        self.config, self.out = config, out
-        run, optim = config.run, config.optim
+        config = with_segment_cost(config)
+        self.config, self.out, self.best = config, out, BestCheckpoint(out)
+        run, halting, method = config.run, config.halting, config.halting_method
         if run.threads is not None:
             torch.set_num_threads(run.threads)
         torch.manual_seed(run.seed)
         self.device = torch.device(resolve_device(run.device))
-        # An agent that learns from rewards alone must not be shown solutions.
-        told = config.answer.supervised_weight > 0.0
-        if told and config.env.kwargs.get("num_labelled") == 0:
-            raise UserError("num_labelled=0 leaves no solution to learn from: train with --answer.supervised-weight 0")
-        self.env = make_vector(
-            config.env.id, run.batch_size, {"split": "train", **config.env.kwargs, "expose_solution": told}
-        )
-        with user_errors("model"):
-            model_config = HRMConfig.for_task(config.model, self.env.task_spec)
-        if state is not None:
-            check_fits(state, self.env.task_spec, self.env.data_hash, model_config, str(out))
-        check_fits_memory(model_config)
-        self.model = HRM(model_config).to(self.device)
-        if run.init_from is not None and state is None:
-            warm_start(self.model, Path(run.init_from), self.env.task_spec.id_table)
-        elif config.halting.rule == "policy":
-            # The paper's bias is for values: as a chance of halting and a baseline it would hardly ever halt, and
-            # overestimate every advantage.
-            torch.nn.init.zeros_(self.model.q_head.bias)
-        fixed = config.halting.fixed_segments
-        if config.halting.rule == "fixed" and fixed is not None and fixed > self.env.max_segments:
-            raise UserError(
-                f"halting.fixed_segments {fixed} is more than the {self.env.max_segments} segments that "
-                f"{config.env.id} allows: raise its max_segments, or ask for fewer"
-            )
-        forward = torch.compile(self.model) if run.compile else None
+        self.env = _training_env(config)
+        self.model = self._model(model, state).to(self.device)
+        own_rule = rule or config.halting_rule()
+        with user_errors(config.env.id):
+            own_rule.check_length(self.env.max_segments)
+        policy = HRMPolicy(self.model, torch.compile(self.model) if run.compile else None, own_rule)
         self.rollout = Rollout(
             self.env,
-            HRMPolicy(self.model, forward, rule or config.halting_rule()),
+            policy,
             Exploration(
-                per=config.halting.exploration,
-                # A fixed length leaves nothing to explore.
-                probability=0.0 if config.halting.rule == "fixed" else config.halting.exploration_prob,
+                per=halting.exploration,
+                probability=halting.exploration_prob if method.explores else 0.0,
                 max_segments=self.env.max_segments,
             ),
             run.seed,
             num_tries=config.answer.samples if config.answer.reward_weight else 0,
             earns=config.answer.earns,
         )
-        self.q_loss_kind = config.q_loss()
-        self.target_head = TargetHead(self.model.q_head, config.halting.target_decay)
-        self.learner = self._learner()
-        self.monitor = HaltingMonitor(values_are_logits=self.q_loss_kind == "bce")
-        self.answers = AnswerLearner(config.answer, ANSWER_LOSSES[run.answer_loss], self.q_loss_kind)
-        self.optimizer = AdamATan2(
-            self.model.dense_parameters().values(),
-            lr=optim.lr,
-            betas=(optim.beta1, optim.beta2),
-            weight_decay=optim.weight_decay,
+        scale = config.q_scale()
+        segment_cost = config.env.kwargs.get("segment_cost", 0.0)
+        objective = Objective(scale, self.env.max_segments, segment_cost, halting.gamma)
+        learner = method.learner(
+            LearnerContext(halting, objective, self.model.q_head, policy.forward, num_rows=run.batch_size)
         )
-        sparse = list(self.model.sparse_parameters().values())
-        self.embedding_optimizer = (
-            SignSGD(sparse, lr=optim.embedding_lr, weight_decay=optim.embedding_weight_decay) if sparse else None
+        self._own_optimizers = optimizers is not None
+        make_optimizers = optimizers or (lambda model: default_optimizers(model, config.optim))
+        self.algorithm = Algorithm(
+            self.model,
+            AnswerLearner(config.answer, LOG_PROBABILITIES[run.answer_loss], scale),
+            learner,
+            q_weight=halting.q_weight,
+            optimizers=make_optimizers(self.model),
+            ema_decay=config.optim.ema_decay,
+            max_grad_norm=config.optim.max_grad_norm,
         )
-        self.ema = EMA(self.model.dense_parameters(), optim.ema_decay)
+        self.monitor = HaltingMonitor(q_scale=scale)
         self.updates_done = 0
         #: After how many updates the last evaluation on the way was.
         self.evaluated_at = 0
-        #: The loss of update 1, and of the last one; None before.
-        self.first_loss: float | None = None
-        self._last_loss: float | None = None
-        #: Signals that asked to stop.
-        self._stop: list[int] = []
         #: How many updates the checkpoint on disk has seen; None before the first.
         self.updates_saved: int | None = None
-        if log is None and state is None:
-            log = RunLog(out, config)
-        self._log = log
+        #: Signals that asked to stop.
+        self._stop: list[int] = []
+        self._log = RunLog(out, config) if log is None and state is None else log
 
-    @property
-    def log(self) -> RunLog:
-        """Where progress goes."""
-        assert self._log is not None, "a resumed run opens it as soon as its state is accepted"
-        return self._log
-
-    def update(self) -> dict[str, float]:
-        """One segment of thought in every row, and one optimiser step on it. Returns what to log.
-
-        Raises:
-            TrainingDiverged: a loss or the gradient is not finite; the weights were not changed.
-        """
-        batch = self.rollout.step()
-        losses = self.losses(batch)
-        q_weight = self.config.halting.q_weight
-        total = torch.stack([self.answers.weights.get(name, q_weight) * loss for name, loss in losses.items()]).sum()
-        self.optimizer.zero_grad()
-        if self.embedding_optimizer is not None:
-            self.embedding_optimizer.zero_grad()
-        total.backward()
-        grads = [p.grad for p in self.model.dense_parameters().values() if p.grad is not None]
-        grad_norm = torch.nn.utils.get_total_norm(grads)
-        if self.config.optim.max_grad_norm is not None:
-            torch._foreach_mul_(grads, (self.config.optim.max_grad_norm / grad_norm).clamp(max=1.0))
-        metrics = {name: loss.item() for name, loss in losses.items()}
-        metrics |= {"loss": total.item(), "grad_norm": grad_norm.item()}
-        if self.embedding_optimizer is not None:
-            metrics["embedding_grad_norm"] = self.embedding_optimizer.grad_norm().item()
-        self._guard(metrics)
-        self._set_learning_rates()
-        self.optimizer.step()
-        if self.embedding_optimizer is not None:
-            self.embedding_optimizer.step()
-        self.target_head.update()
-        self.ema.update()
-        self.updates_done += 1
-        self._last_loss = metrics["loss"]
-        if self.first_loss is None:
-            self.first_loss = self._last_loss
-        self.log.segment(batch, metrics | {"lr": self.optimizer.param_groups[0]["lr"]}, self.updates_done)
-        for warning in self._watch_halting(batch):
-            self.log.warning(warning)
-        return metrics
-
-    def _watch_halting(self, batch: SegmentBatch) -> list[str]:
-        output, rule = batch.decision.output, self.rollout.policy.rule
-        q_continue = output.q_continue.detach()
-        if isinstance(rule, HaltingProbability):
-            # What Q(halt) is compared with, in its own units.
-            threshold = torch.tensor(rule.threshold)
-            q_continue = torch.full_like(q_continue, float(threshold.logit() if rule.values_are_logits else threshold))
-        elif not rule.values_continue:
-            return []  # Q-values decide nothing, so there is nothing wrong with them.
-        return self.monitor.observe(
-            segment=batch.segment.cpu().numpy(),
-            terminated=batch.terminated,
-            forced_halt=batch.forced_halt,
-            q_halt=output.q_halt.detach().cpu().numpy(),
-            q_continue=q_continue.cpu().numpy(),
-            halt_reward=batch.halt_reward.cpu().numpy(),
-            max_segments=self.env.max_segments,
-        )
-
-    def losses(self, batch: SegmentBatch) -> dict[str, Tensor]:
-        """The losses of the answer (deep supervision, policy gradient) and of halting, each averaged over the rows.
-
-        Raises:
-            UserError: Q-values are trained as probabilities and a reward is none.
-        """
-        in_range = (batch.halt_reward >= 0.0) & (batch.halt_reward <= 1.0)
-        if self.q_loss_kind == "bce" and not bool(in_range.all()):
-            raise UserError(f"{self.config.env.id} pays rewards outside [0, 1]: train with --halting.q-loss mse")
-        return {**self.answers.losses(batch), **self.learner.losses(batch)}
-
-    def _learner(self) -> HaltingLearner:
-        halting, kind, head = self.config.halting, self.q_loss_kind, self.model.q_head
-        num_rows = self.config.run.batch_size
-        prices = Prices(kind, self.env.max_segments, self.config.env.kwargs.get("segment_cost", 0.0), halting.gamma)
-        if halting.rule == "policy":
-            return PolicyLearner(head, prices, halting.entropy_weight, num_rows)
-        if halting.rule != "q":
-            return HaltValueLearner(head, kind, monitor=halting.rule != "probability")
-        if halting.target == "second-forward":
-            return ValueLearner(SecondForward(self.rollout.policy.forward, self.target_head, prices), kind)
-        if halting.target == "one-pass":
-            return ValueLearner(OnePass(head, self.target_head, prices, num_rows), kind)
-        return ValueLearner(EpisodeReturns(head, self.target_head, prices, halting.trace_decay, num_rows), kind)
+    def _model(self, model: SegmentModel | None, state: State | None) -> SegmentModel:
+        """The network: the given one, or the one that the settings describe."""
+        config, spec = self.config, self.env.task_spec
+        if model is None:
+            with user_errors("model"), torch.device("meta"):
+                blueprint: SegmentModel = HRM(HRMConfig.for_task(config.model, spec))
+        else:
+            blueprint = model
+        if state is not None:
+            check_fits(state, spec, self.env.data_hash, blueprint.state_dict(), str(self.out))
+        if model is not None:
+            return model
+        check_fits_memory(blueprint)
+        network = HRM(blueprint.config)
+        if config.run.init_from is not None and state is None:
+            warm_start(network, Path(config.run.init_from), spec.id_table)
+        elif config.halting_method.initial_q is not None:
+            torch.nn.init.constant_(network.q_head.bias, config.halting_method.initial_q)
+        return network
 
     def run(self) -> Evaluation:
-        """Train to the configured number of updates, evaluating and saving on the way; gives the final report.
+        """Train to the configured number of updates, evaluating and saving on the way; returns the final report.
 
         Raises:
             TrainingDiverged: see :meth:`update` and :meth:`save`.
@@ -252,9 +166,9 @@ class Trainer:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state is saved.
         """
         run = self.config.run
-        # That there are unseen puzzles should not be found wanting after hours of training.
+        # Fail before hours of training, not after, if there are no unseen puzzles.
         make_vector(self.config.env.id, 1, of_unseen(self.config.env.kwargs)).close()
-        with hold_folder(self.out), stop_requests() as self._stop, self.log, self._saving_what_was_done():
+        with hold_folder(self.out), stop_requests() as self._stop, self.log, self._saving_on_errors():
             self._evaluate_if_due()  # a run that was killed in an evaluation takes it up again
             while self.updates_done < run.updates:
                 self.update()
@@ -274,21 +188,35 @@ class Trainer:
                 raise KeyboardInterrupt
         return report
 
-    @contextmanager
-    def _saving_what_was_done(self) -> Iterator[None]:
-        """Save before an error ends the run that is none of the training's own, such as records that cannot be written.
+    def update(self) -> dict[str, float]:
+        """One segment of thought in every row, and one optimiser step on it. Returns what to log.
 
-        The error is raised in any case; the save may fail for the same reason.
+        Raises:
+            TrainingDiverged: a loss or the gradient is not finite; the weights were not changed.
         """
+        batch = self.rollout.step()
         try:
-            yield
-        except TrainingDiverged:
-            raise
-        except UserError:
-            if self.updates_saved != self.updates_done:
-                with suppress(UserError):
-                    self.save()
-            raise
+            metrics = self.algorithm.update(batch, self._learning_rate())
+        except Diverged as error:
+            problem = f"update {self.updates_done + 1}: {error}; stopped before weights changed"
+            raise TrainingDiverged(f"{problem}; {self.best.advice(self.updates_saved)}") from error
+        self.updates_done += 1
+        self.log.segment(batch, metrics, self.updates_done)
+        for warning in self.monitor.watch(batch, self.rollout.policy.rule, self.env.max_segments):
+            self.log.warning(warning)
+        return metrics
+
+    def _learning_rate(self) -> float:
+        """Of the next update, as a share of the peak."""
+        optim = self.config.optim
+        return lr_at(
+            self.updates_done,
+            base=1.0,
+            warmup=optim.warmup,
+            total=self.config.run.updates,
+            schedule=optim.schedule,
+            min_ratio=optim.min_lr_ratio,
+        )
 
     def _evaluation_is_due(self) -> bool:
         done, run = self.updates_done, self.config.run
@@ -297,13 +225,9 @@ class Trainer:
 
     def _evaluate_if_due(self) -> None:
         """Evaluate the checkpoint just saved if it is time for it, and keep it if it is the best so far."""
-        if not self._evaluation_is_due():
-            return
-        report = self.evaluate(self.config.run.eval_puzzles)
-        kept = _kept(self.out / BEST)
-        if kept is None or report.success_rate >= kept[1]:
-            copy_checkpoint(self.out, self.out / BEST, {"evaluation": report.to_dict()})
-        self.evaluated_at = self.updates_done
+        if self._evaluation_is_due():
+            self.best.offer(self.evaluate(self.config.run.eval_puzzles))
+            self.evaluated_at = self.updates_done
 
     def evaluate(self, num_puzzles: int | None) -> Evaluation:
         """Success of the averaged weights on unseen puzzles: the first ``num_puzzles``, or the whole split.
@@ -311,7 +235,7 @@ class Trainer:
         Raises:
             KeyboardInterrupt: a run was asked to stop.
         """
-        with self.ema.swap(), self.log.evaluating() as show:
+        with self.algorithm.ema.swap(), self.log.evaluating() as show:
 
             def progress(share: float) -> None:
                 if self._stop:
@@ -336,119 +260,141 @@ class Trainer:
             TrainingDiverged: the weights are not finite, or they or the loss have exploded; nothing was written.
             UserError: the folder cannot be written, or another process trains in it; the previous checkpoint is whole.
         """
-        self._check_health()
-        averaged = {**self.model.state_dict(), **self.ema.state_dict()["average"]}
+        try:
+            self.algorithm.check_health()
+        except Diverged as error:
+            problem = f"update {self.updates_done}: {error}; nothing was saved"
+            raise TrainingDiverged(f"{problem}; {self.best.advice(self.updates_saved)}") from error
         with hold_folder(self.out):
-            save_run(self.out, averaged, self._description(report), *capture(self))
+            state = {**self.state_dict(), **self._origin(), "config": to_dict(self.config)}
+            save_run(self.out, self.algorithm.averaged_weights(), self._description(report), *pack(state))
         self.updates_saved = self.updates_done
 
     @classmethod
     def resume(
-        cls, out: Path, config: TrainConfig | None = None, log: RunLog | None = None, *, rule: HaltingRule | None = None
+        cls,
+        out: Path,
+        config: TrainConfig | None = None,
+        log: Logger | None = None,
+        *,
+        model: SegmentModel | None = None,
+        rule: HaltingRule | None = None,
+        optimizers: OptimizerFactory | None = None,
     ) -> Trainer:
         """Continue the run in ``out`` bit for bit.
 
         Args:
             out: its folder.
             config: changed settings, such as more updates; the saved ones if not given.
-            log: as in the constructor.
-            rule: as in the constructor.
+            log: as in the constructor; so are the others.
+            model: as it was at the start of the run; its weights are replaced.
+            rule: of your own.
+            optimizers: of your own.
 
         Raises:
             UserError: there is nothing to resume, it is damaged, or the changed settings do not fit it.
         """
         state = load_state(out)
         saved = settings_of(state[1], out)
-        config = saved if config is None else with_price(config)
+        config = saved if config is None else with_segment_cost(config)
         check_resumable(state, saved, config, out)
-        check_rule_given(state[1]["custom_rule"], rule, out)
-        trainer = cls(config, out, log, rule=rule, state=state)
-        restore(trainer, state)
+        check_own_parts_given(state[1]["custom"], {"rule": rule, "model": model, "optimizers": optimizers}, out)
+        trainer = cls(config, out, log, model=model, rule=rule, optimizers=optimizers, state=state)
+        where = f"{out}: training state"
+        check_like(state, pack(trainer.state_dict()), where)
+        try:
+            trainer.load_state_dict(unpack(state))
+        except (KeyError, ValueError, TypeError, OverflowError, AttributeError, RuntimeError) as error:
+            # From the parts, each of which checks the values that only it understands.
+            raise UserError(f"{where} is damaged: {type(error).__name__} {one_line(str(error))}") from error
+        trainer.updates_saved = trainer.updates_done
         trainer._log = log or RunLog(out, config, done=trainer.updates_done)
         return trainer
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that the future of the run depends on besides its settings: nested dicts of tensors and plain values."""
+        return {
+            "updates_done": self.updates_done,
+            "evaluated_at": self.evaluated_at,
+            "algorithm": self.algorithm.state_dict(),
+            "rollout": self.rollout.state_dict(),
+            "monitor": self.monitor.state_dict(),
+            "torch_rng": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state_dict`.
+
+        Raises:
+            KeyError, ValueError, TypeError, OverflowError, AttributeError, RuntimeError: the state is damaged.
+        """
+        self.algorithm.load_state_dict(state["algorithm"])
+        self.rollout.load_state_dict(state["rollout"])
+        self.monitor.load_state_dict(state["monitor"])
+        torch.set_rng_state(state["torch_rng"])
+        self.updates_done, self.evaluated_at = state["updates_done"], state["evaluated_at"]
+
     @property
-    def custom_rule(self) -> str | None:
-        """What the halting rule calls itself if it is not the one that the settings name, else None."""
-        rule = self.rollout.policy.rule
-        return None if rule == self.config.halting_rule() else one_line(f"{type(rule).__module__}: {rule!r}")
+    def log(self) -> Logger:
+        """Where progress goes."""
+        assert self._log is not None, "a resumed run opens it as soon as its state is accepted"
+        return self._log
+
+    @contextmanager
+    def _saving_on_errors(self) -> Iterator[None]:
+        """Save before an error from outside ends the run, such as records that cannot be written; then raise it."""
+        try:
+            yield
+        except TrainingDiverged:
+            raise
+        except UserError:
+            if self.updates_saved != self.updates_done:
+                with suppress(UserError):  # the save may fail for the same reason
+                    self.save()
+            raise
+
+    def _origin(self) -> dict[str, Any]:
+        """What the run was made with: task, puzzles, and the parts of your own by what they call themselves."""
+        return {
+            "task": dataclasses.asdict(self.env.task_spec),
+            "data_hash": self.env.data_hash,
+            "custom": self.custom_parts(),
+        }
+
+    def custom_parts(self) -> dict[str, str]:
+        """What the parts that are not those that the settings name call themselves, by argument of the constructor."""
+        rule, found = self.rollout.policy.rule, {}
+        if rule != self.config.halting_rule():
+            found["rule"] = f"{type(rule).__module__}: {rule!r}"
+        if type(self.model) is not HRM:
+            found["model"] = f"{type(self.model).__module__}: {type(self.model).__qualname__}"
+        if self._own_optimizers:
+            found["optimizers"] = ", ".join(type(each).__qualname__ for each in self.algorithm.optimizers)
+        return {name: one_line(text) for name, text in found.items()}
 
     def _description(self, report: Evaluation | None) -> dict[str, Any]:
         return {
+            **self._origin(),
             "model": to_dict(self.model.config),
             "env": to_dict(self.config.env),
-            "task": dataclasses.asdict(self.env.task_spec),
             "max_segments": self.env.max_segments,
-            "data_hash": self.env.data_hash,
             "package_version": hrm_agents.__version__,
             "updates": self.updates_done,
             "training": to_dict(self.config),
-            "custom_rule": self.custom_rule,
             "evaluation": report.to_dict() if report else None,
         }
 
-    def _set_learning_rates(self) -> None:
-        optim, run = self.config.optim, self.config.run
-        shape = lr_at(
-            self.updates_done,
-            base=1.0,
-            warmup=optim.warmup,
-            total=run.updates,
-            schedule=optim.schedule,
-            min_ratio=optim.min_lr_ratio,
-        )
-        self.optimizer.param_groups[0]["lr"] = optim.lr * shape
-        if self.embedding_optimizer is not None:
-            self.embedding_optimizer.param_groups[0]["lr"] = optim.embedding_lr * shape
 
-    def _guard(self, metrics: dict[str, float]) -> None:
-        bad = [name for name, value in metrics.items() if not math.isfinite(value)]
-        if bad:
-            raise TrainingDiverged(
-                f"update {self.updates_done + 1}: {bad[0]} is {metrics[bad[0]]}; stopped before weights changed; "
-                f"{self._advice()}"
-            )
-
-    def _check_health(self) -> None:
-        """Refuse weights and averages that are not finite or huge, and a loss that has exploded.
-
-        Raises:
-            TrainingDiverged: naming which.
-        """
-        problem = what_is_ruined(
-            weights=[*self.model.parameters(), *self.ema.state_dict()["average"].values()],
-            moments=[value for state in self.optimizer.state.values() for value in state.values()],
-            loss=self._last_loss,
-            first_loss=self.first_loss,
-        )
-        if problem is not None:
-            raise TrainingDiverged(f"update {self.updates_done}: {problem}; nothing was saved; {self._advice()}")
-
-    def _advice(self) -> str:
-        """What to do after divergence: which checkpoint to go on from."""
-        kept = _kept(self.out / BEST)
-        if kept is not None and kept[0] != self.updates_saved:
-            return (
-                f"the checkpoint that evaluated best is in {self.out / BEST} (update {kept[0]}, {kept[1]:.1%} solved): "
-                "resume it with a lower --optim.lr"
-            )
-        if self.updates_saved is not None:
-            return (
-                f"the last checkpoint is in {self.out} (update {self.updates_saved}): resume it with a lower --optim.lr"
-            )
-        return "start again with a lower --optim.lr"
+def _training_env(config: TrainConfig) -> Any:
+    """The vector environment of a run; it exposes solutions only if the run learns from them."""
+    supervised = config.answer.supervised_weight > 0.0
+    if supervised and config.env.kwargs.get("num_labelled") == 0:
+        raise UserError("num_labelled=0 leaves no solution to learn from: train with --answer.supervised-weight 0")
+    kwargs = {"split": "train", **config.env.kwargs, "expose_solution": supervised}
+    return make_vector(config.env.id, config.run.batch_size, kwargs)
 
 
-def _kept(folder: Path) -> tuple[int, float] | None:
-    """Updates and success of the checkpoint that evaluated best; None if none is kept."""
-    try:
-        config = read_config(folder)
-        return int(config["updates"]), float(config["evaluation"]["success_rate"])
-    except (UserError, KeyError, TypeError, ValueError):  # absent or damaged: the next good one replaces it
-        return None
-
-
-def with_price(config: TrainConfig) -> TrainConfig:
+def with_segment_cost(config: TrainConfig) -> TrainConfig:
     """The same settings, with the ``segment_cost`` that the environment's id may have built in written out."""
     built_in = registered_keywords(config.env.id).get("segment_cost", 0.0)
     if not built_in or "segment_cost" in config.env.kwargs:

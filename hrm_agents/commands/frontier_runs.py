@@ -17,6 +17,7 @@ import torch
 
 from hrm_agents.config import TrainConfig, from_dict, to_dict
 from hrm_agents.errors import UserError, one_line
+from hrm_agents.learning.halting_methods import HALTING_METHODS
 from hrm_agents.records.checkpoint import CONFIG, load_state, read_config
 from hrm_agents.records.files import read_json, write_atomically
 from hrm_agents.reports.frontier import Result, Setting, number_text
@@ -75,15 +76,13 @@ def trace_frontier(
         UserError: the halting rule knows no price, a folder holds a run with other settings, or a run fails.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state of the run is saved.
     """
-    if base.halting.rule not in ("q", "policy"):
-        raise UserError(
-            f"halting.rule={base.halting.rule!r} decides without regard to the price of a segment: choose q or policy"
-        )
+    if not base.halting_method.weighs_cost:
+        choices = " or ".join(name for name, method in HALTING_METHODS.items() if method.weighs_cost)
+        raise UserError(f"halting.rule={base.halting.rule!r} disregards the segment cost: choose {choices}")
     if "segment_cost" in base.env.kwargs:
         raise UserError("segment_cost is what the frontier varies: give it as --costs, not among --kwargs")
     runs = [(setting, settings_of(setting, base), out / setting.folder) for setting in settings]
     for _, config, folder in runs:
-        config.q_loss()  # bce with a price is refused here, before hours of training
         stage_of(folder, config)
     results = []
     for number, (setting, config, folder) in enumerate(runs, 1):

@@ -83,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     # Its Q-values are logits of the chance to be right; that must suit the environment's rewards.
     halting = HaltingConfig(q_loss="bce")
-    TrainConfig(env=env, halting=halting).q_loss()
+    TrainConfig(env=env, halting=halting)
     made: Any = make_single(env.id, env.kwargs).unwrapped
     spec: TaskSpec = made.task_spec
     _check_alphabet(sizes, spec, path)

@@ -14,8 +14,8 @@ import tyro
 from hrm_agents.bundled import MAZE
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse, progress
 from hrm_agents.commands.display import needs_display
-from hrm_agents.config import Limits
 from hrm_agents.errors import UserError, user_errors
+from hrm_agents.limits import Limits
 from hrm_agents.user_modules import import_modules
 
 

@@ -27,8 +27,9 @@ from hrm_agents.environments import make_vector
 from hrm_agents.evaluation.halting_report import HaltingReport, halting_report
 from hrm_agents.evaluation.search import NOISE, Choose, Search, check_search, part_of, search
 from hrm_agents.evaluation.think import Solutions, think_to_halt
+from hrm_agents.halting.q_scale import QScale
 from hrm_agents.halting.rules import GreaterValue, HaltingRule
-from hrm_agents.models.hrm import HRM
+from hrm_agents.models.interface import SegmentModel
 from hrm_agents.policy import HRMPolicy
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Trace:
 
     def judge_halts(
         self,
-        values_are_logits: bool,
+        q_scale: QScale,
         segment_cost: float = 0.0,
         gamma: float = 1.0,
         *,
@@ -146,7 +147,7 @@ class Trace:
         """How good the agent's choice of when to halt is; see :func:`hrm_agents.evaluation.halting_report`.
 
         Args:
-            values_are_logits: what the Q-values are, logits of a probability or returns.
+            q_scale: what the Q-values stand for.
             segment_cost: price of thinking on for one more segment.
             gamma: discount.
             values_continue: whether ``q_continue`` is the value of thinking on; else it is left out.
@@ -157,7 +158,7 @@ class Trace:
             self.q_halt,
             self.q_continue if values_continue else None,
             wants_halt=self.wants_halt,
-            values_are_logits=values_are_logits,
+            q_scale=q_scale,
             reward=self.halt_reward,
             segment_cost=segment_cost,
             gamma=gamma,
@@ -212,7 +213,7 @@ def open_env(
 
 
 def trace(
-    model: HRM,
+    model: SegmentModel,
     env: Any,
     *,
     first: int | None = None,
@@ -265,7 +266,7 @@ def _trace_batch(policy: HRMPolicy, env: Any, start: int, stop: int, result: Tra
 
 
 def evaluate(
-    model: HRM,
+    model: SegmentModel,
     env_id: str,
     env_kwargs: Mapping[str, Any] | None = None,
     *,
@@ -277,7 +278,7 @@ def evaluate(
     noise: float = NOISE,
     choose: Choose = "q",
     noise_seed: int = 0,
-    values_are_logits: bool | None = None,
+    q_scale: QScale | None = None,
     gamma: float = 1.0,
     rule: HaltingRule | None = None,
     progress: Callable[[float], None] | None = None,
@@ -298,8 +299,7 @@ def evaluate(
         noise: standard deviation of the disturbance.
         choose: how to choose among the answers.
         noise_seed: of the disturbance.
-        values_are_logits: what the Q-head's values are, logits of a probability or returns; None to make neither an
-            ensemble nor a halting report.
+        q_scale: what the Q-values stand for; None makes neither an ensemble nor a halting report.
         gamma: the discount of those returns.
         rule: decides when to halt; the paper's if not given.
         progress: called with the share done.
@@ -344,13 +344,11 @@ def evaluate(
         finally:
             model.train(was_training)
         report = replace(report, seconds=time.perf_counter() - started)
-        if values_are_logits is None:
+        if q_scale is None:
             return report
         if traced is not None:
-            halting = traced.judge_halts(
-                values_are_logits, env.segment_cost, gamma, values_continue=rule.values_continue
-            )
+            halting = traced.judge_halts(q_scale, env.segment_cost, gamma, values_continue=rule.values_continue)
             report = replace(report, halting=halting)
         puzzles = env.puzzles.take(slice(len(solutions)))
-        ensemble = env.task.ensemble(puzzles, solutions.answer, solutions.halt_probability(values_are_logits))
+        ensemble = env.task.ensemble(puzzles, solutions.answer, q_scale.probability(solutions.q_halt))
     return replace(report, ensemble=ensemble)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hrm_agents.halting.q_scale import QScale
+
 Floats = NDArray[np.float64]
 
 #: Bins of a reliability diagram.
@@ -142,7 +144,7 @@ def halting_report(
     q_halt: ArrayLike,
     q_continue: ArrayLike | None,
     *,
-    values_are_logits: bool,
+    q_scale: QScale,
     wants_halt: ArrayLike | None = None,
     reward: ArrayLike | None = None,
     segment_cost: float = 0.0,
@@ -155,7 +157,7 @@ def halting_report(
         score: ``[N, M]``, its partial credit.
         q_halt: ``[N, M]``, the Q-head's values of halting.
         q_continue: ``[N, M]``, those of thinking on; None where the agent has no such values.
-        values_are_logits: the Q-head was trained on logits of a probability; else its values are returns.
+        q_scale: what the Q-values stand for.
         wants_halt: bool ``[N, M]``, where the agent wants to halt; where Q(halt) > Q(continue) if not given.
         reward: ``[N, M]``, what halting at each segment pays; 1 for a right answer and 0 else if not given.
         segment_cost: price of thinking on for one more segment, in units of reward.
@@ -198,14 +200,10 @@ def halting_report(
     fixed = _fixed_returns(pays, segment_cost, gamma)
     earned = fixed[rows, last]
     followed = _continue_returns(pays, wants, segment_cost, gamma)
-    probability, halt_value = halt.clip(0.0, 1.0), halt
-    if values_are_logits:
-        probability = halt_value = _sigmoid(halt)
+    probability, halt_value = q_scale.probability(halt), q_scale.value(halt)
     # At the last segment there is no choice.
     choices = 0 if go_on is None else segments - 1
-    continue_value = np.zeros((num, 0)) if go_on is None else go_on[:, :choices]
-    if values_are_logits:
-        continue_value = _sigmoid(continue_value)
+    continue_value = np.zeros((num, 0)) if go_on is None else q_scale.value(go_on[:, :choices])
 
     return HaltingReport(
         num_puzzles=num,
@@ -334,11 +332,6 @@ def _fit(value: Floats, outcome: Floats) -> ValueFit:
 def _share(hit: NDArray[np.bool_], among: NDArray[np.bool_]) -> float | None:
     """Share of the rows of ``among`` that hit; None if it has no rows."""
     return float(hit[among].mean()) if among.any() else None
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    # Without overflow for large negative values.
-    return np.exp(-np.logaddexp(0.0, -logits))
 
 
 def _floats(values: NDArray[Any]) -> tuple[float, ...]:

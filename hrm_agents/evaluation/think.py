@@ -55,16 +55,6 @@ class Solutions:
     def __len__(self) -> int:
         return len(self.answer)
 
-    def halt_probability(self, values_are_logits: bool) -> NDArray[np.float32]:
-        """How sure the model was of each answer: float32 ``[N]`` in [0, 1].
-
-        Args:
-            values_are_logits: whether the Q-head was trained on logits of a probability; else its plain value of
-                halting is taken for one, cut to [0, 1].
-        """
-        # The sigmoid, without overflow for large negative values.
-        return np.exp(-np.logaddexp(np.float32(0), -self.q_halt)) if values_are_logits else self.q_halt.clip(0, 1)
-
 
 @torch.no_grad()
 def think_to_halt(

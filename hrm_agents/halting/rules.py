@@ -7,6 +7,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from hrm_agents.halting.q_scale import QScale
+
 
 def should_halt(q_halt: Tensor, q_continue: Tensor) -> Tensor:
     """Greedy decision, bool [B]: halt where it is worth strictly more; a tie thinks on."""
@@ -43,6 +45,17 @@ class HaltingRule(ABC):
     def decide(self, thought: Thought) -> Tensor:
         """Where to halt, bool [B]."""
 
+    def q_bar(self, q_continue: Tensor) -> Tensor | None:
+        """The Q-value [B] that Q(halt) must exceed to halt; None if Q-values do not decide."""
+        return None
+
+    def check_length(self, max_segments: int) -> None:
+        """Refuse a rule that episodes of at most ``max_segments`` cannot follow.
+
+        Raises:
+            ValueError: saying why.
+        """
+
 
 @dataclass(frozen=True)
 class GreaterValue(HaltingRule):
@@ -54,6 +67,10 @@ class GreaterValue(HaltingRule):
         """See :class:`HaltingRule`."""
         return should_halt(thought.q_halt, thought.q_continue)
 
+    def q_bar(self, q_continue: Tensor) -> Tensor:
+        """Q(continue)."""
+        return q_continue
+
 
 @dataclass(frozen=True)
 class HaltingProbability(HaltingRule):
@@ -61,13 +78,16 @@ class HaltingProbability(HaltingRule):
 
     threshold: float
     """In units of reward; for logits a probability. At the threshold it thinks on."""
-    values_are_logits: bool
-    """Q(halt) is the logit of a probability, else the value itself."""
+    scale: QScale
+    """Of Q(halt)."""
 
     def decide(self, thought: Thought) -> Tensor:
         """See :class:`HaltingRule`."""
-        value = thought.q_halt.sigmoid() if self.values_are_logits else thought.q_halt
-        return value > self.threshold
+        return self.scale.value(thought.q_halt) > self.threshold
+
+    def q_bar(self, q_continue: Tensor) -> Tensor:
+        """The threshold, as a Q-value."""
+        return torch.full_like(q_continue, self.scale.inverse(self.threshold))
 
 
 @dataclass(frozen=True)
@@ -82,6 +102,14 @@ class FixedLength(HaltingRule):
         if self.segments is None:
             return torch.zeros_like(thought.segment, dtype=torch.bool)
         return thought.segment >= self.segments
+
+    def check_length(self, max_segments: int) -> None:
+        """See :class:`HaltingRule`."""
+        if self.segments is not None and self.segments > max_segments:
+            raise ValueError(
+                f"halting.fixed_segments {self.segments} is more than the {max_segments} segments of the environment: "
+                "raise its max_segments, or ask for fewer"
+            )
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ R(x, y_t); thinking on leads to segment t + 1, whose Q-values value the choice. 
 with "next" to t + 1.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from hrm_agents.halting.q_scale import LOGIT, PLAIN, QScale
 
 
 def continue_target(
@@ -16,14 +18,14 @@ def continue_target(
     next_q_continue: Tensor,
     next_is_last: Tensor,
     *,
-    kind: Literal["bce", "mse"] = "bce",
+    scale: QScale = LOGIT,
     segment_cost: float = 0.0,
     gamma: float = 1.0,
 ) -> Tensor:
     """Target for Q_t(continue), float32 [B]: -segment_cost + gamma * max_a Q_{t+1}(a).
 
-    Where segment t + 1 is the last it must halt, so its value is Q_{t+1}(halt) alone. For ``"bce"``
-    Q-values are logits and the maximum goes through a sigmoid, which is the paper's target (arXiv
+    Where segment t + 1 is the last it must halt, so its value is Q_{t+1}(halt) alone. For logits
+    the maximum goes through a sigmoid, which is the paper's target (arXiv
     2506.21734, section 2) when gamma is 1.
 
     The paper's authors pass whether segment *t* is the last: one segment later, at rows that cannot
@@ -33,26 +35,20 @@ def continue_target(
         next_q_halt: [B], halt value of segment t + 1, of a forward on the carry of segment t.
         next_q_continue: [B], continue value of segment t + 1.
         next_is_last: bool [B], segment t + 1 is segment M.
-        kind: as in `hrm_agents.losses.q_loss`.
+        scale: of the Q-values.
         segment_cost: price of one more segment, in units of reward.
         gamma: discount.
 
     Raises:
-        ValueError: a cost with ``"bce"``, whose targets must stay in [0, 1].
+        ValueError: a cost where Q-values are logits, whose targets must stay in [0, 1].
     """
-    _check_price(kind, segment_cost)
-    return gamma * _value(next_q_halt, next_q_continue, next_is_last, kind) - segment_cost
+    scale.check_cost(segment_cost)
+    return gamma * _value(next_q_halt, next_q_continue, next_is_last, scale) - segment_cost
 
 
-def _check_price(kind: Literal["bce", "mse"], segment_cost: float) -> None:
-    if kind == "bce" and segment_cost != 0.0:
-        raise ValueError("a segment cost moves Q-values out of [0, 1]: use kind='mse'")
-
-
-def _value(q_halt: Tensor, q_continue: Tensor, is_last: Tensor, kind: Literal["bce", "mse"]) -> Tensor:
+def _value(q_halt: Tensor, q_continue: Tensor, is_last: Tensor, scale: QScale) -> Tensor:
     """What a segment is worth in units of reward, without gradient: the better choice, or halting if that is forced."""
-    value = torch.where(is_last, q_halt, torch.maximum(q_halt, q_continue)).detach().float()
-    return torch.sigmoid(value) if kind == "bce" else value
+    return scale.value(torch.where(is_last, q_halt, torch.maximum(q_halt, q_continue)).detach().float())
 
 
 def lambda_returns(
@@ -61,7 +57,7 @@ def lambda_returns(
     length: Tensor,
     final_reward: Tensor,
     *,
-    kind: Literal["bce", "mse"] = "bce",
+    scale: QScale = LOGIT,
     trace_decay: float = 1.0,
     segment_cost: float = 0.0,
     gamma: float = 1.0,
@@ -76,7 +72,7 @@ def lambda_returns(
         q_continue: [M, B], likewise.
         length: int [B], T, the segment at which each episode ended.
         final_reward: [B], what that halt paid.
-        kind: as in `hrm_agents.losses.q_loss`.
+        scale: of the Q-values.
         trace_decay: lambda; 1 takes the return alone, 0 the next segment's value alone.
         segment_cost: price of one more segment, in units of reward.
         gamma: discount.
@@ -85,14 +81,14 @@ def lambda_returns(
         Targets float32 [M, B], and bool [M, B] that says which are targets: the segments before T.
 
     Raises:
-        ValueError: a cost with ``"bce"``, or ``trace_decay`` outside [0, 1].
+        ValueError: a cost where Q-values are logits, or ``trace_decay`` outside [0, 1].
     """
-    _check_price(kind, segment_cost)
+    scale.check_cost(segment_cost)
     if not 0.0 <= trace_decay <= 1.0:
         raise ValueError(f"trace_decay must lie in [0, 1], got {trace_decay}")
     num_segments = len(q_halt)
     segment = torch.arange(1, num_segments + 1, device=length.device)[:, None]
-    value = _value(q_halt, q_continue, segment == num_segments, kind)
+    value = _value(q_halt, q_continue, segment == num_segments, scale)
     targets = torch.zeros_like(value)
     outcome = final_reward.float()
     mask = segment < length
@@ -118,7 +114,9 @@ def episode_returns(
         gamma: discount.
     """
     unused = torch.zeros(num_segments, len(length), device=length.device)
-    before, _ = lambda_returns(unused, unused, length, final_reward, kind="mse", segment_cost=segment_cost, gamma=gamma)
+    before, _ = lambda_returns(
+        unused, unused, length, final_reward, scale=PLAIN, segment_cost=segment_cost, gamma=gamma
+    )
     segment = torch.arange(1, num_segments + 1, device=length.device)[:, None]
     return torch.where(segment == length, final_reward.float(), before)
 

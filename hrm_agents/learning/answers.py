@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from hrm_agents.config import AnswerConfig
-from hrm_agents.losses import advantages, answer_policy_gradient
+from hrm_agents.halting.q_scale import QScale
+from hrm_agents.losses import advantages, answer_cross_entropy, answer_policy_gradient
 from hrm_agents.rollout import SegmentBatch
+from hrm_agents.settings import AnswerConfig
 
 
 class AnswerLearner:
@@ -22,17 +22,17 @@ class AnswerLearner:
 
     Args:
         config: weights, baseline and credit.
-        cross_entropy: of logits ``[B, S, V]`` and solutions uint8 ``[B, S]``, zero for rows without one: ``[B]``.
-        q_kind: whether Q(halt) is a logit ("bce") or a plain value, for the learned baseline.
+        log_probabilities: of logits ``[B, S, V]``, for the cross-entropy with the solutions.
+        q_scale: of Q(halt), for the learned baseline.
     """
 
     def __init__(
         self,
         config: AnswerConfig,
-        cross_entropy: Callable[[Tensor, Tensor], Tensor],
-        q_kind: Literal["bce", "mse"],
+        log_probabilities: Callable[[Tensor], Tensor],
+        q_scale: QScale,
     ) -> None:
-        self._config, self._cross_entropy, self._q_kind = config, cross_entropy, q_kind
+        self._config, self._log_probabilities, self._q_scale = config, log_probabilities, q_scale
         #: By the names of :meth:`losses`.
         self.weights = {
             "answer_loss": config.supervised_weight,
@@ -45,7 +45,8 @@ class AnswerLearner:
         found: dict[str, Tensor] = {}
         if self._config.supervised_weight:
             labelled = batch.solution.any(-1).sum().clamp(min=1)
-            found["answer_loss"] = self._cross_entropy(batch.decision.output.logits, batch.solution).sum() / labelled
+            log_probs = self._log_probabilities(batch.decision.output.logits)
+            found["answer_loss"] = answer_cross_entropy(log_probs, batch.solution).sum() / labelled
         if batch.tries is not None:
             advantage = advantages(batch.tries.earned, self._baseline(batch))
             terms = answer_policy_gradient(batch.decision.output.logits, batch.tries.answer, advantage)
@@ -60,5 +61,4 @@ class AnswerLearner:
     def _baseline(self, batch: SegmentBatch) -> Tensor | None:
         if self._config.baseline == "group":
             return None
-        q_halt = batch.decision.output.q_halt
-        return q_halt.sigmoid() if self._q_kind == "bce" else q_halt
+        return self._q_scale.value(batch.decision.output.q_halt)

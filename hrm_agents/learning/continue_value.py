@@ -8,49 +8,48 @@ not the network before. :class:`SecondForward` trains both, at the price of a fo
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from hrm_agents.halting.q_scale import QScale
 from hrm_agents.halting.targets import continue_target, lambda_returns
-from hrm_agents.losses import q_loss
 from hrm_agents.policy import Forward
 from hrm_agents.rollout import SegmentBatch
 
-#: The Q-head's inputs ``[..., d]`` to Q(halt) and Q(continue), ``[...]`` each.
-QHead = Callable[[Tensor], tuple[Tensor, Tensor]]
-
 
 @dataclass(frozen=True)
-class Prices:
-    """What the segment MDP charges, and how Q-values are trained."""
+class Objective:
+    """What Q-values estimate: the return of the segment MDP, on a scale."""
 
-    kind: Literal["bce", "mse"]
+    scale: QScale
     max_segments: int
+    """M."""
     segment_cost: float = 0.0
+    """In units of reward."""
     gamma: float = 1.0
+    """Discount from segment to segment."""
 
 
-class ContinueValue(Protocol):
+class ContinueValue(ABC):
     """A way to train Q(continue)."""
 
+    @abstractmethod
     def loss(self, batch: SegmentBatch) -> Tensor:
         """The loss of Q(continue), summed over what there is to learn from this batch and divided by its rows.
 
         Call it once for each batch, in order.
         """
-        ...
 
-    def get_state(self) -> dict[str, Tensor]:
-        """What it remembers from batch to batch."""
-        ...
+    def state_dict(self) -> dict[str, Tensor]:
+        """What it remembers from batch to batch; nothing by default."""
+        return {}
 
-    def set_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from :meth:`get_state`."""
-        ...
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from :meth:`state_dict`."""
 
 
 class TargetHead:
@@ -77,12 +76,12 @@ class TargetHead:
             for slow, fast in zip(self._slow.parameters(), self._head.parameters(), strict=True):
                 slow.lerp_(fast, 1.0 - self._decay)
 
-    def get_state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The slow weights, if there are any."""
         return {} if self._decay is None else dict(self._slow.state_dict())
 
-    def set_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from :meth:`get_state`."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from :meth:`state_dict`."""
         if self._decay is not None:
             self._slow.load_state_dict(state)
 
@@ -95,44 +94,37 @@ def values(head: nn.Linear, state: Tensor) -> tuple[Tensor, Tensor]:
 
 def head_input(batch: SegmentBatch) -> Tensor:
     """What the Q-head read in the segment, ``[B, d]``, without gradient."""
-    return batch.decision.carry.z_H[:, 0]
+    return batch.decision.output.q_input.detach()
 
 
-class SecondForward:
+class SecondForward(ContinueValue):
     """The paper's: think one segment further with the same weights, for the sake of its Q-values alone.
 
     A third of all the work of training (arXiv 2506.21734, section 2, "Adaptive computational time"). Q(continue) of a
     segment is trained even where the agent halted.
     """
 
-    def __init__(self, forward: Forward, target: TargetHead, prices: Prices) -> None:
-        self._forward, self._target, self._prices = forward, target, prices
+    def __init__(self, forward: Forward, target: TargetHead, objective: Objective) -> None:
+        self._forward, self._target, self._objective = forward, target, objective
 
     @torch.no_grad()
     def targets(self, batch: SegmentBatch) -> Tensor:
         """Targets of Q(continue) ``[B]``."""
-        carry, _ = self._forward(batch.decision.carry, batch.puzzle, batch.task_id)
+        _, output = self._forward(batch.decision.carry, batch.puzzle, batch.task_id)
         return continue_target(
-            *self._target(carry.z_H[:, 0]),
-            next_is_last=batch.segment + 1 >= self._prices.max_segments,
-            kind=self._prices.kind,
-            gamma=self._prices.gamma,
-            segment_cost=self._prices.segment_cost,
+            *self._target(output.q_input),
+            next_is_last=batch.segment + 1 >= self._objective.max_segments,
+            scale=self._objective.scale,
+            gamma=self._objective.gamma,
+            segment_cost=self._objective.segment_cost,
         )
 
     def loss(self, batch: SegmentBatch) -> Tensor:
         """See :class:`ContinueValue`."""
-        return q_loss(batch.decision.output.q_continue, self.targets(batch), self._prices.kind).mean()
-
-    def get_state(self) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
-
-    def set_state(self, state: dict[str, Tensor]) -> None:
-        """Nothing to go on from."""
+        return self._objective.scale.loss(batch.decision.output.q_continue, self.targets(batch)).mean()
 
 
-class OnePass:
+class OnePass(ContinueValue):
     """The next segment that training takes anyway gives the target of the one before, whose Q-head input was stored.
 
     No second forward. There is no next segment where the agent halted: those Q(continue) learn from the episodes that
@@ -141,12 +133,12 @@ class OnePass:
     Args:
         head: the Q-head.
         target: gives the values to bootstrap from.
-        prices: of the segments.
+        objective: what Q-values estimate.
         num_rows: ``B``.
     """
 
-    def __init__(self, head: nn.Linear, target: TargetHead, prices: Prices, num_rows: int) -> None:
-        self._head, self._target, self._prices = head, target, prices
+    def __init__(self, head: nn.Linear, target: TargetHead, objective: Objective, num_rows: int) -> None:
+        self._head, self._target, self._objective = head, target, objective
         device = head.weight.device
         #: The last Q-head inputs ``[B, d]``, and the rows bool ``[B]`` that go on; before the first segment none does.
         self._state = torch.zeros(num_rows, head.in_features, device=device)
@@ -157,28 +149,28 @@ class OnePass:
         state = head_input(batch)
         targets = continue_target(
             *self._target(state),
-            next_is_last=batch.segment >= self._prices.max_segments,
-            kind=self._prices.kind,
-            gamma=self._prices.gamma,
-            segment_cost=self._prices.segment_cost,
+            next_is_last=batch.segment >= self._objective.max_segments,
+            scale=self._objective.scale,
+            gamma=self._objective.gamma,
+            segment_cost=self._objective.segment_cost,
         )
-        each = q_loss(values(self._head, self._state)[1], targets, self._prices.kind)
+        each = self._objective.scale.loss(values(self._head, self._state)[1], targets)
         loss = torch.where(self._open, each, 0.0).mean()
         self._state = state
         self._open = torch.from_numpy(~batch.terminated).to(state.device)
         return loss
 
-    def get_state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The last Q-head inputs, and which rows go on."""
         return {"state": self._state, "open": self._open}
 
-    def set_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from :meth:`get_state`."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from :meth:`state_dict`."""
         device = self._head.weight.device
         self._state, self._open = state["state"].to(device), state["open"].to(device)
 
 
-class EpisodeReturns:
+class EpisodeReturns(ContinueValue):
     """When an episode ends, each of its segments learns what became of thinking on: TD(lambda) over the episode.
 
     Targets are :func:`hrm_agents.halting.targets.lambda_returns`; with ``trace_decay`` 1 they are the return itself
@@ -187,14 +179,16 @@ class EpisodeReturns:
     Args:
         head: the Q-head.
         target: gives the values to bootstrap from.
-        prices: of the segments.
+        objective: what Q-values estimate.
         trace_decay: lambda in [0, 1].
         num_rows: ``B``.
     """
 
-    def __init__(self, head: nn.Linear, target: TargetHead, prices: Prices, trace_decay: float, num_rows: int) -> None:
-        self._head, self._target, self._prices, self._trace_decay = head, target, prices, trace_decay
-        shape = (prices.max_segments, num_rows, head.in_features)
+    def __init__(
+        self, head: nn.Linear, target: TargetHead, objective: Objective, trace_decay: float, num_rows: int
+    ) -> None:
+        self._head, self._target, self._objective, self._trace_decay = head, target, objective, trace_decay
+        shape = (objective.max_segments, num_rows, head.in_features)
         #: Q-head inputs ``[M, B, d]``; those beyond a row's present segment are left over from earlier episodes.
         self._states = torch.zeros(shape, device=head.weight.device)
 
@@ -210,18 +204,18 @@ class EpisodeReturns:
             *self._target(states),
             length=batch.segment[ended],
             final_reward=batch.halt_reward[ended],
-            kind=self._prices.kind,
+            scale=self._objective.scale,
             trace_decay=self._trace_decay,
-            gamma=self._prices.gamma,
-            segment_cost=self._prices.segment_cost,
+            gamma=self._objective.gamma,
+            segment_cost=self._objective.segment_cost,
         )
-        each = q_loss(values(self._head, states)[1], targets, self._prices.kind)
+        each = self._objective.scale.loss(values(self._head, states)[1], targets)
         return torch.where(mask, each, 0.0).sum() / len(batch.segment)
 
-    def get_state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The stored Q-head inputs."""
         return {"states": self._states}
 
-    def set_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from :meth:`get_state`."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from :meth:`state_dict`."""
         self._states.copy_(state["states"])

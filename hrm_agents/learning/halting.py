@@ -1,95 +1,117 @@
-"""What the Q-head learns under each halting rule, behind one interface.
+"""What the Q-head learns about halting.
 
-The rules themselves are in :mod:`hrm_agents.halting.rules`; which learner goes with which is in
-:meth:`hrm_agents.trainer.Trainer`.
+The table of which learner goes with which rule is :mod:`hrm_agents.learning.halting_methods`.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hrm_agents.errors import UserError
+from hrm_agents.halting.q_scale import QScale
 from hrm_agents.halting.targets import episode_returns, policy_gradient
-from hrm_agents.learning.continue_value import ContinueValue, Prices, head_input, values
-from hrm_agents.losses import q_loss
+from hrm_agents.learning.continue_value import ContinueValue, Objective, TargetHead, head_input, values
 from hrm_agents.rollout import SegmentBatch
 
 
-class HaltingLearner(Protocol):
+class HaltingLearner(ABC):
     """A way to train the Q-head."""
 
+    @abstractmethod
     def losses(self, batch: SegmentBatch) -> dict[str, Tensor]:
         """Named losses, each summed over what there is to learn from this batch and divided by its rows.
 
         Call it once for each batch, in order.
+
+        Raises:
+            UserError: a reward is outside what the Q-values can stand for.
         """
-        ...
 
-    def get_state(self) -> dict[str, Tensor]:
-        """What it remembers from batch to batch."""
-        ...
+    def after_step(self) -> None:
+        """Called after each optimiser step."""
 
-    def set_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from :meth:`get_state`."""
-        ...
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers from batch to batch, as tensors in nested dicts; nothing by default."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
 
 
-class ValueLearner:
+def halt_loss(q_halt: Tensor, batch: SegmentBatch, scale: QScale) -> Tensor:
+    """The loss of Q(halt), whose target is what halting pays: mean over the rows.
+
+    Args:
+        q_halt: ``[B]``.
+        batch: the segments.
+        scale: of Q(halt).
+
+    Raises:
+        UserError: Q(halt) is a logit and a reward is outside [0, 1].
+    """
+    if scale.is_logit and not bool(((batch.halt_reward >= 0.0) & (batch.halt_reward <= 1.0)).all()):
+        raise UserError("the environment pays rewards outside [0, 1]: train with --halting.q-loss mse")
+    return scale.loss(q_halt, batch.halt_reward).mean()
+
+
+class ValueLearner(HaltingLearner):
     """Rule "q": Q(halt) learns what halting pays, Q(continue) what thinking on is worth.
 
     Args:
         continue_value: trains Q(continue).
-        kind: as in :func:`hrm_agents.losses.q_loss`.
+        target_head: the values that it takes its targets from.
+        scale: of both values.
     """
 
-    def __init__(self, continue_value: ContinueValue, kind: Literal["bce", "mse"]) -> None:
-        self.continue_value, self._kind = continue_value, kind
+    def __init__(self, continue_value: ContinueValue, target_head: TargetHead, scale: QScale) -> None:
+        self.continue_value, self.target_head, self._scale = continue_value, target_head, scale
 
     def losses(self, batch: SegmentBatch) -> dict[str, Tensor]:
         """See :class:`HaltingLearner`."""
         return {
-            "q_halt_loss": q_loss(batch.decision.output.q_halt, batch.halt_reward, self._kind).mean(),
+            "q_halt_loss": halt_loss(batch.decision.output.q_halt, batch, self._scale),
             "q_continue_loss": self.continue_value.loss(batch),
         }
 
-    def get_state(self) -> dict[str, Tensor]:
-        """What the source of the targets of Q(continue) remembers."""
-        return self.continue_value.get_state()
+    def after_step(self) -> None:
+        """Let the slow copy of the Q-head follow it."""
+        self.target_head.update()
 
-    def set_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from :meth:`get_state`."""
-        self.continue_value.set_state(state)
+    def state_dict(self) -> dict[str, Any]:
+        """What the source of the targets of Q(continue) remembers, and the slow copy of the Q-head."""
+        return {"continue_value": self.continue_value.state_dict(), "target_head": self.target_head.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        self.continue_value.load_state_dict(state["continue_value"])
+        self.target_head.load_state_dict(state["target_head"])
 
 
-class HaltValueLearner:
+class HaltValueLearner(HaltingLearner):
     """Q(halt) alone learns what halting pays.
 
     Args:
         head: the Q-head.
-        kind: as in :func:`hrm_agents.losses.q_loss`.
+        scale: of Q(halt).
         monitor: train the Q-head but not the network before it. For rules that do not ask Q(halt): it then says how
             sure the model is of its answers, and the network learns what it would learn without.
     """
 
-    def __init__(self, head: nn.Linear, kind: Literal["bce", "mse"], *, monitor: bool) -> None:
-        self._head, self._kind, self._monitor = head, kind, monitor
+    def __init__(self, head: nn.Linear, scale: QScale, *, monitor: bool) -> None:
+        self._head, self._scale, self._monitor = head, scale, monitor
 
     def losses(self, batch: SegmentBatch) -> dict[str, Tensor]:
         """See :class:`HaltingLearner`."""
         q_halt = values(self._head, head_input(batch))[0] if self._monitor else batch.decision.output.q_halt
-        return {"q_halt_loss": q_loss(q_halt, batch.halt_reward, self._kind).mean()}
-
-    def get_state(self) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
-
-    def set_state(self, state: dict[str, Tensor]) -> None:
-        """Nothing to go on from."""
+        return {"q_halt_loss": halt_loss(q_halt, batch, self._scale)}
 
 
-class PolicyLearner:
+class PolicyLearner(HaltingLearner):
     """Rule "policy": when an episode ends, its choices are reinforced by what they earned.
 
     The first output of the Q-head is the logit of the chance of halting, the second the baseline V. The inputs of the
@@ -99,14 +121,14 @@ class PolicyLearner:
 
     Args:
         head: the Q-head.
-        prices: of the segments.
+        objective: what the return of an episode is; its scale plays no part.
         entropy_weight: of the entropy bonus.
         num_rows: ``B``.
     """
 
-    def __init__(self, head: nn.Linear, prices: Prices, entropy_weight: float, num_rows: int) -> None:
-        self._head, self._prices, self._entropy_weight = head, prices, entropy_weight
-        device, shape = head.weight.device, (prices.max_segments, num_rows)
+    def __init__(self, head: nn.Linear, objective: Objective, entropy_weight: float, num_rows: int) -> None:
+        self._head, self._objective, self._entropy_weight = head, objective, entropy_weight
+        device, shape = head.weight.device, (objective.max_segments, num_rows)
         #: Q-head inputs ``[M, B, d]`` and where the agent chose, bool ``[M, B]``; those beyond a row's present segment
         #: are left over from earlier episodes.
         self._states = torch.zeros(*shape, head.in_features, device=device)
@@ -125,9 +147,9 @@ class PolicyLearner:
         returns = episode_returns(
             length,
             batch.halt_reward[ended],
-            self._prices.max_segments,
-            segment_cost=self._prices.segment_cost,
-            gamma=self._prices.gamma,
+            self._objective.max_segments,
+            segment_cost=self._objective.segment_cost,
+            gamma=self._objective.gamma,
         )
         logit, value = values(self._head, self._states[:, ended])
         terms = policy_gradient(logit, value, length, returns, self._chosen[:, ended])
@@ -137,11 +159,11 @@ class PolicyLearner:
             "entropy_loss": -self._entropy_weight * terms.entropy.sum() / num_rows,
         }
 
-    def get_state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The stored Q-head inputs, and which choices were the agent's."""
         return {"states": self._states, "chosen": self._chosen}
 
-    def set_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from :meth:`get_state`."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from :meth:`state_dict`."""
         self._states.copy_(state["states"])
         self._chosen.copy_(state["chosen"])

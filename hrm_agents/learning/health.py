@@ -7,20 +7,23 @@ import os
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hrm_agents.errors import UserError
-from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.models.limits import LARGEST_WEIGHT
 
 #: A loss this many times the first one (or 1, if that was less) has exploded.
 LARGEST_GROWTH = 1e4
 
 
+class Diverged(Exception):
+    """A loss, gradient, weight or moment is not finite or has exploded; the text says which."""
+
+
 def what_is_ruined(
     *, weights: Sequence[Tensor], moments: Sequence[Tensor], loss: float | None, first_loss: float | None
 ) -> str | None:
-    """What makes a state of training not worth keeping, in words; None if nothing does.
+    """Why a training state is not worth keeping, in words; None if it is.
 
     Args:
         weights: of the network, and their averages.
@@ -32,20 +35,22 @@ def what_is_ruined(
     if not largest <= LARGEST_WEIGHT:
         return f"the largest weight is {largest:.3g}"
     if not math.isfinite(_largest(moments)):
-        return "the optimiser holds what is no finite number"
+        return "the optimiser holds a non-finite number"
     if loss is not None and first_loss is not None and abs(loss) > LARGEST_GROWTH * max(1.0, abs(first_loss)):
         return f"the loss is {loss:.3g}, at update 1 it was {first_loss:.3g}"
     return None
 
 
-def check_fits_memory(config: HRMConfig) -> None:
-    """Refuse a network that this machine's memory cannot hold in training; nothing is allocated.
+def check_fits_memory(model: nn.Module) -> None:
+    """Refuse a network that is too large for this machine's memory.
+
+    Args:
+        model: on the meta device, so that it takes no memory itself.
 
     Raises:
         UserError: naming its size.
     """
-    with torch.device("meta"):
-        parameters = sum(parameter.numel() for parameter in HRM(config).parameters())
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     # Weights, gradients, the average and two moments, in float32.
     needed, present = parameters * 4 * 5, _physical_memory()
     if present is not None and needed > present:

@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hrm_agents.halting.q_scale import QScale
+from hrm_agents.halting.rules import HaltingRule
+from hrm_agents.rollout import SegmentBatch
+
 #: Share of rows or episodes that counts as nearly all.
 NEARLY_ALL = 0.98
 #: Q-values that are no further apart than this say the same, in units of Q: logits, or reward for plain values.
@@ -34,7 +38,7 @@ class HaltingMonitor:
       Only where the Q-values are logits: plain values do not saturate.
 
     Args:
-        values_are_logits: the Q-head is trained on logits of a probability, not on plain values.
+        q_scale: of the Q-values.
         window: updates to look back on.
         repeat_after: updates until a warning may be said again.
         done: updates before the first that is observed, as after a restart without a saved state.
@@ -43,18 +47,34 @@ class HaltingMonitor:
         ValueError: a number of updates is out of range.
     """
 
-    def __init__(self, *, values_are_logits: bool, window: int = 500, repeat_after: int = 5000, done: int = 0) -> None:
+    def __init__(self, *, q_scale: QScale, window: int = 500, repeat_after: int = 5000, done: int = 0) -> None:
         if window < 1 or repeat_after < 1 or done < 0:
             raise ValueError(
                 f"window and repeat_after must be at least 1 and done at least 0, got {window}, {repeat_after}, {done}"
             )
-        self._logits, self._repeat_after = values_are_logits, repeat_after
+        self._saturates, self._repeat_after = q_scale.is_logit, repeat_after
         self._records = np.zeros((window, _MOST + 1))
         #: Updates observed so far, those before the first included; and how many of the records are filled.
         self._done, self._filled = done, 0
         #: Where each warning holds, the first update it holds for; and when each was last said.
         self._since: dict[str, int] = {}
         self._said: dict[str, int] = {}
+
+    def watch(self, batch: SegmentBatch, rule: HaltingRule, max_segments: int) -> list[str]:
+        """Take in a batch of training, as :meth:`observe` does; silent where Q-values decide nothing."""
+        output = batch.decision.output
+        bar = rule.q_bar(output.q_continue.detach())
+        if bar is None:
+            return []
+        return self.observe(
+            segment=batch.segment.cpu().numpy(),
+            terminated=batch.terminated,
+            forced_halt=batch.forced_halt,
+            q_halt=output.q_halt.detach().cpu().numpy(),
+            q_continue=bar.cpu().numpy(),
+            halt_reward=batch.halt_reward.cpu().numpy(),
+            max_segments=max_segments,
+        )
 
     def observe(
         self,
@@ -90,7 +110,7 @@ class HaltingMonitor:
         record[_FIRST] = np.count_nonzero(first)
         record[_FIRST_HALTS] = np.count_nonzero(first & (gap > 0))
         record[_SAME] = np.count_nonzero(abs(gap) < SAME_Q)
-        if self._logits:
+        if self._saturates:
             record[_HIGH] = np.count_nonzero((q_halt > SATURATED) & (q_continue > SATURATED))
             record[_LOW] = np.count_nonzero((q_halt < -SATURATED) & (q_continue < -SATURATED))
         record[_PAY] = halt_reward.sum()
@@ -154,7 +174,7 @@ class HaltingMonitor:
         self._said |= dict.fromkeys(due, self._done)
         return [f"since update {self._since[name]}: {found[name]}" for name in due]
 
-    def get_state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that the future depends on besides the settings: numbers in lists and dicts, for JSON."""
         return {
             "done": self._done,
@@ -164,8 +184,8 @@ class HaltingMonitor:
             "said": dict(self._said),
         }
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from :meth:`get_state`.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state_dict`.
 
         Raises:
             ValueError: the state is of another window, or damaged.

@@ -1,7 +1,8 @@
 """Networks that think in segments."""
 
 from hrm_agents.models.encoder import FeaturePart, HRMEncoder, InputPart, TokenPart
-from hrm_agents.models.hrm import HRM, Architecture, Carry, HRMConfig, SegmentOutput
+from hrm_agents.models.hrm import HRM, Architecture, Carry, HRMConfig
+from hrm_agents.models.interface import SegmentModel, SegmentOutput
 from hrm_agents.models.walker import WalkerEncoder
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "HRMConfig",
     "HRMEncoder",
     "InputPart",
+    "SegmentModel",
     "SegmentOutput",
     "TokenPart",
     "WalkerEncoder",

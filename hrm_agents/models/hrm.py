@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrm_agents.models.architecture import Architecture
 from hrm_agents.models.embeddings import InputEmbedding, rope_1d, rope_2d
+from hrm_agents.models.interface import SegmentModel, SegmentOutput
 from hrm_agents.models.layers import Linear, Rotary
 from hrm_agents.models.limits import check_whole, shown
 from hrm_agents.models.recursion import Carry, Recursion
@@ -94,18 +95,7 @@ class HRMConfig(Architecture):
         return self.puzzle_emb_ndim or self.hidden_size
 
 
-class SegmentOutput(NamedTuple):
-    """What one segment says."""
-
-    logits: Tensor
-    """float32 [B, S, V], scores of each token in each grid cell."""
-    q_halt: Tensor
-    """float32 [B], value of handing in this answer."""
-    q_continue: Tensor
-    """float32 [B], value of thinking on."""
-
-
-class HRM(Recursion):
+class HRM(Recursion, SegmentModel):
     """Planner and worker over one puzzle representation, with an answer head and a Q-head."""
 
     config: HRMConfig
@@ -148,13 +138,10 @@ class HRM(Recursion):
         """
         thought = self.think(carry, self.embedding(puzzle, task_id).to(self.dtype))
         z_H = thought.z_H
+        q_input = z_H[:, 0]
         logits = self.answer_head(z_H[:, self.config.num_prefix_slots :]).float()
-        q_halt, q_continue = F.linear(z_H[:, 0].float(), self.q_head.weight, self.q_head.bias).unbind(-1)
-        return thought.detach(), SegmentOutput(logits, q_halt, q_continue)
-
-    def dense_parameters(self) -> dict[str, nn.Parameter]:
-        """All parameters but the task embedding, by name: for AdamATan2 and EMA."""
-        return {name: p for name, p in self.named_parameters() if name not in self.sparse_parameters()}
+        q_halt, q_continue = F.linear(q_input.float(), self.q_head.weight, self.q_head.bias).unbind(-1)
+        return thought.detach(), SegmentOutput(logits, q_halt, q_continue, q_input)
 
     def sparse_parameters(self) -> dict[str, nn.Parameter]:
         """The task embedding table, if any, by name: its gradient is sparse, for SignSGD."""

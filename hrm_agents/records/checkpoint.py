@@ -31,8 +31,8 @@ from torch import Tensor
 
 from hrm_agents.config import from_dict, to_dict
 from hrm_agents.errors import UserError, one_line
-from hrm_agents.halting.rules import HaltingRule
 from hrm_agents.models.hrm import HRM, HRMConfig
+from hrm_agents.models.interface import SegmentModel
 from hrm_agents.models.limits import LARGEST_WEIGHT
 from hrm_agents.records.files import read_json, write_atomically
 from hrm_agents.records.identities import first_difference, saved_table
@@ -46,13 +46,13 @@ FORMAT = 2
 class Checkpoint:
     """A loaded checkpoint."""
 
-    model: HRM
+    model: SegmentModel
     #: The parsed ``config.json``.
     config: dict[str, Any]
     folder: Path
 
 
-def save_model(folder: Path, model: HRM, config: Mapping[str, Any]) -> None:
+def save_model(folder: Path, model: SegmentModel, config: Mapping[str, Any]) -> None:
     """Write ``model.safetensors`` and ``config.json``; ``config`` adds to the network's own settings.
 
     Raises:
@@ -123,49 +123,58 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def load(folder: Path, device: str | torch.device = "cpu") -> Checkpoint:
+def load(folder: Path, device: str | torch.device = "cpu", model: SegmentModel | None = None) -> Checkpoint:
     """Load a checkpoint folder, strictly.
 
     Shapes are compared with the config before anything is allocated for them.
+
+    Args:
+        folder: of the checkpoint.
+        device: where the network goes.
+        model: takes the weights, in place of the HRM that the config describes.
 
     Raises:
         UserError: a file is missing, damaged or foreign, or weights, config and table of identities do not fit.
     """
     device = resolve_device(device)
     config = read_config(folder)
-    model_config: HRMConfig = from_dict(HRMConfig, config["model"], f"{folder / CONFIG}: model")
+    check_own_parts_given(config.get("custom", {}), {"model": model}, folder)
+    if model is None:
+        settings: HRMConfig = from_dict(HRMConfig, config["model"], f"{folder / CONFIG}: model")
+        try:
+            with torch.device("meta"):
+                expected = HRM(settings).state_dict()
+        except (RuntimeError, OverflowError, ValueError) as error:
+            raise UserError(f"{folder / CONFIG}: model: {one_line(str(error))}") from error
+    else:
+        settings, expected = model.config, model.state_dict()
     path = _verified(folder, config, MODEL)
-    _check_weights(path, model_config)
+    _check_weights(path, expected)
     table = saved_table(config.get("task"), f"{folder / CONFIG}: task")
     named = 1 if table is None else len(table)
-    if named != model_config.num_task_ids:
+    if named != settings.num_task_ids:
         raise UserError(
             f"{folder / CONFIG}: task.id_table names {named} task identities, the weights have "
-            f"{model_config.num_task_ids}: take {CONFIG} and {MODEL} from one and the same run"
+            f"{settings.num_task_ids}: take {CONFIG} and {MODEL} from one and the same run"
         )
     tensors, _ = read_tensors(path)
     for name, tensor in tensors.items():
         if tensor.numel() and not float(tensor.abs().max()) <= LARGEST_WEIGHT:
             raise UserError(
-                f"{path}: weight {name!r} holds what is no finite number, or one beyond {LARGEST_WEIGHT:g}; the model "
-                "has diverged"
+                f"{path}: weight {name!r} holds a non-finite number, or one beyond {LARGEST_WEIGHT:g}; the model has "
+                "diverged"
             )
-    model = HRM(model_config)
+    model = HRM(settings) if model is None else model
     model.load_state_dict(tensors)
     return Checkpoint(model.to(device).eval(), config, folder)
 
 
-def _check_weights(path: Path, config: HRMConfig) -> None:
-    """Compare names, shapes and types of the weights in a file with what a config asks for; none is read.
+def _check_weights(path: Path, expected: Mapping[str, Tensor]) -> None:
+    """Compare names, shapes and types of the weights in a file with those of a network; none is read.
 
     Raises:
         UserError: they differ.
     """
-    try:
-        with torch.device("meta"):
-            expected = HRM(config).state_dict()
-    except (RuntimeError, OverflowError, ValueError) as error:
-        raise UserError(f"{path.parent / CONFIG}: model: {one_line(str(error))}") from error
     try:
         with safe_open(path, framework="pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -214,22 +223,25 @@ def warm_start(model: HRM, folder: Path, id_table: IdTable | None = None) -> Non
     model.load_state_dict(weights)
 
 
-def check_rule_given(custom_rule: Any, rule: HaltingRule | None, folder: Path) -> None:
-    """Refuse to go on without the halting rule that a run was trained with, which no checkpoint can hold.
+def check_own_parts_given(custom: Any, given: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to go on without the parts of his own that a user trained with, whose code no checkpoint can hold.
 
     Args:
-        custom_rule: what the checkpoint says of it; None if the settings name it.
-        rule: what the caller gives.
+        custom: what the checkpoint says of them: how each calls itself, by argument.
+        given: what the caller gives, by argument; None for what he does not.
         folder: of the checkpoint, for messages.
 
     Raises:
-        UserError: there is one, and it was not given.
+        UserError: one is needed and was not given.
     """
-    if custom_rule is not None and rule is None:
-        raise UserError(
-            f"{folder} was trained with a halting rule of its own ({one_line(str(custom_rule))}), which a checkpoint "
-            "cannot hold: give it in Python, as in hrm_agents.load(folder, rule=MyRule())"
-        )
+    if not isinstance(custom, dict):
+        raise UserError(f"{folder}: 'custom' must be an object, found {type(custom).__name__}")
+    for argument, value in given.items():
+        if value is None and argument in custom:
+            raise UserError(
+                f"{folder} was trained with its own {argument} ({one_line(str(custom[argument]))}), whose code a "
+                f"checkpoint cannot hold: pass it in Python, as {argument}=..."
+            )
 
 
 def resolve_device(device: str | torch.device) -> str:

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from hrm_agents.config import TrainConfig, to_dict
 from hrm_agents.evaluation.evaluate import Evaluation
 from hrm_agents.records.event_file import EventFile
+from hrm_agents.records.logger import Logger
 from hrm_agents.rollout import SegmentBatch
 from hrm_agents.terminal import steady_console
 
@@ -25,7 +26,7 @@ from hrm_agents.terminal import steady_console
 PLAIN_EVERY = 30.0
 
 
-class RunLog:
+class RunLog(Logger):
     """Collects what each update reports and writes averages every ``log_every`` updates.
 
     Tags: ``rollout/ep_rew_mean``, ``rollout/ep_len_mean``, ``rollout/success_rate`` over the episodes that ended

@@ -1,15 +1,14 @@
-"""All that the future of a run depends on, as tensors and JSON: what makes resuming bit-exact.
+"""The state of a run as tensors and JSON, and what is checked before a run continues from it.
 
-A state that was read from a file is checked against the trainer that is to take it, field by field, before any of it
-is used: names, types, shapes and ranges.
+A state that was read from a file is compared with the trainer that is to take it, tensor by tensor, before any of it
+is used. What only a part understands is checked by the ``load_state_dict`` of that part.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,49 +16,12 @@ from torch import Tensor
 from hrm_agents.config import TrainConfig, from_dict, to_dict
 from hrm_agents.environments import check_saved
 from hrm_agents.errors import UserError, one_line
-from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.records.checkpoint import load_state
 from hrm_agents.records.identities import first_difference, saved_table
 from hrm_envs import TaskSpec
 
-if TYPE_CHECKING:
-    from hrm_agents.trainer import Trainer
-
-#: Tensors by name, and the rest as plain types.
+#: Tensors by path, such as "algorithm/model/q_head.bias", and the rest as plain types for JSON.
 State = tuple[dict[str, Tensor], dict[str, Any]]
-#: Tensors that may come back in another floating type: activations have the type of the device that the run goes on.
-_ACTIVATIONS = ("carry/", "continue/")
-
-
-def capture(trainer: Trainer) -> State:
-    """The state of a run after its last update: tensors by name, and the rest as plain types."""
-    tensors, rollout_rng = trainer.rollout.get_state()
-    for name, tensor in trainer.model.state_dict().items():
-        tensors[f"model/{name}"] = tensor
-    for name, average in trainer.ema.state_dict()["average"].items():
-        tensors[f"ema/{name}"] = average
-    for name, parameter in trainer.model.dense_parameters().items():
-        for key, value in trainer.optimizer.state[parameter].items():
-            tensors[f"optimizer/{key}/{name}"] = value
-    for name, tensor in trainer.learner.get_state().items():
-        tensors[f"continue/{name}"] = tensor
-    for name, tensor in trainer.target_head.get_state().items():
-        tensors[f"target/{name}"] = tensor
-    tensors["torch_rng"] = torch.get_rng_state()
-    return tensors, {
-        "updates_done": trainer.updates_done,
-        "optimizer_step": trainer.optimizer.param_groups[0]["step"],
-        "ema_updates": trainer.ema.updates,
-        "evaluated_at": trainer.evaluated_at,
-        "first_loss": trainer.first_loss,
-        "rollout_rng": rollout_rng,
-        "monitor": trainer.monitor.get_state(),
-        "config": to_dict(trainer.config),
-        "task": dataclasses.asdict(trainer.env.task_spec),
-        "data_hash": trainer.env.data_hash,
-        "custom_rule": trainer.custom_rule,
-    }
-
 
 #: Settings that a resumed run cannot change: what it remembers depends on them.
 FIXED_SETTINGS = (
@@ -70,21 +32,48 @@ FIXED_SETTINGS = (
     ("halting", "target"),
     ("halting", "target_decay"),
 )
+#: What the JSON of a state must hold.
+KEYS = ("updates_done", "evaluated_at", "algorithm", "rollout", "monitor", "config", "task", "data_hash", "custom")
+#: Tensors that may come back in another floating type: activations have the type of the device that the run goes on.
+_ACTIVATIONS = ("rollout/carry/", "algorithm/halting/")
+#: Their names and shapes are the optimiser's own business.
+_MOMENTS = "algorithm/optimizers/"
 
-#: What the JSON of a captured state must hold.
-KEYS = (
-    "updates_done",
-    "optimizer_step",
-    "ema_updates",
-    "evaluated_at",
-    "first_loss",
-    "rollout_rng",
-    "monitor",
-    "config",
-    "task",
-    "data_hash",
-    "custom_rule",
-)
+
+def pack(state: Mapping[str, Any]) -> State:
+    """Split nested dicts into tensors by path and a nested document of plain types."""
+    tensors: dict[str, Tensor] = {}
+    document: dict[str, Any] = {}
+    for name, value in state.items():
+        if isinstance(value, Tensor):
+            tensors[name] = value
+        elif isinstance(value, Mapping):
+            inner, document[name] = pack(value)
+            tensors |= {f"{name}/{path}": tensor for path, tensor in inner.items()}
+        else:
+            document[name] = value
+    return tensors, document
+
+
+def unpack(state: State) -> dict[str, Any]:
+    """The nested dicts that :func:`pack` split.
+
+    Raises:
+        TypeError: a path leads through a plain value.
+    """
+    tensors, document = state
+    whole = _copied(document)
+    for path, tensor in tensors.items():
+        *outer, name = path.split("/")
+        place = whole
+        for part in outer:
+            place = place.setdefault(part, {})
+        place[name] = tensor
+    return whole
+
+
+def _copied(document: Any) -> Any:
+    return {name: _copied(value) for name, value in document.items()} if isinstance(document, dict) else document
 
 
 def saved_config(folder: Path) -> TrainConfig:
@@ -100,11 +89,11 @@ def settings_of(document: dict[str, Any], folder: Path) -> TrainConfig:
     """The settings in the JSON of a training state.
 
     Raises:
-        UserError: the JSON is not whole, or names an environment whose making would import a module.
+        UserError: the JSON is incomplete, or names an environment whose making would import a module.
     """
     missing = [key for key in KEYS if key not in document]
     if missing:
-        raise UserError(f"{folder}: the training state is not whole, it lacks {missing[0]!r}")
+        raise UserError(f"{folder}: the training state is incomplete, it lacks {missing[0]!r}")
     config: TrainConfig = from_dict(TrainConfig, document["config"], str(folder))
     check_saved(config.env.id, config.env.kwargs, str(folder))
     return config
@@ -131,10 +120,11 @@ def check_resumable(state: State, saved: TrainConfig, config: TrainConfig, out: 
                 f"{out}: the run to resume has {group}.{name}={_shown(old)}, not {_shown(new)}; keep it, or start a "
                 "new run"
             )
-    if config.q_loss() != saved.q_loss():
-        raise UserError(f"{out}: the Q-values of the run to resume are trained with {saved.q_loss()}; keep that")
+    if config.q_scale() != saved.q_scale():
+        kept = "bce" if saved.q_scale().is_logit else "mse"
+        raise UserError(f"{out}: the Q-values of the run to resume are trained with {kept}; keep that")
     tensors, document = state
-    rows = tensors["carry/z_H"].shape[:1] if "carry/z_H" in tensors else ()
+    rows = tensors["rollout/reset"].shape if "rollout/reset" in tensors else ()
     if tuple(rows) != (config.run.batch_size,):
         raise UserError(f"{out}: training state has {list(rows)} rows, its settings say {config.run.batch_size}")
     done = document["updates_done"]
@@ -148,14 +138,14 @@ def _shown(value: Any) -> str:
     return one_line(repr(value), 100)
 
 
-def check_fits(state: State, spec: TaskSpec, data_hash: str, sizes: HRMConfig, where: str) -> None:
-    """Refuse a state of other tasks, other puzzles or another network, before the network is built.
+def check_fits(state: State, spec: TaskSpec, data_hash: str, weights: Mapping[str, Tensor], where: str) -> None:
+    """Refuse a state of other tasks, other puzzles or another network, before that takes memory.
 
     Args:
         state: tensors and document, from a file.
         spec: of the environment's task.
         data_hash: of its puzzles.
-        sizes: of the network that the state's own settings ask for.
+        weights: of the network that the state's own settings ask for, or the like on the meta device.
         where: the folder, for messages.
 
     Raises:
@@ -177,9 +167,11 @@ def check_fits(state: State, spec: TaskSpec, data_hash: str, sizes: HRMConfig, w
         raise UserError(f"{where}: training state is of another task than {spec.name}")
     if document["data_hash"] != data_hash:
         raise UserError(f"{where}: the puzzles of {spec.name} are not those the run began with")
-    with torch.device("meta"):
-        expected = {f"model/{name}": tuple(tensor.shape) for name, tensor in HRM(sizes).state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name.startswith("model/")}
+    prefix = "algorithm/model/"
+    expected = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    found = {
+        path.removeprefix(prefix): tuple(tensor.shape) for path, tensor in tensors.items() if path.startswith(prefix)
+    }
     for name in sorted({**found, **expected}):
         if found.get(name) != expected.get(name):
             raise UserError(
@@ -188,91 +180,55 @@ def check_fits(state: State, spec: TaskSpec, data_hash: str, sizes: HRMConfig, w
             )
 
 
-def restore(trainer: Trainer, state: State) -> None:
-    """Put a freshly made trainer that a state fits (:func:`check_fits`) into it.
+def check_like(state: State, own: State, where: str) -> None:
+    """Refuse a state whose tensors differ in name, type or shape from a trainer's own, or are not finite.
+
+    Args:
+        state: from a file.
+        own: of the trainer that is to take it, freshly made.
+        where: the file, for messages.
 
     Raises:
-        UserError: the state is damaged.
+        UserError: naming the first tensor, or the first count, that does not fit.
     """
     tensors, document = state
-    where = f"{trainer.out}: training state"
     _check_counts(document, where)
-    _check_tensors(tensors, _expected(trainer, document), where)
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-    try:
-        trainer.model.load_state_dict(part("model/"))
-        trainer.ema.load_state_dict({"updates": document["ema_updates"], "average": part("ema/")})
-        for key in ("m", "v"):
-            values = part(f"optimizer/{key}/")
-            for name, parameter in trainer.model.dense_parameters().items():
-                if name in values:
-                    trainer.optimizer.state[parameter][key] = values[name].to(trainer.device)
-        trainer.learner.set_state(part("continue/"))
-        trainer.target_head.set_state(part("target/"))
-        trainer.monitor.set_state(document["monitor"])
-        trainer.rollout.set_state(tensors, document["rollout_rng"])
-        torch.set_rng_state(tensors["torch_rng"])
-    except (KeyError, ValueError, TypeError, OverflowError, AttributeError, RuntimeError) as error:
-        # From the parts, each of which checks the values that only it understands.
-        raise UserError(f"{where} is damaged: {type(error).__name__} {one_line(str(error))}") from error
-    trainer.optimizer.param_groups[0]["step"] = document["optimizer_step"]
-    trainer.evaluated_at, trainer.first_loss = document["evaluated_at"], document["first_loss"]
-    trainer.updates_done = trainer.updates_saved = document["updates_done"]
-
-
-def _expected(trainer: Trainer, document: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Tensors of the names, types and shapes that a state of this trainer must have."""
-    expected, _ = capture(trainer)
-    if document["optimizer_step"]:
-        for name, parameter in trainer.model.dense_parameters().items():
-            expected |= {f"optimizer/{key}/{name}": parameter for key in ("m", "v")}
-    return expected
+    found = {path for path in tensors if not path.startswith(_MOMENTS)}
+    for path in sorted(found ^ set(own[0])):
+        problem = "is missing" if path in own[0] else "is unknown"
+        raise UserError(f"{where} does not fit this model: {one_line(path)!r} {problem}")
+    for path, like in own[0].items():
+        tensor = tensors[path]
+        both_floating = tensor.is_floating_point() and like.is_floating_point()
+        same_type = tensor.dtype == like.dtype or (both_floating and path.startswith(_ACTIVATIONS))
+        if not same_type or tensor.shape != like.shape:
+            raise UserError(
+                f"{where} does not fit this model: {path!r} is {tensor.dtype} {list(tensor.shape)}, not {like.dtype} "
+                f"{list(like.shape)}"
+            )
+    for path, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise UserError(f"{where} is ruined: {one_line(path)!r} holds a non-finite number")
 
 
 def _check_counts(document: Mapping[str, Any], where: str) -> None:
-    """Check what is counted, which is the same number three times over, and the first loss.
+    """Check the numbers of updates that belong to the run as a whole.
 
     Raises:
         UserError: naming the entry.
     """
     done = document["updates_done"]
-    for name in ("updates_done", "optimizer_step", "ema_updates", "evaluated_at"):
-        value = document[name]
-        fits = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        if not fits or (value > done if name == "evaluated_at" else value != done):
-            raise UserError(
-                f"{where} is damaged: {name} is {one_line(repr(value), 60)} after {one_line(repr(done), 60)}"
-            )
     watched = document["monitor"].get("done") if isinstance(document["monitor"], dict) else None
-    if not isinstance(watched, int) or not 0 <= watched <= done:
-        raise UserError(f"{where} is damaged: monitor.done is {one_line(repr(watched), 60)}")
-    loss = document["first_loss"]
-    if not (loss is None or (isinstance(loss, float) and abs(loss) < float("inf"))):
-        raise UserError(f"{where} is damaged: first_loss is {one_line(repr(loss), 60)}")
-
-
-def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str) -> None:
-    """Check names, types, shapes, and that all numbers are finite.
-
-    Raises:
-        UserError: naming the first tensor that does not fit.
-    """
-    for name in sorted(set(found) ^ set(expected)):
-        problem = "is missing" if name in expected else "is unknown"
-        raise UserError(f"{where} does not fit this model: {one_line(name)!r} {problem}")
-    for name, like in expected.items():
-        tensor = found[name]
-        both_floating = tensor.is_floating_point() and like.is_floating_point()
-        same_type = tensor.dtype == like.dtype or (both_floating and name.startswith(_ACTIVATIONS))
-        if not same_type or tensor.shape != like.shape:
+    learned = document["algorithm"].get("updates") if isinstance(document["algorithm"], dict) else None
+    for name, value in (
+        ("updates_done", done),
+        ("evaluated_at", document["evaluated_at"]),
+        ("monitor.done", watched),
+        ("algorithm.updates", learned),
+    ):
+        if type(value) is not int or type(done) is not int or not 0 <= value <= done:
             raise UserError(
-                f"{where} does not fit this model: {name!r} is {tensor.dtype} {list(tensor.shape)}, not {like.dtype} "
-                f"{list(like.shape)}"
+                f"{where} is damaged: {name} is {one_line(repr(value), 60)} after {one_line(repr(done), 60)} updates"
             )
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise UserError(f"{where} is ruined: {name!r} holds what is no finite number")
-        if name.startswith("optimizer/v/") and bool((tensor < 0).any()):
-            raise UserError(f"{where} is damaged: {name!r} holds a negative mean of squares")
+    if learned != done:
+        raise UserError(f"{where} is damaged: it has {done} updates, of which {learned} were learned from")

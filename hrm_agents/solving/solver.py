@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from hrm_agents.config import EnvConfig, TrainConfig, from_dict
@@ -22,8 +21,8 @@ from hrm_agents.evaluation.evaluate import Evaluation, Until, evaluate, open_env
 from hrm_agents.evaluation.search import NOISE, Choose, check_search, search
 from hrm_agents.evaluation.think import Solutions
 from hrm_agents.halting.rules import HaltingRule
-from hrm_agents.losses import log_stablemax
-from hrm_agents.models.hrm import HRM
+from hrm_agents.losses import LOG_PROBABILITIES
+from hrm_agents.models.interface import SegmentModel
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.records import checkpoint
 from hrm_agents.records.identities import first_difference, saved_table
@@ -75,7 +74,9 @@ class Solver:
         UserError: the config is not one of ours, or names an environment whose making would import a module.
     """
 
-    def __init__(self, model: HRM, config: Mapping[str, Any], folder: Path, rule: HaltingRule | None = None) -> None:
+    def __init__(
+        self, model: SegmentModel, config: Mapping[str, Any], folder: Path, rule: HaltingRule | None = None
+    ) -> None:
         self.model, self.config, self.folder = model, config, folder
         where = str(folder / checkpoint.CONFIG)
         env: EnvConfig = from_dict(EnvConfig, config["env"], f"{where}: env")
@@ -88,11 +89,9 @@ class Solver:
             TrainConfig, {**config["training"], "env": config["env"]}, f"{where}: training"
         )
         #: How logits become the probabilities that training fitted.
-        self._log_probabilities = (
-            log_stablemax if settings.run.answer_loss == "stablemax" else partial(F.log_softmax, dim=-1)
-        )
-        #: Whether Q-values are logits of a probability, or plain values.
-        self.values_are_logits = settings.q_halt_is_logit()
+        self._log_probabilities = LOG_PROBABILITIES[settings.run.answer_loss]
+        #: What Q-values stand for.
+        self.q_scale = settings.q_scale()
         #: Decides when to halt, as in training.
         self.rule = rule or settings.halting_rule()
         #: The discount of those values.
@@ -299,7 +298,7 @@ class Solver:
             self.env_id,
             {**saved, **changed},
             until=until or ("halt" if views > 1 else "end"),
-            values_are_logits=self.values_are_logits,
+            q_scale=self.q_scale,
             gamma=self.gamma,
             rule=self.rule,
             **options,
@@ -318,10 +317,10 @@ class Solver:
         return number
 
     def _value(self, q: torch.Tensor) -> float:
-        return float(q[0].sigmoid() if self.values_are_logits else q[0])
+        return float(self.q_scale.value(q)[0])
 
 
-def check_task(model: HRM, config: Mapping[str, Any], spec: TaskSpec, folder: Path) -> None:
+def check_task(model: SegmentModel, config: Mapping[str, Any], spec: TaskSpec, folder: Path) -> None:
     """Refuse an environment whose grid, alphabet or task identities are not the model's.
 
     Args:
@@ -349,20 +348,23 @@ def check_task(model: HRM, config: Mapping[str, Any], spec: TaskSpec, folder: Pa
         )
 
 
-def load(path: str | Path, device: str = "cpu", *, rule: HaltingRule | None = None) -> Solver:
+def load(
+    path: str | Path, device: str = "cpu", *, rule: HaltingRule | None = None, model: SegmentModel | None = None
+) -> Solver:
     """Load a checkpoint folder. Nothing that its files say is imported or called.
 
     Args:
         path: the folder.
         device: cpu, cuda, mps, or auto.
         rule: decides when to halt, for a model that was trained with a rule of your own.
+        model: takes the weights, for a network of your own.
 
     Raises:
         hrm_agents.errors.UserError: it is missing, truncated, foreign, or does not fit its own config.
     """
-    loaded = checkpoint.load(Path(path), device)
+    loaded = checkpoint.load(Path(path), device, model)
     for key in ("env", "training"):
         if not isinstance(loaded.config.get(key), dict):
             raise UserError(f"{path}: its config.json does not tell its {key!r}")
-    checkpoint.check_rule_given(loaded.config.get("custom_rule"), rule, loaded.folder)
+    checkpoint.check_own_parts_given(loaded.config.get("custom", {}), {"rule": rule}, loaded.folder)
     return Solver(loaded.model, loaded.config, loaded.folder, rule)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from hrm_agents.models.hrm import HRM, Carry
+from hrm_agents.models.interface import SegmentModel
 from hrm_agents.policy import Forward, HRMPolicy
 
 
@@ -25,25 +24,23 @@ class HRMThinker:
         forward: the model's forward, compiled or otherwise wrapped; the model itself if not given.
     """
 
-    def __init__(self, model: HRM, forward: Forward | None = None) -> None:
+    def __init__(self, model: SegmentModel, forward: Forward | None = None) -> None:
         self._policy = HRMPolicy(model, forward)
 
     @property
     def num_features(self) -> int:
         """``F``, the width of the model and the two values."""
-        return self._policy.model.config.hidden_size + 2
+        return self._policy.model.q_head.in_features + 2
 
-    def start(self, obs: Mapping[str, NDArray[Any]]) -> Carry:
+    def start(self, obs: Mapping[str, NDArray[Any]]) -> Any:
         """The memory of ``B`` rows that have not thought yet."""
         return self._policy.initial_carry(len(obs["puzzle"]))
 
     @torch.no_grad()
-    def think(
-        self, obs: Mapping[str, NDArray[Any]], memory: Sequence[Tensor]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], Carry]:
+    def think(self, obs: Mapping[str, NDArray[Any]], memory: Any) -> tuple[NDArray[np.uint8], NDArray[np.float32], Any]:
         """Think one segment: answers uint8 ``[B, S]``, features float32 ``[B, d + 2]``, and the memory after it."""
-        carry, output = self._policy.forward(Carry(*memory), *self._policy.observe(obs))
+        carry, output = self._policy.forward(memory, *self._policy.observe(obs))
         answer = output.logits.argmax(-1).to(torch.uint8)
         values = torch.stack([output.q_halt, output.q_continue], dim=1)
-        features = torch.cat([carry.z_H[:, 0].float(), values.float()], dim=1)
+        features = torch.cat([output.q_input.float(), values.float()], dim=1)
         return answer.cpu().numpy(), features.cpu().numpy(), carry

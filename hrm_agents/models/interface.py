@@ -1,0 +1,77 @@
+"""What a network must offer to think in segments: derive from :class:`SegmentModel` to plug in your own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+#: What a network remembers between segments: a tuple (or NamedTuple) of tensors ``[B, ...]`` without gradient.
+AnyCarry = TypeVar("AnyCarry", bound=tuple[Tensor, ...])
+
+
+class SegmentOutput(NamedTuple):
+    """What one segment says."""
+
+    logits: Tensor
+    """float32 ``[B, S, V]``, scores of each token in each grid cell."""
+    q_halt: Tensor
+    """float32 ``[B]``, value of handing in this answer."""
+    q_continue: Tensor
+    """float32 ``[B]``, value of thinking on."""
+    q_input: Tensor
+    """``[B, d]``, what the Q-head read."""
+
+
+class SegmentModel(nn.Module, ABC):
+    """A network that thinks in segments.
+
+    Besides the methods below it has a Q-head, whose two outputs are Q(halt) and Q(continue), and whose inputs some
+    learners store to train it later.
+    """
+
+    q_head: nn.Linear
+    """``d -> 2``, applied in float32."""
+    config: Any
+    """A dataclass of plain values, saved as JSON beside the weights. It has ``vocab_size``, ``grid_shape`` and
+    ``num_task_ids`` (1 for tasks without identities), so that a checkpoint can refuse other tasks."""
+
+    @abstractmethod
+    def initial_carry(self, batch_size: int) -> Any:
+        """The carry of ``batch_size`` rows that have not thought yet, on the model's device."""
+
+    @abstractmethod
+    def forward(self, carry: Any, puzzle: Tensor, task_id: Tensor | None = None) -> tuple[Any, SegmentOutput]:
+        """Think for one segment.
+
+        Args:
+            carry: of the previous segment, rows of new puzzles reset.
+            puzzle: uint8 or int ``[B, S]``, tokens in row-major order.
+            task_id: int ``[B]``, for tasks with identities.
+
+        Returns:
+            The new carry, detached, and the outputs, with gradient.
+        """
+
+    def reset_carry(self, carry: Any, reset: Tensor) -> Any:
+        """Start the rows where ``reset`` bool ``[B]`` is set from the initial carry; keep the others."""
+        fresh = self.initial_carry(len(reset))
+        return map_carry(lambda new, old: torch.where(reset.view(-1, *[1] * (old.ndim - 1)), new, old), fresh, carry)
+
+    def dense_parameters(self) -> dict[str, nn.Parameter]:
+        """All parameters with dense gradients, by name: for the optimiser and the weight average."""
+        sparse = self.sparse_parameters()
+        return {name: parameter for name, parameter in self.named_parameters() if name not in sparse}
+
+    def sparse_parameters(self) -> dict[str, nn.Parameter]:
+        """Embedding tables with sparse gradients, by name; none by default."""
+        return {}
+
+
+def map_carry(function: Callable[..., Tensor], carry: AnyCarry, *others: AnyCarry) -> AnyCarry:
+    """Apply a function to each tensor of a carry, or to the tensors that correspond in several of one kind."""
+    states = map(function, carry, *others)
+    return carry._make(states) if hasattr(carry, "_make") else type(carry)(states)
