@@ -1,8 +1,9 @@
-"""Makes the maze model that ships with the package: trains it from scratch. About an hour on 2 cores.
+"""Train the maze model that ships with the package from scratch. Takes about an hour on 2 cores.
 
     python examples/bundled_maze.py [--out runs/bundled-maze] [--install]
 
-Same seed, same thread count and same torch give the same weights. Killed half-way, it resumes when run again.
+The same seed, thread count and torch version give the same weights. A run that was interrupted resumes when the script
+runs again.
 """
 
 import argparse
@@ -17,38 +18,57 @@ from hrm_agents.solving.recording import record_episode, write_gif
 from hrm_agents.trainer import Trainer
 
 ENV = "HRM/Maze-9x9-v0"
+RECORDED_MAZES = 4
+
+
+def train(out: Path, updates: int | None, compile: bool) -> None:
+    """Train with the preset, or resume the run in ``out``, and print the evaluation."""
+    config = preset(ENV)
+    run = replace(config.run, seed=0, threads=1, compile=compile, updates=updates or config.run.updates)
+    config = replace(config, run=run)
+    trainer = Trainer.resume(out, config) if (out / STATE).exists() else Trainer(config, out)
+    print(trainer.run())
+
+
+def install(run: Path, folder: Path) -> None:
+    """Copy the model of a run, without its training state."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (MODEL, CONFIG):
+        shutil.copy(run / name, folder / name)
+
+
+def record(run: Path) -> None:
+    """Write maze.gif, the picture in the README, into the folder of the run."""
+    solver = load(run)
+    env = solver.make_env(render_mode="rgb_array")
+    episodes = []
+    for index in range(RECORDED_MAZES):
+        frames, _ = record_episode(solver, env, options={"index": index})
+        episodes.append(frames)
+    write_gif(run / "maze.gif", episodes)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train, record the README's picture, and install the model if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Train, install the model if requested, and record it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/bundled-maze"), help="folder of the run")
     parser.add_argument(
-        "--install", type=Path, nargs="?", const=BUNDLED_MAZE, help="copy the model here; over the bundled one if bare"
+        "--install",
+        type=Path,
+        nargs="?",
+        const=BUNDLED_MAZE,
+        help="copy the model into this folder; without a folder, over the bundled model",
     )
     parser.add_argument("--updates", type=int, help="fewer, to try the script out")
     parser.add_argument(
-        "--no-compile", action="store_true", help="where there is no C++ compiler; other weights result"
+        "--no-compile", action="store_true", help="for machines without a C++ compiler; gives other weights"
     )
     options = parser.parse_args(arguments)
 
-    config = preset(ENV)
-    run = replace(
-        config.run, seed=0, threads=1, compile=not options.no_compile, updates=options.updates or config.run.updates
-    )
-    config = replace(config, run=run)
-    trainer = Trainer.resume(options.out, config) if (options.out / STATE).exists() else Trainer(config, options.out)
-    print(trainer.run())
-
+    train(options.out, options.updates, compile=not options.no_compile)
     if options.install is not None:
-        options.install.mkdir(parents=True, exist_ok=True)
-        for name in (MODEL, CONFIG):
-            shutil.copy(options.out / name, options.install / name)
-    solver = load(options.out)
-    env = solver.make_env(render_mode="rgb_array")
-    write_gif(
-        options.out / "maze.gif", [record_episode(solver, env, options={"index": index})[0] for index in range(4)]
-    )
+        install(options.out, options.install)
+    record(options.out)
 
 
 if __name__ == "__main__":

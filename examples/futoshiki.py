@@ -1,6 +1,8 @@
-"""Futoshiki, a puzzle family of your own in one file: every row and column holds each digit once, every sign holds.
+"""Futoshiki, a puzzle family of your own in one file.
 
-cd examples && python futoshiki.py && hrm-agents train futoshiki:Examples/Futoshiki-4x4-v0
+Every row and column holds each digit once, and every sign between two neighbours holds.
+
+    cd examples && python futoshiki.py && hrm-agents train futoshiki:Examples/Futoshiki-4x4-v0
 """
 
 from itertools import permutations
@@ -15,16 +17,17 @@ from hrm_envs.spec import PAD, Tokens
 from hrm_envs.testing import check_task
 
 DIGITS = 4
-#: Cells along a side: digits stand where row and column are even, signs between two digits, nothing elsewhere.
 SIDE = 2 * DIGITS - 1
-#: A token is a place in this list; digit d has token BLANK + d. The signs < > ^ v point at the smaller neighbour.
+"""Cells along a side: digits where row and column are even, signs between two digits, nothing elsewhere."""
 SYMBOLS = (" ", ".", *"1234", "-", "<", ">", "^", "v")
+"""A token is an index into this tuple, so digit d is token BLANK + d. Signs point at the smaller neighbour."""
 BLANK, NOTHING, LEFT, RIGHT, UP, DOWN = (SYMBOLS.index(symbol) for symbol in ".-<>^v")
-POINTS = {LEFT: (-1, 0), RIGHT: (1, 0), UP: (0, -1), DOWN: (0, 1)}
+DIRECTIONS = {LEFT: (-1, 0), RIGHT: (1, 0), UP: (0, -1), DOWN: (0, 1)}
+"""Where each sign points, as (x, y)."""
 
 
 def with_signs(digits: NDArray[np.integer]) -> Tokens:
-    """Squares of tokens ``[B, DIGITS, DIGITS]`` with the sign between every two neighbours: uint8 ``[B, S]``."""
+    """Squares of digit tokens ``[B, DIGITS, DIGITS]`` to whole grids with all signs, uint8 ``[B, S]``."""
     grid = np.full((len(digits), SIDE, SIDE), NOTHING, np.uint8)
     grid[:, ::2, ::2] = digits
     grid[:, ::2, 1::2] = np.where(digits[:, :, :-1] < digits[:, :, 1:], LEFT, RIGHT)
@@ -33,21 +36,30 @@ def with_signs(digits: NDArray[np.integer]) -> Tokens:
 
 
 def all_squares() -> Tokens:
-    """Each of the 576 squares that have every digit once in every row and column, with all signs: uint8 ``[N, S]``."""
-    rows = list(permutations(range(BLANK + 1, BLANK + 1 + DIGITS)))
+    """All 576 squares that hold each digit once in every row and column, with all signs: uint8 ``[576, S]``."""
+    tokens = range(BLANK + 1, BLANK + 1 + DIGITS)
+    rows = list(permutations(tokens))
+    # Add row after row, and keep the squares whose columns repeat no digit.
     squares: list[list[tuple[int, ...]]] = [[]]
     for _ in range(DIGITS):
-        squares = [
-            [*square, row] for square in squares for row in rows
-            if all(len({*column}) == len(column) for column in zip(*square, row, strict=True))
-        ]  # fmt: skip
+        extended = [[*square, row] for square in squares for row in rows]
+        squares = [square for square in extended if columns_differ(square)]
     return with_signs(np.array(squares))
 
 
+def columns_differ(square: list[tuple[int, ...]]) -> bool:
+    """Whether no column holds a digit twice."""
+    columns = zip(*square, strict=True)
+    return all(len(set(column)) == len(column) for column in columns)
+
+
 SQUARES = all_squares()
-#: The grid without clues, and the cells that can hold one.
-EMPTY = np.where((SQUARES > BLANK) & (SQUARES < NOTHING), BLANK, NOTHING)[0].astype(np.uint8)
-CLUES = np.flatnonzero(SQUARES[0] != NOTHING)
+IS_DIGIT = (SQUARES[0] > BLANK) & (SQUARES[0] < NOTHING)
+"""Which cells hold digits, bool ``[S]``."""
+EMPTY = np.where(IS_DIGIT, BLANK, NOTHING).astype(np.uint8)
+"""The grid without clues, uint8 ``[S]``."""
+CLUE_CELLS = np.flatnonzero(SQUARES[0] != NOTHING)
+"""The cells of digits and signs: all that a puzzle can show."""
 
 
 class Futoshiki(Task):
@@ -57,59 +69,90 @@ class Futoshiki(Task):
     default_num_puzzles = {"train": 10_000, "test": 1000}  # noqa: RUF012
 
     def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
-        """Start from all clues and take some away in random order, as long as no second square fits the rest."""
-        num = min(num, 1024)  # whoever wants more asks again
-        rows, full = np.arange(num), SQUARES[rng.integers(len(SQUARES), size=num)]
-        order = rng.permuted(np.tile(CLUES, (num, 1)), axis=1)
-        # After 40 tries no clue is left that could go; after fewer the puzzle is an easier one.
-        tries = rng.integers(20, len(CLUES) + 1, num)
+        """Start from full grids and remove clues in random order, as long as the solution stays the only one."""
+        num = min(num, 1024)  # limits the memory; the caller asks again for the rest
+        rows = np.arange(num)
+        full = SQUARES[rng.integers(len(SQUARES), size=num)]
+        order = rng.permuted(np.tile(CLUE_CELLS, (num, 1)), axis=1)
+        # After 40 attempts no clue is left that could be removed. Fewer attempts leave an easier puzzle.
+        num_attempts = rng.integers(20, len(CLUE_CELLS) + 1, num)
+
         puzzle = full.copy()
-        # How many clues of each puzzle each square breaks, [num, 576].
-        broken = (full[:, None] != SQUARES).sum(axis=2, dtype=np.int8)
-        for attempt, clue in enumerate(order.T):
-            fewer = broken - (SQUARES.T[clue] != full[rows, clue, None])
-            gone = (attempt < tries) & ((fewer == 0).sum(axis=1) == 1)
-            broken[gone] = fewer[gone]
-            puzzle[rows[gone], clue[gone]] = EMPTY[clue[gone]]
-        return PuzzleBatch(puzzle, np.where(EMPTY == BLANK, full, puzzle))
+        # How many clues of each puzzle each square contradicts, [num, 576]; solutions contradict none.
+        contradicted = (full[:, None] != SQUARES).sum(axis=2, dtype=np.int8)
+        for attempt, cell in enumerate(order.T):
+            without_clue = contradicted - (SQUARES.T[cell] != full[rows, cell, None])
+            has_one_solution = (without_clue == 0).sum(axis=1) == 1
+            removed = (attempt < num_attempts) & has_one_solution
+            contradicted[removed] = without_clue[removed]
+            puzzle[rows[removed], cell[removed]] = EMPTY[cell[removed]]
+        # The answer fills in the digits; signs that the puzzle does not show stay away.
+        solution = np.where(IS_DIGIT, full, puzzle)
+        return PuzzleBatch(puzzle, solution)
 
     def verify(self, batch: PuzzleBatch, answer: Tokens) -> Verdict:
-        """Right if clues stay, digits differ along lines and signs hold; the score is the share of blanks filled."""
+        """Accept every answer that keeps the clues and the rules; the score is the share of blanks filled right."""
         digits = answer.reshape(-1, SIDE, SIDE)[:, ::2, ::2]
-        each = np.arange(BLANK + 1, BLANK + 1 + DIGITS)
-        lines = np.concatenate([digits, digits.transpose(0, 2, 1)], axis=1)
+
         blank = batch.puzzle == BLANK
-        kept = (blank | (answer == batch.puzzle)).all(axis=1)
-        hold = ((batch.puzzle == EMPTY) | (with_signs(digits) == batch.puzzle)).all(axis=1)
-        success = kept & hold & (np.sort(lines, axis=2) == each).all(axis=(1, 2))
-        filled = (blank & (answer == batch.solution)).sum(axis=1) / np.maximum(blank.sum(axis=1), 1)
-        return Verdict(success, np.where(success, 1, kept * filled).astype(np.float32))
+        clues_kept = (blank | (answer == batch.puzzle)).all(axis=1)
+        no_clue = batch.puzzle == EMPTY
+        signs_hold = (no_clue | (with_signs(digits) == batch.puzzle)).all(axis=1)
+        lines = np.concatenate([digits, digits.transpose(0, 2, 1)], axis=1)  # rows, then columns
+        each_digit = np.arange(BLANK + 1, BLANK + 1 + DIGITS)
+        lines_complete = (np.sort(lines, axis=2) == each_digit).all(axis=(1, 2))
+        success = clues_kept & signs_hold & lines_complete
+
+        num_right = (blank & (answer == batch.solution)).sum(axis=1)
+        share_right = num_right / np.maximum(blank.sum(axis=1), 1)
+        score = np.where(success, 1, clues_kept * share_right)
+        return Verdict(success, score.astype(np.float32))
 
     def draw(self, board: Board) -> None:
-        """Tiles for digits and arrow heads for signs, which turn red where the digits beside them break them."""
-        frame, (left, top, size, _), sure = board.frame, board.area, board.confidence
-        tile = size / (1.5 * DIGITS - 0.5)  # gaps are half as wide as tiles
+        """Draw digits on tiles and signs as arrow heads, red where the digits beside them contradict them."""
+        left, top, size, _ = board.area
+        tile = size / (1.5 * DIGITS - 0.5)  # the gaps between tiles are half as wide as tiles
         board.canvas.rect(inset(board.area, -tile * 0.15), PANEL, tile * 0.2)
-        for index, token in enumerate(frame.shown.tolist()):
-            row, column = divmod(index, SIDE)
-            x, y = left + (0.75 * column + 0.5) * tile, top + (0.75 * row + 0.5) * tile
-            clue = int(frame.puzzle[index])
-            if EMPTY[index] == BLANK:
-                rect, text = (x - tile / 2, y - tile / 2, tile, tile), board.symbol(token).strip(".")
-                mark, changed = int(frame.marks[index]), bool(frame.changed[index])
-                confidence = None if sure is None else float(sure[index])
-                board.tile(rect, text, token == clue != BLANK, mark, changed, confidence)
+        for cell in range(SIDE * SIDE):
+            row, column = divmod(cell, SIDE)
+            center = (left + (0.75 * column + 0.5) * tile, top + (0.75 * row + 0.5) * tile)
+            if IS_DIGIT[cell]:
+                draw_digit(board, cell, center, tile)
                 continue
-            if clue in POINTS:
-                dx, dy = POINTS[clue]
-                before, after = (int(frame.shown[index + way * (abs(dx) + SIDE * abs(dy))]) for way in (-1, 1))
-                filled = BLANK < before < NOTHING and BLANK < after < NOTHING
-                color = RED if filled and (before < after) != (clue in (LEFT, UP)) else INK
-                tip, far, wide = (x + dx * tile * 0.1, y + dy * tile * 0.1), tile * 0.1, tile * 0.16
-                ends = [(x - dx * far + way * dy * wide, y - dy * far + way * dx * wide) for way in (-1, 1)]
-                board.canvas.line([ends[0], tip, ends[1]], color, tile * 0.05)
-            if token not in (PAD, clue):
-                board.strike((x, y), tile * 0.1)  # the answer rewrites what is not its to write
+            clue = int(board.frame.puzzle[cell])
+            if clue in DIRECTIONS:
+                draw_sign(board, cell, center, tile)
+            if board.frame.shown[cell] not in (PAD, clue):
+                board.strike(center, tile * 0.1)  # the answer overwrote a cell that holds no digit
+
+
+def draw_digit(board: Board, cell: int, center: tuple[float, float], tile: float) -> None:
+    """Draw a tile with the digit of the cell, if it has one."""
+    x, y = center
+    frame = board.frame
+    token, clue = int(frame.shown[cell]), int(frame.puzzle[cell])
+    text = board.symbol(token).strip(".")
+    keeps_clue = token == clue != BLANK
+    confidence = None if board.confidence is None else float(board.confidence[cell])
+    rect = (x - tile / 2, y - tile / 2, tile, tile)
+    board.tile(rect, text, keeps_clue, int(frame.marks[cell]), bool(frame.changed[cell]), confidence)
+
+
+def draw_sign(board: Board, cell: int, center: tuple[float, float], tile: float) -> None:
+    """Draw the puzzle's sign as an arrow head."""
+    sign = int(board.frame.puzzle[cell])
+    dx, dy = DIRECTIONS[sign]
+    to_neighbour = abs(dx) + SIDE * abs(dy)  # in cells: one to the right, or one row down
+    before = int(board.frame.shown[cell - to_neighbour])
+    after = int(board.frame.shown[cell + to_neighbour])
+    both_filled = BLANK < before < NOTHING and BLANK < after < NOTHING
+    broken = both_filled and (before < after) != (sign in (LEFT, UP))
+
+    x, y = center
+    tip = (x + dx * tile * 0.1, y + dy * tile * 0.1)
+    back, half_width = tile * 0.1, tile * 0.16
+    ends = [(x - dx * back + side * dy * half_width, y - dy * back + side * dx * half_width) for side in (-1, 1)]
+    board.canvas.line([ends[0], tip, ends[1]], RED if broken else INK, tile * 0.05)
 
 
 register_task("Examples/Futoshiki-4x4-v0", Futoshiki, max_segments=8)

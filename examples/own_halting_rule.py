@@ -1,8 +1,9 @@
-"""A halting rule of your own, beside the paper's, on the maze model that ships with the package.
+"""A halting rule of your own beside the paper's, on the maze model that ships with the package.
 
     python examples/own_halting_rule.py [--checkpoint FOLDER] [--puzzles 1000] [--sure 0.8]
 
-A rule sees the Q-values, the segment's number and the last two answers of every row, and says where to halt.
+A rule receives the Q-values, the number of the segment and the last two answers of every row, and decides which rows
+halt.
 """
 
 import argparse
@@ -19,43 +20,47 @@ from hrm_agents.halting.rules import GreaterValue, HaltingRule, Thought
 
 @dataclass(frozen=True)
 class SureOrSettled(HaltingRule):
-    """Halt when the answer is likely right; or when it stays the same, since thinking on seems to change nothing."""
+    """Halt when the answer is probably right, or when it stayed the same: more segments would hardly change it."""
 
     sure: float
-    """How likely is likely: a probability."""
+    """Halt above this probability of a right answer."""
 
     def decide(self, thought: Thought) -> Tensor:
-        """Where to halt, bool ``[B]``."""
-        settled = (thought.segment > 1) & (thought.answer == thought.last_answer).all(-1)
-        return (thought.q_halt.sigmoid() > self.sure) | settled
+        """Which rows halt, bool ``[B]``."""
+        is_sure = thought.q_halt.sigmoid() > self.sure
+        # In the first segment there is no last answer to compare with.
+        is_settled = (thought.segment > 1) & (thought.answer == thought.last_answer).all(-1)
+        return is_sure | is_settled
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Evaluation]:
-    """Play the same unseen puzzles by both rules, and by more than one idea of how sure is sure."""
+    """Evaluate the paper's rule and ours, at several thresholds, on the same unseen puzzles."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, default=BUNDLED_MAZE, help="default: the bundled maze model")
-    parser.add_argument("--puzzles", type=int, default=1000, help="how many unseen ones")
+    parser.add_argument("--puzzles", type=int, default=1000, help="number of unseen puzzles")
     parser.add_argument("--sure", type=float, nargs="+", default=[0.8, 0.95, 0.99], help="probabilities to try")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
 
+    torch.set_num_threads(1)
     solver = load(options.checkpoint)
     rules: dict[str, HaltingRule] = {"the paper's": GreaterValue()}
-    rules |= {f"{sure:.0%} sure, or settled": SureOrSettled(sure) for sure in options.sure}
-    reports = {}
+    for sure in options.sure:
+        rules[f"{sure:.0%} sure, or settled"] = SureOrSettled(sure)
+
     print(f"{'rule':22} solved  segments  ran out of segments")
+    reports = {}
     for name, rule in rules.items():
-        reports[name] = report = evaluate(
+        report = evaluate(
             solver.model,
             solver.env_id,
             {**solver.env_kwargs, "split": "test"},
             first=options.puzzles,
-            until="halt",
+            until="halt",  # each puzzle leaves the batch when it halts
             rule=rule,
         )
-        print(
-            f"{name:22} {report.success_rate:6.1%}  {report.mean_segments:8.2f}  {report.forced_rate:6.1%}", flush=True
-        )
+        row = f"{report.success_rate:6.1%}  {report.mean_segments:8.2f}  {report.forced_rate:6.1%}"
+        print(f"{name:22} {row}", flush=True)
+        reports[name] = report
     return reports
 
 

@@ -1,4 +1,4 @@
-"""A task of your own: register it, check it, train on it. Runs in about half a minute on a laptop.
+"""A task of your own: register it, check it, train on it. Takes about half a minute on a laptop.
 
 python examples/own_task.py
 """
@@ -24,12 +24,12 @@ class Reverse(Task):
         self.default_num_puzzles = {"train": 400, "test": 50}
 
     def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
-        """Random rows of letters."""
+        """Random rows of letters and their solutions."""
         puzzle = rng.integers(1, 4, (num, self.spec.num_cells)).astype(np.uint8)
         return PuzzleBatch(puzzle, puzzle[:, ::-1].copy())
 
     def verify(self, batch: PuzzleBatch, answer: Tokens) -> Verdict:
-        """Right if every letter is."""
+        """Accept an answer if all letters are right; the score is the share of right letters."""
         right = answer == batch.solution
         return Verdict(right.all(axis=1), right.mean(axis=1, dtype=np.float32))
 
@@ -45,7 +45,7 @@ def main(updates: int = 500) -> float:
     )
     with tempfile.TemporaryDirectory() as folder:
         report = Trainer(config, Path(folder)).run()
-    print(f"{100 * report.success_rate:.1f}% of unseen rows reversed, in {report.mean_segments:.2f} segments")
+    print(f"{report.success_rate:.1%} of unseen rows reversed, in {report.mean_segments:.2f} segments")
     return report.success_rate
 
 

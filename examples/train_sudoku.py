@@ -1,8 +1,9 @@
-"""Train an HRM on Sudoku, judge it on unseen puzzles, and see how it solves one. 4x4 takes minutes on a laptop.
+"""Train an HRM on Sudoku, evaluate it on unseen puzzles, and see how it solves one. 4x4 takes minutes on a laptop.
 
     python examples/train_sudoku.py [--size 4] [--updates 3000] [--out runs/sudoku-4x4]
 
-Killed half-way, it resumes when run again. `hrm-agents train HRM/Sudoku-4x4-v0` does the same with all settings.
+A run that was interrupted resumes when the script runs again. `hrm-agents train HRM/Sudoku-4x4-v0` does the same, with
+an option for every setting.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from hrm_agents.trainer import Trainer
 
 
 def train(size: int, updates: int | None, seed: int, out: Path) -> Solver:
-    """Train with the settings that suit this size; the finished model is in ``out``, and returned."""
+    """Train with the preset for this size, or resume the run in ``out``; returns the trained model."""
     config = preset(f"HRM/Sudoku-{size}x{size}-v0")
     run = replace(config.run, updates=updates or config.run.updates, seed=seed, threads=1)
     config = replace(config, run=run)
@@ -30,28 +31,31 @@ def train(size: int, updates: int | None, seed: int, out: Path) -> Solver:
 
 
 def solve_one(solver: Solver, seed: int) -> Solution:
-    """Solve an unseen puzzle, and print what the model thought of its answer after each segment."""
+    """Solve an unseen puzzle, and print the answer and its Q(halt) after each segment."""
     obs, _ = solver.make_env().reset(seed=seed)
-    solution = solver.solve(obs["puzzle"])
-    print(solver.format(obs["puzzle"]))
+    puzzle = obs["puzzle"]
+    solution = solver.solve(puzzle)
+    print(solver.format(puzzle))
     for number, segment in enumerate(solution.segments, start=1):
-        decision = "hands it in" if segment.halt else "thinks on"
-        print(f"\nsegment {number}: right with a chance of {segment.q_halt:.0%}, {decision}")
+        decision = "halts" if segment.halt else "continues"
+        print(f"\nsegment {number}: right with a probability of {segment.q_halt:.0%}, {decision}")
         print(solver.format(segment.answer))
     print("\nsolved" if solution.success else "\nnot solved")
     return solution
 
 
 def main(arguments: list[str] | None = None) -> Solution:
-    """Train, judge, solve."""
+    """Train, evaluate, solve."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, choices=(4, 6, 9), default=4, help="of the grid")
-    parser.add_argument("--updates", type=int, help="default: as many as suit the size")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights, and which puzzles")
+    parser.add_argument("--size", type=int, choices=(4, 6, 9), default=4, help="rows of the grid")
+    parser.add_argument("--updates", type=int, help="default: as in the preset")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the puzzles")
     parser.add_argument("--out", type=Path, help="folder of the run; default: runs/sudoku-4x4 and so on")
     options = parser.parse_args(arguments)
+
     out = options.out or Path(f"runs/sudoku-{options.size}x{options.size}")
-    return solve_one(train(options.size, options.updates, options.seed, out), options.seed)
+    solver = train(options.size, options.updates, options.seed, out)
+    return solve_one(solver, options.seed)
 
 
 if __name__ == "__main__":

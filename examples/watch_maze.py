@@ -1,8 +1,8 @@
-"""Watch an HRM solve mazes: in a window, in the terminal (--text), or in a GIF (--record maze.gif).
+"""Watch an HRM solve mazes: in a window, in the terminal (--text), or as a GIF (--record maze.gif).
 
     python examples/watch_maze.py [--checkpoint FOLDER] [--text | --record FILE] [--episodes 3]
 
-Any model will do, whatever its puzzles are; without --checkpoint it is the maze model that ships with the package.
+Any checkpoint works, whatever its puzzles are. The default is the maze model that ships with the package.
 """
 
 import argparse
@@ -14,49 +14,58 @@ from hrm_agents import BUNDLED_MAZE, Solver, load
 from hrm_agents.solving.recording import check_gif, record_episode, write_gif
 
 
-def watch(solver: Solver, env: Any, *, episodes: int, seed: int, pause: float, text: bool) -> int:
-    """Play episodes at reading speed; returns how many were solved. Closing the window ends them."""
+def watch(solver: Solver, env: Any, *, episodes: int, seed: int, fps: float) -> int:
+    """Play episodes in a window or in the terminal; returns how many were solved. Closing the window ends them."""
+    # The window draws itself at each step, at this speed.
+    env.unwrapped.metadata = {**env.unwrapped.metadata, "render_fps": fps}
     solved = 0
     for episode in range(episodes):
         success = False
-        # The first reset chooses the seed, later ones go on to other puzzles. Windows draw themselves.
+        # A seed only for the first episode: with the same seed again, the others would show the same puzzle.
         for segment in solver.think(env, seed=seed if episode == 0 else None):
             success = segment.success
-            if text:
+            if env.unwrapped.render_mode == "ansi":
                 print(env.render(), end="\n\n", flush=True)
-                time.sleep(pause)
+                time.sleep(1 / fps)
             elif env.unwrapped.window_closed:
                 return solved
         solved += success
     return solved
 
 
+def record(solver: Solver, env: Any, path: Path, *, episodes: int, seed: int, fps: float) -> int:
+    """Play episodes without a display and write a GIF of them; returns how many were solved."""
+    solved = 0
+    frames_of_episodes = []
+    for episode in range(episodes):
+        frames, segments = record_episode(solver, env, seed=seed if episode == 0 else None)
+        frames_of_episodes.append(frames)
+        solved += segments[-1].success
+    write_gif(path, frames_of_episodes, fps)
+    return solved
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Watch; returns how many puzzles were solved."""
+    """Watch or record; returns how many puzzles were solved."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, default=BUNDLED_MAZE, help="default: the bundled maze model")
     parser.add_argument("--text", action="store_true", help="print instead of opening a window")
     parser.add_argument("--record", type=Path, help="write a GIF here instead of opening a window")
-    parser.add_argument("--episodes", type=int, default=3, help="how many puzzles")
+    parser.add_argument("--episodes", type=int, default=3, help="number of puzzles")
     parser.add_argument("--seed", type=int, default=0, help="which puzzles")
     parser.add_argument("--fps", type=float, default=1.0, help="segments of thought a second")
     options = parser.parse_args(arguments)
+
     if options.record is not None:
-        check_gif(options.record)  # before the work
+        check_gif(options.record)  # before any work
     solver = load(options.checkpoint)
+    settings = {"episodes": options.episodes, "seed": options.seed, "fps": options.fps}
     if options.record is not None:
         env = solver.make_env(render_mode="rgb_array")
-        episodes = [
-            record_episode(solver, env, seed=options.seed if episode == 0 else None)
-            for episode in range(options.episodes)
-        ]
-        write_gif(options.record, [frames for frames, _ in episodes], options.fps)
-        solved = sum(segments[-1].success for _, segments in episodes)
+        solved = record(solver, env, options.record, **settings)
     else:
         env = solver.make_env(render_mode="ansi" if options.text else "human")
-        env.unwrapped.metadata = {**env.unwrapped.metadata, "render_fps": options.fps}
-        pause = 1.0 / options.fps
-        solved = watch(solver, env, episodes=options.episodes, seed=options.seed, pause=pause, text=options.text)
+        solved = watch(solver, env, **settings)
     env.close()
     print(f"solved {solved} of {options.episodes}")
     return solved

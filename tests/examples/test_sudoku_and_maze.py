@@ -26,7 +26,7 @@ def test_sudoku_is_trained_resumed_and_solved(tmp_path, capsys, monkeypatch, tin
     assert load(tmp_path).config["updates"] == 3
     out = capsys.readouterr().out
     assert out.count("of 1000 unseen puzzles solved") == 2
-    assert f"segment {len(solution.segments)}: right with a chance of" in out
+    assert f"segment {len(solution.segments)}: right with a probability of" in out
     assert out.rstrip().endswith("solved" if solution.success else "not solved")
 
 
