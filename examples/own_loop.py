@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 import hrm_envs  # noqa: F401  (registers the ids)
-from hrm_agents.halting.q_scale import LOGIT
 from hrm_agents.evaluation.evaluate import Evaluation, evaluate
 from hrm_agents.halting.exploration import Exploration
+from hrm_agents.halting.q_scale import LOGIT
 from hrm_agents.halting.targets import continue_target
 from hrm_agents.losses import stablemax_cross_entropy
 from hrm_agents.models import HRM, Architecture, HRMConfig
