@@ -71,11 +71,11 @@ def _print_walking(console: Console) -> None:
     headers = (Column("id", no_wrap=True), "grid", "doors", "steps", "train", "test")
     table = Table(*headers, title="walked move by move: Stable-Baselines3, TorchRL, play", title_justify="left")
     for id in walking_ids():
-        walk, maze_kwargs = split_keywords(gym.spec(id).kwargs, made=False)
+        walk, maze_kwargs = split_keywords(gym.spec(id).kwargs, mazes_given=False)
         settings, task_kwargs = split_settings(maze_kwargs)
         task = resolve_task(MAZE_TASK, task_kwargs)
         limit = "open cells" if walk.max_steps is None else str(walk.max_steps)
-        doors = str(walk.doors(task.spec.num_cells))
+        doors = str(walk.count_doors(task.spec.num_cells))
         table.add_row(id, _grid(task), doors, limit, *_puzzles(task, settings.num_puzzles))
     console.print(table)
 

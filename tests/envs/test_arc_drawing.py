@@ -10,11 +10,11 @@ import pytest
 
 from hrm_envs.arc.drawing import draw_arc
 from hrm_envs.arc.grids import END, FIRST_COLOUR, SYMBOLS, Grid, place
-from hrm_envs.arc.palette import COLOURS
+from hrm_envs.arc.palette import PALETTE
 from hrm_envs.rendering.board import Board
 from hrm_envs.rendering.canvas import Canvas
 from hrm_envs.rendering.frame import Frame, Thoughts
-from hrm_envs.rendering.paint import DEFAULT_SIZE, paint
+from hrm_envs.rendering.render import DEFAULT_SIZE, render_rgb
 from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, TaskSpec, Tokens
 from hrm_envs.task import PuzzleBatch, Task, Verdict
 
@@ -74,7 +74,7 @@ def differ(a: np.ndarray, b: np.ndarray) -> int:
 
 
 def pixels_of(picture: np.ndarray, colour: int) -> int:
-    return int((board_of(picture) == COLOURS[colour]).all(axis=2).sum())
+    return int((board_of(picture) == PALETTE[colour]).all(axis=2).sum())
 
 
 @pytest.fixture
@@ -103,10 +103,10 @@ def test_every_size_is_painted_and_the_same_every_time(rows: int, columns: int, 
     answer = np.where(rng.random(900) < 0.1, rng.integers(0, 12, 900), solution).astype(np.uint8)
     shown = frame(puzzle, answer, solution, previous_answer=solution)
     task = Painted(30, [(grids[0], grids[1])] * 3)
-    picture = paint(task, shown, size)
+    picture = render_rgb(task, shown, size)
     assert picture.shape[:2] == (size or DEFAULT_SIZE)[::-1]
-    np.testing.assert_array_equal(picture, paint(task, shown, size))
-    assert not np.array_equal(picture, paint(task, replace(shown, answer=solution), size))
+    np.testing.assert_array_equal(picture, render_rgb(task, shown, size))
+    assert not np.array_equal(picture, render_rgb(task, replace(shown, answer=solution), size))
 
 
 @pytest.mark.parametrize("side", [3, 30])
@@ -118,7 +118,7 @@ def test_right_wrong_changed_and_missing_cells_differ_without_colour(side: int) 
         marks, before, answer = np.zeros(900, np.uint8), solution.copy(), solution.copy()
         answer[side - 1], marks[side - 1] = token, mark
         before[side - 1] = FIRST_COLOUR if changed else token
-        return paint(task, frame(puzzle, answer, marks=marks, previous_answer=before))
+        return render_rgb(task, frame(puzzle, answer, marks=marks, previous_answer=before))
 
     assert np.array_equal(look(MARK_RIGHT), look(MARK_NONE))
     looks = [look(MARK_RIGHT), look(MARK_WRONG), look(MARK_RIGHT, True), look(MARK_WRONG, True)]
@@ -135,7 +135,7 @@ def test_as_many_demonstrations_as_fit_are_drawn_and_the_rest_counted(written: l
     for number in range(1, 8):
         written.clear()
         # No other part of the picture has the colour of these outputs.
-        picture = paint(Painted(30, [(plain(2, 2, 3), plain(2, 2, 6))] * number), shown)
+        picture = render_rgb(Painted(30, [(plain(2, 2, 3), plain(2, 2, 6))] * number), shown)
         areas.append(pixels_of(picture, 6))
         assert written[:2] == (["Examples", "Input"] if number <= 5 else ["Examples", f"+{number - 5} more"])
     one = areas[0]
@@ -144,25 +144,25 @@ def test_as_many_demonstrations_as_fit_are_drawn_and_the_rest_counted(written: l
     # Grids of 30 x 30 in a small picture: fewer, but never none.
     written.clear()
     large = (plain(30, 30, 3), plain(30, 30, 6))
-    paint(Painted(30, [large] * 4), shown, (240, 160))
+    render_rgb(Painted(30, [large] * 4), shown, (240, 160))
     assert written[:2] == ["Examples", "+3 more"]
 
 
 def test_without_demonstrations_the_answer_takes_the_whole_board() -> None:
     puzzle, answer = place([plain(9, 9, 1), plain(9, 9, 6)], 30)
     shown = frame(puzzle, answer, answer)
-    assert pixels_of(paint(Painted(30, []), shown), 6) > pixels_of(paint(Painted(30, PAIRS), shown), 6)
+    assert pixels_of(render_rgb(Painted(30, []), shown), 6) > pixels_of(render_rgb(Painted(30, PAIRS), shown), 6)
 
 
 def test_a_blank_answer_is_a_question(written: list[str]) -> None:
     (puzzle,) = place([plain(3, 3, 1)], 30)
     blank = np.zeros(900, np.uint8)
     task = Painted(30, PAIRS)
-    picture = paint(task, frame(puzzle, blank, segment=0))
+    picture = render_rgb(task, frame(puzzle, blank, segment=0))
     assert "?" in written
     assert pixels_of(picture, 6) == 0
     # An empty canvas has nothing to show and is painted all the same.
-    assert paint(task, frame(blank, blank, segment=0)).shape == picture.shape
+    assert render_rgb(task, frame(blank, blank, segment=0)).shape == picture.shape
 
 
 def test_a_translated_puzzle_looks_like_one_in_the_corner() -> None:
@@ -174,7 +174,7 @@ def test_a_translated_puzzle_looks_like_one_in_the_corner() -> None:
     moved = [shifted(tokens, 30, 7, 19) for tokens in (puzzle, answer, solution)]
     elsewhere = frame(*moved, previous_answer=moved[2])
     task = Painted(30, PAIRS)
-    np.testing.assert_array_equal(paint(task, shown), paint(task, elsewhere))
+    np.testing.assert_array_equal(render_rgb(task, shown), render_rgb(task, elsewhere))
 
 
 def test_what_lies_outside_of_the_grid_that_is_read_is_shown_smaller_and_counted(written: list[str]) -> None:
@@ -182,7 +182,7 @@ def test_what_lies_outside_of_the_grid_that_is_read_is_shown_smaller_and_counted
     broken = solution.copy()
     broken[2] = END  # ends the first row, so that 4 x 2 is read
     task = Painted(30, PAIRS)
-    whole, cut = (paint(task, frame(puzzle, answer, solution)) for answer in (solution, broken))
+    whole, cut = (render_rgb(task, frame(puzzle, answer, solution)) for answer in (solution, broken))
     assert [text for text in written if "\N{MULTIPLICATION SIGN}" in text] == [
         "4 \N{MULTIPLICATION SIGN} 4",
         "4 \N{MULTIPLICATION SIGN} 4",
@@ -195,7 +195,7 @@ def test_what_lies_outside_of_the_grid_that_is_read_is_shown_smaller_and_counted
 def test_no_grid_where_the_origin_has_no_colour(written: list[str]) -> None:
     puzzle, solution = place([plain(3, 3, 1), plain(3, 3, 6)], 30)
     task = Painted(30, PAIRS)
-    picture = paint(task, frame(puzzle, shifted(solution, 30, 1, 1), solution))
+    picture = render_rgb(task, frame(puzzle, shifted(solution, 30, 1, 1), solution))
     assert "no grid  +9 outside" in written
     assert pixels_of(picture, 6) == 0
 
@@ -205,7 +205,7 @@ def test_a_far_stray_cell_is_counted_but_does_not_shrink_the_answer(written: lis
     task = Painted(30, PAIRS)
     near, far = solution.copy(), solution.copy()
     near[6], far[-1] = FIRST_COLOUR + 7, FIRST_COLOUR + 7
-    with_near, with_far = (paint(task, frame(puzzle, answer, solution)) for answer in (near, far))
+    with_near, with_far = (render_rgb(task, frame(puzzle, answer, solution)) for answer in (near, far))
     assert written.count("3 \N{MULTIPLICATION SIGN} 3  +1 outside") == 2
     assert pixels_of(with_far, 6) > 1000
     assert pixels_of(with_near, 6) > 1000
@@ -215,7 +215,7 @@ def test_the_scale_stays_while_the_answer_moves_within_the_output() -> None:
     puzzle, solution = place([plain(9, 9, 1), plain(9, 9, 6)], 30)
     small = place([plain(3, 3, 6)], 30)[0]
     task = Painted(30, PAIRS)
-    areas = [pixels_of(paint(task, frame(puzzle, answer, solution)), 6) for answer in (small, solution)]
+    areas = [pixels_of(render_rgb(task, frame(puzzle, answer, solution)), 6) for answer in (small, solution)]
     assert areas[1] == pytest.approx(9 * areas[0], rel=0.15)
 
 
@@ -223,11 +223,13 @@ def test_less_sure_cells_have_a_wider_rim() -> None:
     puzzle, solution = place([plain(3, 3, 1), plain(3, 3, 6)], 30)
     task = Painted(30, PAIRS)
     areas = [
-        pixels_of(paint(task, frame(puzzle, solution, thoughts=Thoughts(confidence=np.full(900, sure, np.float32)))), 6)
+        pixels_of(
+            render_rgb(task, frame(puzzle, solution, thoughts=Thoughts(confidence=np.full(900, sure, np.float32)))), 6
+        )
         for sure in (0.0, 0.5, 1.0)
     ]
     assert areas == sorted(set(areas))
-    assert areas[2] == pixels_of(paint(task, frame(puzzle, solution)), 6)
+    assert areas[2] == pixels_of(render_rgb(task, frame(puzzle, solution)), 6)
 
 
 @pytest.mark.parametrize("colour", [0, 6])
@@ -240,15 +242,15 @@ def test_the_key_explains_every_mark(colour: int) -> None:
             super().draw(board)
             boards.append(board)
 
-    paint(Kept(30, []), frame(puzzle, solution, solution))
+    render_rgb(Kept(30, []), frame(puzzle, solution, solution))
     (board,) = boards
-    assert [text for _, text in board.key] == ["changed", "wrong", "missing", "not read"]
-    for name, _ in board.key:
+    assert [text for _, text in board.legend] == ["changed", "wrong", "missing", "not read"]
+    for name, _ in board.legend:
         before = board.canvas.pixels()
-        board.sample(name, (700, 300, 28, 28))
+        board.draw_icon(name, (700, 300, 28, 28))
         assert differ(before, board.canvas.pixels()) > 30
 
 
 def test_a_small_canvas_is_painted_too() -> None:
     puzzle, solution = place([plain(2, 2, 1), plain(3, 3, 6)], 3)
-    assert pixels_of(paint(Painted(3, PAIRS), frame(puzzle, solution, solution)), 6) > 1000
+    assert pixels_of(render_rgb(Painted(3, PAIRS), frame(puzzle, solution, solution)), 6) > 1000

@@ -8,7 +8,7 @@ from gymnasium.error import DependencyNotInstalled
 
 from hrm_envs.arc.augmentation import Augmentation
 from hrm_envs.arc.grids import END, place
-from hrm_envs.arc.palette import COLOURS, draw_grid
+from hrm_envs.arc.palette import PALETTE, draw_grid
 from hrm_envs.arc.report import ARCResult, collect
 from hrm_envs.arc.sheet import write_sheets
 from hrm_envs.arc.voting import TestInput
@@ -160,10 +160,10 @@ def test_a_sheet_shows_the_grids_and_frames_the_right_one(tmp_path):
 
     right, wrong = sheet(A), sheet(B)
     assert right.shape == wrong.shape
-    assert has(right, COLOURS[7]), "the input"
-    assert all(has(right, COLOURS[colour]) for colour in (0, 1, 2, 3))
-    assert not has(right, COLOURS[4])
-    assert has(wrong, COLOURS[4]), "the wrong cell of the attempt"
+    assert has(right, PALETTE[7]), "the input"
+    assert all(has(right, PALETTE[colour]) for colour in (0, 1, 2, 3))
+    assert not has(right, PALETTE[4])
+    assert has(wrong, PALETTE[4]), "the wrong cell of the attempt"
     assert (right != wrong).any()
 
 
@@ -193,7 +193,7 @@ def test_a_grid_keeps_its_shape_and_is_centred():
     for row in range(2):
         for column in range(3):
             at = round(rect[1] + (row + 0.5) * cell), round(rect[0] + (column + 0.5) * cell)
-            assert tuple(pixels[at]) == COLOURS[1 + row * 3 + column]
+            assert tuple(pixels[at]) == PALETTE[1 + row * 3 + column]
 
 
 def test_cells_have_a_largest_size_and_nothing_is_painted_of_nothing():
@@ -215,4 +215,4 @@ def test_lines_part_black_cells_unless_they_would_cover_them(cells, lines):
 
 
 def test_there_are_ten_colours():
-    assert len(set(COLOURS)) == len(COLOURS) == 10
+    assert len(set(PALETTE)) == len(PALETTE) == 10

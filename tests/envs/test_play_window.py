@@ -14,8 +14,8 @@ pygame = pytest.importorskip("pygame")
 
 import hrm_envs  # noqa: E402, F401  (registers the ids)
 from hrm_envs.env import ReasoningEnv  # noqa: E402
-from hrm_envs.play import Advice, Game, paint_game, play  # noqa: E402
-from hrm_envs.play.picture import SIZE  # noqa: E402
+from hrm_envs.play import Advice, Game, play, render_game  # noqa: E402
+from hrm_envs.play.image import SIZE  # noqa: E402
 from hrm_envs.rendering.frame import Thoughts  # noqa: E402
 from hrm_envs.rendering.window import NoDisplay  # noqa: E402
 
@@ -61,15 +61,15 @@ def middle(place):
 
 def test_a_click_finds_the_cell_that_is_painted_there():
     for game in (sudoku(), Game(ReasoningEnv(SortTask(), num_puzzles=1)), Game(gym.make("HRM/Maze-5x5-v0").unwrapped)):
-        before = paint_game(game)
+        before = render_game(game)
         assert before.pixels.shape == (SIZE[1], SIZE[0], 3)
-        assert sorted(before.places) == list(range(game.task.spec.num_cells))
-        for cell, place in before.places.items():
+        assert sorted(before.cell_rects) == list(range(game.task.spec.num_cells))
+        for cell, place in before.cell_rects.items():
             assert before.cell_at(middle(place)) == cell
-        cell = next(cell for cell in reversed(before.places) if game.task.editable(game.puzzle[None])[0, cell])
-        game.board[cell] = next(token for token in game.answer_tokens if token != game.board[cell])
-        changed = (paint_game(game).pixels != before.pixels).any(axis=2)
-        x, y, width, height = (round(number) for number in before.places[cell])
+        cell = next(cell for cell in reversed(before.cell_rects) if game.task.editable(game.puzzle[None])[0, cell])
+        game.answer[cell] = next(token for token in game.answer_tokens if token != game.answer[cell])
+        changed = (render_game(game).pixels != before.pixels).any(axis=2)
+        x, y, width, height = (round(number) for number in before.cell_rects[cell])
         assert changed[y : y + height, x : x + width].any()
         # A path reaches into the next cell, but not beyond its middle.
         changed[y - height // 2 : y + height * 3 // 2, x - width // 2 : x + width * 3 // 2] = False
@@ -80,10 +80,10 @@ def test_a_click_finds_the_cell_that_is_painted_there():
 
 def test_the_cursor_is_framed_where_it_is():
     game = sudoku()
-    before = paint_game(game)
+    before = render_game(game)
     game.move(1, 1)  # from cell 6 to 11
-    changed = (paint_game(game).pixels != before.pixels).any(axis=2)
-    for cell, place in before.places.items():
+    changed = (render_game(game).pixels != before.pixels).any(axis=2)
+    for cell, place in before.cell_rects.items():
         x, y, width, height = (round(number) for number in place)
         beside = [changed[y : y + height, at : at + 4].mean() for at in (x - 4, x + width)]
         above_and_below = [changed[at : at + 4, x : x + width].mean() for at in (y - 4, y + height)]
@@ -93,11 +93,11 @@ def test_the_cursor_is_framed_where_it_is():
 def test_what_the_model_says_is_beside_the_board():
     answer = np.array([int(digit) + 1 for digit in "1234341221434321"], np.uint8)
     game = sudoku(say(answer))
-    before = paint_game(game).pixels
+    before = render_game(game).pixels
     game.ask()
-    first = paint_game(game).pixels
+    first = render_game(game).pixels
     game.ask()
-    second = paint_game(game).pixels
+    second = render_game(game).pixels
     right, board = np.s_[60:620, 600:], np.s_[60:620, :590]
     assert (before[right] != first[right]).any()
     assert (first[right] != second[right]).any()
@@ -109,7 +109,7 @@ def test_what_the_model_says_is_beside_the_board():
 def test_nothing_reaches_the_edge_of_the_picture(make):
     game = make()
     game.submit()
-    pixels = paint_game(game).pixels
+    pixels = render_game(game).pixels
     ground = pixels[0, 0]
     for edge in (pixels[:8], pixels[-8:], pixels[:, :16], pixels[:, -16:]):
         assert (edge == ground).all()
@@ -117,27 +117,27 @@ def test_nothing_reaches_the_edge_of_the_picture(make):
 
 def test_the_answer_of_arc_grows_with_the_cursor():
     game = arc()
-    shown = set(paint_game(game).places)
+    shown = set(render_game(game).cell_rects)
     beyond = game.cursor + 10
     assert beyond not in shown
     game.move(0, 10)
-    picture = paint_game(game)
-    assert shown < set(picture.places)
-    assert picture.cell_at(middle(picture.places[beyond])) == beyond == game.cursor
-    game.board[:] = 0  # nothing is left to show, and that is no reason to fail
-    assert paint_game(game).places == {}
+    picture = render_game(game)
+    assert shown < set(picture.cell_rects)
+    assert picture.cell_at(middle(picture.cell_rects[beyond])) == beyond == game.cursor
+    game.answer[:] = 0  # nothing is left to show, and that is no reason to fail
+    assert render_game(game).cell_rects == {}
 
 
 def test_the_boards_of_all_tasks_without_a_person_are_as_before():
     """The cursor is an option of the board: pictures of agents know nothing of it."""
     game = arc()
     frame = game.frame()
-    from hrm_envs.rendering.paint import paint
+    from hrm_envs.rendering.render import render_rgb
 
-    before = paint(game.task, frame)
+    before = render_rgb(game.task, frame)
     game.move(0, 10)
-    paint_game(game)
-    np.testing.assert_array_equal(before, paint(game.task, frame))
+    render_game(game)
+    np.testing.assert_array_equal(before, render_rgb(game.task, frame))
 
 
 # The window
@@ -161,7 +161,7 @@ def click(at, button=1):
 def test_a_puzzle_is_solved_with_keys_and_mouse():
     answer = np.array([int(digit) + 1 for digit in "1234341221434322"], np.uint8)
     game = sudoku(say(answer))
-    places = paint_game(game).places
+    places = render_game(game).cell_rects
     tap(pygame.K_1, "1")
     tap(pygame.K_RIGHT)
     tap(pygame.K_3, "3")
@@ -185,14 +185,14 @@ def test_a_puzzle_is_solved_with_keys_and_mouse():
     assert game.attempts == 2
     assert len(game.advice) == 2
     assert game.message == ("Right! Solved after 2 tries.", "good")
-    assert "".join(str(token - 1) for token in game.board) == "1234341221434321"
+    assert "".join(str(token - 1) for token in game.answer) == "1234341221434321"
     assert not pygame.display.get_init()
 
 
 @pytest.mark.usefixtures("screen")
 def test_a_path_is_drawn_with_the_mouse():
     game = Game(gym.make("HRM/Maze-5x5-v0", puzzles="#####\n#S  #\n### #\n#G  #\n#####", split="all").unwrapped)
-    places = paint_game(game).places
+    places = render_game(game).cell_rects
     post(pygame.MOUSEBUTTONDOWN, button=1, pos=middle(places[7]))
     for cell in (8, 13, 18, 17):
         post(pygame.MOUSEMOTION, pos=middle(places[cell]), buttons=(1, 0, 0))
@@ -237,7 +237,7 @@ def test_the_window_shows_the_picture_of_the_last_change(monkeypatch):
     monkeypatch.setattr(pygame.event, "get", lambda: next(steps))
     play(game)
     assert len(shown) == 2  # at first, and after the key; not while nothing happens
-    np.testing.assert_array_equal(shown[1], paint_game(game).pixels)
+    np.testing.assert_array_equal(shown[1], render_game(game).pixels)
     assert (shown[0] != shown[1]).any()
 
 

@@ -17,10 +17,11 @@ from gymnasium.error import DependencyNotInstalled
 
 from hrm_envs.maze.drawing import draw_maze
 from hrm_envs.rendering import canvas
-from hrm_envs.rendering import paint as rendering
+from hrm_envs.rendering import render as rendering
 from hrm_envs.rendering.board import Board
+from hrm_envs.rendering.canvas import Canvas, text_width
 from hrm_envs.rendering.frame import Frame, Thoughts
-from hrm_envs.rendering.paint import ansi, paint
+from hrm_envs.rendering.render import render_ansi, render_rgb
 from hrm_envs.rendering.window import NoDisplay, Window
 from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, TaskSpec, Tokens
 from hrm_envs.sudoku.drawing import draw_sudoku
@@ -83,18 +84,18 @@ def gray(picture: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("size", [None, (480, 320), (360, 480), (1300, 500), (120, 120)])
 def test_a_picture_has_its_size_and_is_the_same_every_time(name: str, size: tuple[int, int] | None) -> None:
     task, shown = FRAMES[name]
-    picture = paint(task, shown, size)
+    picture = render_rgb(task, shown, size)
     width, height = size or rendering.DEFAULT_SIZE
     assert picture.shape == (height, width, 3)
     assert picture.dtype == np.uint8
     assert picture.flags.writeable
     assert picture.flags.c_contiguous
-    np.testing.assert_array_equal(picture, paint(task, shown, size))
+    np.testing.assert_array_equal(picture, render_rgb(task, shown, size))
 
 
 def test_a_tiny_picture_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 120 pixels"):
-        paint(*FRAMES["plain"], (100, 300))
+        render_rgb(*FRAMES["plain"], (100, 300))
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -106,7 +107,7 @@ def test_right_wrong_and_changed_cells_differ_without_colour(name: str) -> None:
         marks, before = np.zeros_like(shown.puzzle), shown.answer.copy()
         marks[cell] = mark
         before[cell] = shown.puzzle[cell] if changed else before[cell]
-        return gray(paint(task, replace(shown, marks=marks, previous_answer=before)))
+        return gray(render_rgb(task, replace(shown, marks=marks, previous_answer=before)))
 
     right, wrong = look(MARK_RIGHT, False), look(MARK_WRONG, False)
     looks = [right, wrong, look(MARK_RIGHT, True), look(MARK_WRONG, True)]
@@ -121,8 +122,8 @@ def test_a_cell_that_left_the_path_leaves_a_mark() -> None:
     task, shown = FRAMES["maze"]
     before = shown.answer.copy()
     before[16] = 5
-    with_ghost = gray(paint(task, replace(shown, previous_answer=before)))
-    assert (np.abs(with_ghost - gray(paint(task, shown))) > 30).sum() > 40
+    with_ghost = gray(render_rgb(task, replace(shown, previous_answer=before)))
+    assert (np.abs(with_ghost - gray(render_rgb(task, shown))) > 30).sum() > 40
 
 
 def test_the_first_answer_counts_as_new_not_as_changed() -> None:
@@ -144,7 +145,7 @@ def test_the_strip_shows_state_and_thoughts_and_leaves_the_board_alone() -> None
         replace(shown, history=((-4.0, 3.0), (2.5, 9.0)), max_segments=1),
         replace(shown, max_segments=100),
     ]
-    pictures = [paint(task, state) for state in states]
+    pictures = [render_rgb(task, state) for state in states]
     for i, a in enumerate(pictures):
         np.testing.assert_array_equal(a[:, :610], pictures[0][:, :610])
         assert all((a[:, 610:] != b[:, 610:]).any() for b in pictures[:i])
@@ -154,7 +155,7 @@ def test_nothing_touches_the_edge_of_the_picture() -> None:
     task = Painted("A task with a name far too long for its place 30x30", (2, 3), "?.ab")
     wordy = replace(FRAMES["plain"][1], thoughts=Thoughts(-123456.0, 1e9, None, "a decision of many words, too"))
     for size in (None, (360, 480), (900, 300)):
-        picture = paint(task, replace(wordy, history=((-123456.0, 1e9),)), size)
+        picture = render_rgb(task, replace(wordy, history=((-123456.0, 1e9),)), size)
         rim = np.concatenate([picture[:4].reshape(-1, 3), picture[-4:].reshape(-1, 3), picture[:, -4:].reshape(-1, 3)])
         assert (rim == picture[0, 0]).all()
 
@@ -163,7 +164,7 @@ def test_confidence_shows() -> None:
     for name in FRAMES:
         task, shown = FRAMES[name]
         sure, unsure = (
-            paint(
+            render_rgb(
                 task,
                 replace(shown, thoughts=Thoughts(confidence=np.full(task.spec.num_cells, c, np.float32))),
             )
@@ -176,15 +177,61 @@ def test_a_diverged_agent_is_painted_too() -> None:
     nan = float("nan")
     for task, shown in FRAMES.values():
         sure = np.full(task.spec.num_cells, nan, np.float32)
-        paint(task, replace(shown, thoughts=Thoughts(nan, float("inf"), sure), history=((nan, 0.5),)))
+        render_rgb(task, replace(shown, thoughts=Thoughts(nan, float("inf"), sure), history=((nan, 0.5),)))
+
+
+@pytest.mark.parametrize("size", [12, 40, 200])
+@pytest.mark.parametrize("letter", "gjpqyQ|Ç")
+def test_letters_are_drawn_from_top_to_bottom(letter: str, size: int) -> None:
+    import pygame
+
+    image = Canvas(320, 400)
+    image.text((60, 200), letter, size)
+    rows = np.flatnonzero((image.pixels() != canvas.BACKGROUND).any(axis=(1, 2)))
+    pygame.font.init()
+    ((_, _, lowest, highest, _),) = pygame.font.Font(pygame.font.get_default_font(), 1000).metrics(letter)
+    assert rows[-1] - rows[0] + 1 == pytest.approx((highest - lowest) * size / 1000, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\0b", "a\ufffdb"),
+        ("lone \ud800", "lone \ufffd"),
+        ("two\nlines\tand\xa0tabs", "two lines and tabs"),
+        ("zero\u200bwidth", "zero\ufffdwidth"),
+        ("e\u0301", "\xe9"),
+        ("\N{SNOWMAN}\ufe0f", "\N{SNOWMAN}"),  # a variation selector has no width
+        ("\ufe0f", ""),
+        ("", ""),
+        ("W" * 100_000, "W" * 199 + "\N{HORIZONTAL ELLIPSIS}"),
+    ],
+)
+def test_any_text_can_be_drawn(text: str, shown: str) -> None:
+    images = [Canvas(400, 40), Canvas(400, 40)]
+    widths = [image.text((5, 20), content, 20) for image, content in zip(images, (text, shown), strict=True)]
+    assert widths[0] == widths[1] == text_width(text, 20)
+    np.testing.assert_array_equal(images[0].pixels(), images[1].pixels())
+    assert (images[0].pixels() != canvas.BACKGROUND).any() == bool(shown)
+
+
+def test_text_shrinks_to_its_room() -> None:
+    assert text_width("as wide as it is", 20) > 120
+    assert 100 < text_width("as wide as it is", 20, max_width=120) <= 120
+
+
+@pytest.mark.parametrize("name", ["a\0b", "lone \ud800", "\N{SNOWMAN}"])
+def test_a_task_may_have_any_name(name: str) -> None:
+    task = Painted(name, (2, 3), "?.ab")
+    assert (render_rgb(task, FRAMES["plain"][1]) != render_rgb(*FRAMES["plain"])).any()
 
 
 def test_painting_needs_no_display() -> None:
     code = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
-        "from tests.envs.test_rendering import FRAMES, paint\n"
+        "from tests.envs.test_rendering import FRAMES, render_rgb\n"
         "import pygame\n"
-        "print(paint(*FRAMES['plain'], (240, 160)).shape, pygame.display.get_init(), 'torch' in sys.modules)"
+        "print(render_rgb(*FRAMES['plain'], (240, 160)).shape, pygame.display.get_init(), 'torch' in sys.modules)"
     )
     clean = {k: v for k, v in os.environ.items() if k not in ("SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY")}
     done = subprocess.run(
@@ -201,18 +248,18 @@ def test_painting_needs_no_display() -> None:
 def test_without_pygame_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pygame", None)
     with pytest.raises(DependencyNotInstalled, match=r'pip install "hrm-agents\[render\]"'):
-        paint(*FRAMES["sudoku"])
+        render_rgb(*FRAMES["sudoku"])
     with pytest.raises(DependencyNotInstalled, match=r"hrm-agents\[render\]"):
         Window().show(np.zeros((40, 40, 3), np.uint8))
-    assert "Letters" in ansi(*FRAMES["plain"])  # text needs none
+    assert "Letters" in render_ansi(*FRAMES["plain"])  # text needs none
 
 
 def test_pictures_survive_a_pygame_quit() -> None:
     import pygame
 
-    before = paint(*FRAMES["sudoku"])
+    before = render_rgb(*FRAMES["sudoku"])
     pygame.quit()
-    np.testing.assert_array_equal(before, paint(*FRAMES["sudoku"]))
+    np.testing.assert_array_equal(before, render_rgb(*FRAMES["sudoku"]))
 
 
 @pytest.mark.usefixtures("screen")
@@ -221,12 +268,12 @@ def test_window_opens_shows_and_closes_twice() -> None:
 
     window = Window("test")
     window.close()  # before it ever opened
-    picture = paint(*FRAMES["sudoku"], (300, 200))
+    picture = render_rgb(*FRAMES["sudoku"], (300, 200))
     assert not window.is_open
     assert window.show(picture)
     assert window.is_open
     np.testing.assert_array_equal(pygame.surfarray.array3d(pygame.display.get_surface()).transpose(1, 0, 2), picture)
-    assert window.show(paint(*FRAMES["sudoku"], (240, 180)))  # another size
+    assert window.show(render_rgb(*FRAMES["sudoku"], (240, 180)))  # another size
     window.close()
     window.close()
     assert not window.is_open
@@ -274,12 +321,15 @@ def test_a_copy_of_a_window_opens_its_own(how: Any) -> None:
 @pytest.mark.parametrize("how", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
 @pytest.mark.parametrize("id", ["HRM/Sudoku-4x4-v0", "HRM/MazeMoves-9x9-Doors-v0"])
 def test_environments_can_be_copied_while_their_window_is_open(id: str, how: Any) -> None:
+    import pygame
+
     env = gym.make(id, render_mode="human", num_puzzles=5)
     env.unwrapped.metadata = {**env.unwrapped.metadata, "render_fps": 1000}
     env.reset(seed=0)
+    how(env).close()  # a copy has no window yet: this leaves that of the original open
+    assert pygame.display.get_init()
     twin = how(env)
-    assert env.unwrapped._window.is_open  # type: ignore[attr-defined]
-    assert not twin.unwrapped._window.is_open
+    env.close()
     env.action_space.seed(0)
     for _ in range(2):  # the copy goes on where the original stood
         action = env.action_space.sample()
@@ -287,9 +337,10 @@ def test_environments_can_be_copied_while_their_window_is_open(id: str, how: Any
         np.testing.assert_equal(one, other)
         if one[2] or one[3]:
             break
-    assert twin.unwrapped._window.is_open
+    assert pygame.display.get_init()
     twin.close()
     env.close()
+    assert not pygame.display.get_init()
 
 
 @pytest.mark.usefixtures("screen")
@@ -299,7 +350,7 @@ def test_any_title_will_do(title: str) -> None:
 
     window = Window(title)
     assert window.show(np.zeros((40, 60, 3), np.uint8))
-    assert pygame.display.get_caption()[0] == title.replace("\ud800", "?").replace("\0", " ")
+    assert pygame.display.get_caption()[0] == title.replace("\ud800", "\ufffd").replace("\0", "\ufffd")
     window.close()
 
 
@@ -316,7 +367,7 @@ def test_ansi_marks_cells_without_colour() -> None:
     before = tokens(task, "aaabab")
     marks = np.array([MARK_NONE, MARK_RIGHT, MARK_WRONG, MARK_WRONG, MARK_RIGHT, MARK_NONE], np.uint8)
     shown = replace(shown, previous_answer=before, marks=marks, thoughts=THOUGHTS)
-    coloured = ansi(task, shown)
+    coloured = render_ansi(task, shown)
     assert "\x1b[4" in coloured  # the answer is underlined
     head, *grid = re.sub(r"\x1b\[[0-9;]*m", "", coloured).splitlines()
     assert head == "Letters 2x3 | segment 2/8 | thinking | score 50% | Q halt 0.25 | Q continue 0.75 | think on"
@@ -327,7 +378,7 @@ def test_ansi_before_the_first_segment_is_the_puzzle() -> None:
     import re
 
     task, shown = FRAMES["plain"]
-    text = re.sub(r"\x1b\[[0-9;]*m", "", ansi(task, replace(shown, answer=np.zeros(6, np.uint8), segment=0)))
+    text = re.sub(r"\x1b\[[0-9;]*m", "", render_ansi(task, replace(shown, answer=np.zeros(6, np.uint8), segment=0)))
     assert text == "Letters 2x3 | segment 0/8 | ready\na  .  .\n.  .  b\n"
 
 

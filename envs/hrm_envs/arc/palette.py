@@ -1,12 +1,15 @@
-"""The ten colours of ARC, and one grid painted with them."""
+"""The ten colours of ARC, and drawing of a grid in them."""
 
 from __future__ import annotations
 
-from hrm_envs.arc.grids import Grid
-from hrm_envs.rendering.canvas import Canvas, Color, Rect, blend
+import math
+from collections.abc import Sequence
 
-#: Colours 0 to 9 as the ARC sites show them.
-COLOURS: tuple[Color, ...] = (
+from hrm_envs.arc.grids import Grid
+from hrm_envs.rendering.canvas import SCALE, Canvas, Color, Point, Rect, blend
+
+#: Colours 0 to 9 as on the ARC website.
+PALETTE: tuple[Color, ...] = (
     (0x00, 0x00, 0x00),
     (0x00, 0x74, 0xD9),
     (0xFF, 0x41, 0x36),
@@ -18,23 +21,39 @@ COLOURS: tuple[Color, ...] = (
     (0x7F, 0xDB, 0xFF),
     (0x87, 0x0C, 0x25),
 )
-#: Between cells: lighter than black, so that a black grid still shows its cells, and darker than colour 5.
+#: Of the lines between cells: lighter than colour 0 (black) and darker than colour 5 (grey).
 GRID_LINE: Color = (72, 72, 76)
-# In smaller cells there would be as much line as colour.
+# Lines would cover too much of smaller cells.
 _SMALLEST_LINED_CELL = 3.0
 
 
+def size_text(grid: Grid) -> str:
+    """Height and width of a grid, such as ``3 × 4``."""
+    return f"{grid.shape[0]} \N{MULTIPLICATION SIGN} {grid.shape[1]}"
+
+
+def grid_rect(at: Point, shape: Sequence[int], cell: float) -> Rect:
+    """The rectangle of a grid of ``shape`` (rows, columns) centred at ``at``, aligned to drawn pixels."""
+    width, height = shape[1] * cell, shape[0] * cell
+    return round((at[0] - width / 2) * SCALE) / SCALE, round((at[1] - height / 2) * SCALE) / SCALE, width, height
+
+
+def snap(cell: float) -> float:
+    """Round a cell size down to whole drawn pixels, so that all cells and lines look alike."""
+    return max(math.floor(cell * SCALE), 1) / SCALE
+
+
 def draw_grid(canvas: Canvas, grid: Grid, rect: Rect, largest_cell: float | None = None) -> Rect:
-    """Paint a grid with thin lines around its cells (unless they are tiny), as large as ``rect`` allows, centred in it.
+    """Draw a grid as large as ``rect`` allows, centred, with thin lines around cells that are not tiny.
 
     Args:
-        canvas: what to paint on.
-        grid: colours 0 to 9, uint8 ``[height, width]``; an empty one paints nothing.
-        rect: the room there is, in pixels.
-        largest_cell: a cell's side is at most this many pixels; None for no limit.
+        canvas: to draw on.
+        grid: colours 0 to 9, uint8 ``[height, width]``; may be empty.
+        rect: the space available.
+        largest_cell: maximum side of a cell in pixels; None for no limit.
 
     Returns:
-        The rectangle that the grid fills; without width and height for an empty grid.
+        The rectangle that the grid fills, of size 0 for an empty grid.
     """
     x, y, room_width, room_height = rect
     rows, columns = grid.shape
@@ -48,13 +67,12 @@ def draw_grid(canvas: Canvas, grid: Grid, rect: Rect, largest_cell: float | None
     for row in range(rows):
         for column in range(columns):
             box = (left + column * cell, top + row * cell, cell, cell)
-            canvas.rect(box, COLOURS[grid[row, column]])
+            canvas.rect(box, PALETTE[grid[row, column]])
     if cell < _SMALLEST_LINED_CELL:
         return left, top, width, height
-    # In small cells a full line would hide the colours, so lines get thinner and fainter with the cells. None is
-    # thinner than half a pixel, which rounding to painted pixels could make nothing of.
+    # Lines get thinner and fainter with smaller cells, but no thinner than what rounding preserves.
     line = min(1.0, max(0.6, cell / 14))
-    color = blend(COLOURS[0], GRID_LINE, cell / 6)
+    color = blend(PALETTE[0], GRID_LINE, cell / 6)
     for row in range(rows + 1):
         canvas.rect((left, top + row * cell - line / 2, width, line), color)
     for column in range(columns + 1):

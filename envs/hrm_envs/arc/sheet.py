@@ -1,4 +1,4 @@
-"""Picture sheets of a vote: each test input with the first attempts and the right output, a row each."""
+"""Images of a vote: a row for each test input with the first attempts and the correct output."""
 
 from __future__ import annotations
 
@@ -8,39 +8,38 @@ from pathlib import Path
 import numpy as np
 
 from hrm_envs.arc.grids import Grid
-from hrm_envs.arc.palette import COLOURS, draw_grid
+from hrm_envs.arc.palette import PALETTE, draw_grid, size_text
 from hrm_envs.arc.voting import Ballot, by_task, known_tasks
 from hrm_envs.rendering.canvas import BLUE, INK, MUTED, PANEL, RED, Canvas, Point, Rect, import_pygame, inset
 
 # All in pixels.
 _MARGIN = 28.0
-_HEADER = 96.0  # title and column heads
-_LABEL = 150.0  # the first column
-_GRID = 196.0  # the largest width and height of a grid
+_HEADER = 96.0  # title and column headers
+_LABEL = 150.0  # width of the first column
+_GRID = 196.0  # maximum width and height of a grid
 _COLUMN = _GRID + 26.0
-_CELL = 22.0  # the largest cell: small grids stay small
+_CELL = 22.0  # maximum side of a cell
 _CAPTION = 46.0  # two lines above each grid
-_PADDING = 16.0  # inside the panel of a row
-_SMALLEST_ROW = 66.0  # of grids: room for the label
+_PADDING = 16.0  # inside the panel of each row
+_MIN_ROW = 66.0  # minimum height of the grids, for the label beside them
 _GAP = 10.0  # between rows
-_PAGE = 1900.0  # the largest height
+_PAGE = 1900.0  # maximum height of an image
 
 
 def write_sheets(ballots: Sequence[Ballot], folder: Path, attempts: int = 2) -> list[Path]:
-    """Paint all test inputs, in the order of their tasks, on as many pages as needed; returns the paths.
+    """Draw all test inputs, sorted by task, on as many pages as needed, and return the paths.
 
-    The pages are ``sheet.png``, ``sheet-2.png``, ...; those of an earlier result in ``folder`` are removed, since it
-    may have had more. Attempts and right output have cells of one size. A tick or a cross says whether an attempt is
-    right, a frame marks the right ones, and dots the wrong cells of those that have the right size. No display is
-    needed.
+    The pages are ``sheet.png``, ``sheet-2.png``, ...; pages of earlier results in ``folder`` are removed. A tick or a
+    cross shows whether an attempt is correct, a frame marks correct ones, and dots mark the wrong cells of attempts of
+    the correct size. Needs no display.
 
     Args:
         ballots: the votes; without any, no page is written.
-        folder: where to write, which exists.
-        attempts: how many candidates to show.
+        folder: existing folder to write to.
+        attempts: number of candidates to show.
 
     Raises:
-        DependencyNotInstalled: pygame is absent.
+        DependencyNotInstalled: pygame is not installed.
     """
     import_pygame()
     for old in folder.glob("sheet*.png"):
@@ -67,13 +66,13 @@ def _title(ballots: Sequence[Ballot], attempts: int) -> str:
 
 
 def _answers(ballot: Ballot, attempts: int) -> list[Grid]:
-    """The attempts and the right output, as far as there are any."""
+    """The attempts, and the correct output if it is known."""
     grids = [candidate.grid for candidate in ballot.candidates[:attempts]]
     return grids if ballot.test.output is None else [*grids, ballot.test.output]
 
 
 def _cell(*grids: Grid) -> float:
-    """The side of a cell with which all of some grids fit."""
+    """The side of the cells with which all grids fit."""
     return min([_CELL, *(_GRID / max(grid.shape) for grid in grids)])
 
 
@@ -81,11 +80,11 @@ def _row_height(ballot: Ballot, attempts: int) -> float:
     answers = _answers(ballot, attempts)
     groups = [[ballot.test.input], answers]
     heights = [grid.shape[0] * _cell(*group) for group in groups for grid in group]
-    return max(_SMALLEST_ROW, *heights) + _CAPTION + 2 * _PADDING
+    return max(_MIN_ROW, *heights) + _CAPTION + 2 * _PADDING
 
 
 def _pages(rows: Sequence[tuple[Ballot, int]], attempts: int) -> Iterator[list[tuple[Ballot, int]]]:
-    """As many rows to a page as fit."""
+    """Divide rows into pages."""
     page: list[tuple[Ballot, int]] = []
     height = _HEADER
     for row in rows:
@@ -105,8 +104,8 @@ def _paint(page: Sequence[tuple[Ballot, int]], attempts: int, title: str, number
     height = _HEADER + sum(_row_height(ballot, attempts) + _GAP for ballot, _ in page) + _MARGIN - _GAP
     canvas = Canvas(round(width), round(height))
     canvas.text((_MARGIN, 36), title, 24)
-    canvas.text((width - _MARGIN, 36), number, 16, MUTED, bold=False, align="right")
-    heads = ["input", *(f"attempt {number}" for number in range(1, attempts + 1)), "right output"]
+    canvas.text((width - _MARGIN, 36), number, 16, MUTED, "right")
+    heads = ["input", *(f"attempt {number}" for number in range(1, attempts + 1)), "correct output"]
     for column, head in enumerate(heads):
         canvas.text((_left(column) + _GRID / 2, 76), head, 17, MUTED, align="center")
     top = _HEADER
@@ -118,7 +117,7 @@ def _paint(page: Sequence[tuple[Ballot, int]], attempts: int, title: str, number
 
 
 def _left(column: int) -> float:
-    """Where the grids of a column begin; column 0 is that of the inputs."""
+    """The left edge of the grids of a column; column 0 has the inputs."""
     return _MARGIN + _PADDING + _LABEL + column * _COLUMN + (_COLUMN - _GRID) / 2
 
 
@@ -126,11 +125,11 @@ def _paint_row(canvas: Canvas, ballot: Ballot, tests: int, attempts: int, room: 
     canvas.rect(room, PANEL, 10)
     _paint_label(canvas, ballot, tests, attempts, (room[0] + _PADDING, room[1] + _PADDING))
     top, known = room[1] + _PADDING, ballot.test.output is not None
-    _paint_grid(canvas, ballot.test.input, 0, top, _cell(ballot.test.input), ["", _size(ballot.test.input)])
+    _paint_grid(canvas, ballot.test.input, 0, top, _cell(ballot.test.input), ["", size_text(ballot.test.input)])
     cell = _cell(*_answers(ballot, attempts))
     for number in range(attempts):
         if number >= len(ballot.candidates):
-            _say(canvas, number + 1, top, ["", "no other answer" if ballot.candidates else "no answer"])
+            _draw_captions(canvas, number + 1, top, ["", "no other answer" if ballot.candidates else "no answer"])
             continue
         candidate = ballot.candidates[number]
         right = ballot.is_right(candidate) if known else None
@@ -139,15 +138,15 @@ def _paint_row(canvas: Canvas, ballot: Ballot, tests: int, attempts: int, room: 
         _dot_wrong_cells(canvas, ballot, candidate.grid, rect, cell)
     column = attempts + 1
     if ballot.test.output is None:
-        _say(canvas, column, top, ["", "not known"])
+        _draw_captions(canvas, column, top, ["", "unknown"])
     else:
-        _paint_grid(canvas, ballot.test.output, column, top, cell, [_place(ballot), _size(ballot.test.output)])
+        _paint_grid(canvas, ballot.test.output, column, top, cell, [_rank(ballot), size_text(ballot.test.output)])
 
 
 def _paint_label(canvas: Canvas, ballot: Ballot, tests: int, attempts: int, at: Point) -> None:
     x, y = at[0], at[1] + 8
     canvas.text((x, y), ballot.test.task, 20, max_width=_LABEL - 8)
-    canvas.text((x, y + 26), f"test input {ballot.test.index + 1} of {tests}", 15, MUTED, bold=False)
+    canvas.text((x, y + 26), f"test input {ballot.test.index + 1} of {tests}", 15, MUTED)
     if ballot.test.output is not None:
         solved = ballot.solved(attempts)
         _mark(canvas, (x + 10, y + 62), 10, solved)
@@ -157,10 +156,10 @@ def _paint_label(canvas: Canvas, ballot: Ballot, tests: int, attempts: int, at: 
 def _paint_grid(
     canvas: Canvas, grid: Grid, column: int, top: float, cell: float, captions: list[str], right: bool | None = None
 ) -> Rect:
-    """One grid under its captions, with a tick or a cross if ``right`` is given; returns its rectangle."""
-    _say(canvas, column, top, captions, right)
+    """Draw a grid below its captions, with a tick or a cross if ``right`` is given, and return its rectangle."""
+    _draw_captions(canvas, column, top, captions, right)
     height = grid.shape[0] * cell
-    # As high as the grid is, so that all grids of a row begin at one height.
+    # Without extra height, so that all grids of a row are aligned at the top.
     rect = draw_grid(canvas, grid, (_left(column), top + _CAPTION, _GRID, height), cell)
     if right:
         canvas.rect(inset(rect, -5), BLUE, 3, 3)
@@ -168,59 +167,55 @@ def _paint_grid(
 
 
 def _dot_wrong_cells(canvas: Canvas, ballot: Ballot, grid: Grid, rect: Rect, cell: float) -> None:
-    """A dot on every wrong cell of an attempt of the right size."""
+    """Draw a dot on each wrong cell of an attempt of the correct size."""
     output = ballot.test.output
     if output is None or grid.shape != output.shape:
         return
     for row, column in np.argwhere(grid != output):
         at = rect[0] + (float(column) + 0.5) * cell, rect[1] + (float(row) + 0.5) * cell
-        # White in a black rim: seen on all ten colours.
-        canvas.circle(at, cell * 0.3, COLOURS[0])
+        # White with a black rim is visible on all ten colours.
+        canvas.circle(at, cell * 0.3, PALETTE[0])
         canvas.circle(at, cell * 0.2, INK)
 
 
-def _say(canvas: Canvas, column: int, top: float, captions: list[str], right: bool | None = None) -> None:
+def _draw_captions(canvas: Canvas, column: int, top: float, captions: list[str], right: bool | None = None) -> None:
+    """Draw two lines, the first after a tick or a cross if ``right`` is given."""
     middle = _left(column) + _GRID / 2
     first, second = captions
-    # The mark stands to the left of the line, and both together in the middle.
+    # Centres the first line together with its mark.
     shift = 0.0 if right is None else 13.0
     if first:
         width = canvas.text((middle + shift, top + 8), first, 16, INK, align="center", max_width=_GRID - 2 * shift)
         if right is not None:
             _mark(canvas, (middle + shift - width / 2 - 18, top + 8), 9, right)
-    canvas.text((middle, top + 28), second, 14, MUTED, bold=False, align="center", max_width=_GRID)
+    canvas.text((middle, top + 28), second, 14, MUTED, align="center", max_width=_GRID)
 
 
 def _mark(canvas: Canvas, at: Point, radius: float, right: bool) -> None:
-    """A tick or a cross."""
+    """Draw a tick or a cross."""
     (x, y), r = at, radius
     if right:
         canvas.line([(x - r, y), (x - r * 0.3, y + r * 0.7), (x + r, y - r * 0.8)], BLUE, r * 0.42)
-        return
-    for sign in (-1, 1):
-        canvas.line([(x - r * 0.75, y - sign * r * 0.75), (x + r * 0.75, y + sign * r * 0.75)], RED, r * 0.42)
-
-
-def _size(grid: Grid) -> str:
-    return f"{grid.shape[0]} x {grid.shape[1]}"
+    else:
+        canvas.cross(at, r * 0.75, RED, r * 0.42)
 
 
 def _mistake(ballot: Ballot, grid: Grid) -> str:
-    """What is wrong with an attempt; its size where nothing is or can be said."""
-    output = ballot.test.output
+    """The size of an attempt and what is wrong with it, if that is known."""
+    output, size = ballot.test.output, size_text(grid)
     if output is None:
-        return _size(grid)
+        return size
     if grid.shape != output.shape:
-        return f"{_size(grid)}: wrong size"
+        return f"{size}: wrong size"
     wrong = int(np.count_nonzero(grid != output))
-    return f"{_size(grid)}: {wrong} {_plural('cell', wrong)} wrong" if wrong else _size(grid)
+    return f"{size}: {wrong} {_plural('cell', wrong)} wrong" if wrong else size
 
 
-def _place(ballot: Ballot) -> str:
-    """Where the vote placed the right output."""
+def _rank(ballot: Ballot) -> str:
+    """The rank of the correct output in the vote."""
     if ballot.rank is None:
         return "not among the answers"
-    return f"place {ballot.rank} of {len(ballot.candidates)}"
+    return f"rank {ballot.rank} of {len(ballot.candidates)}"
 
 
 def _plural(noun: str, number: int) -> str:

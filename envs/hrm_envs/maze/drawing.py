@@ -1,4 +1,4 @@
-"""How a maze looks."""
+"""Draws a maze."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from hrm_envs.spec import MARK_WRONG, PAD, Tokens
 
 _FLOOR: Color = (22, 29, 46)
 _BRICK: Color = (61, 74, 105)
+_Knot = tuple[Point, Color, float]
 
 
 def draw_maze(board: Board) -> None:
-    """Paint a maze: walls, S and G, and the path of the answer as one line through its cells.
+    """Draw walls, S and G, and the path of the answer as one line through its cells.
 
-    Cells new on the path wear a bead, cells that left it a hollow dot, wrong ones a cross. The less sure the
-    agent is of a cell, the thinner and fainter the line there.
+    A dot marks cells that are new on the path, a ring those no longer on it, a cross wrong ones. The line is thinner
+    and fainter where the agent's confidence is lower.
     """
     frame = board.frame
-    board.key = (("path", "path"), ("new", "new"), ("bad", "wrong"), ("dropped", "dropped"))
+    board.legend = (("path", "path"), ("new", "new"), ("bad", "wrong"), ("dropped", "dropped"))
     shape = board.spec.grid_shape
     draw_walls(board, frame.puzzle.reshape(shape) == WALL)
     _draw_path(board, frame.answer.reshape(shape))
@@ -39,7 +40,7 @@ def draw_maze(board: Board) -> None:
 
 
 def draw_walls(board: Board, wall: NDArray[np.bool_]) -> None:
-    """Floor and walls; a wall is rounded where no neighbour continues it."""
+    """Draw floor and walls; a corner of a wall is round if no neighbouring wall continues it."""
     canvas, cell = board.canvas, board.cell
     canvas.rect(inset(board.area, -min(cell * 0.12, 5)), PANEL, cell * 0.3)
     canvas.rect(board.area, _FLOOR, cell * 0.28)
@@ -53,11 +54,11 @@ def draw_walls(board: Board, wall: NDArray[np.bool_]) -> None:
 
 
 def _draw_path(board: Board, answer: Tokens) -> None:
-    """The line through the path cells; between two cells its width and colour change gradually."""
+    """Draw the line through the path; width and colour change gradually from cell to cell."""
     ends = np.isin(board.frame.puzzle.reshape(answer.shape), (START, GOAL)) & (answer != PAD)
-    on = np.pad((answer == PATH) | ends, ((0, 1), (0, 1)))  # so that the last row and column have neighbours
+    on = np.pad((answer == PATH) | ends, ((0, 1), (0, 1)))  # neighbours of the last row and column
     columns = answer.shape[1]
-    knots: list[tuple[Point, Color, float]] = []
+    knots: list[_Knot] = []
     for row, column in np.argwhere(on):
         index = int(row * columns + column)
         here = _knot(board, index)
@@ -69,17 +70,18 @@ def _draw_path(board: Board, answer: Tokens) -> None:
         board.canvas.circle(at, width / 2, color)
 
 
-def _knot(board: Board, index: int) -> tuple[Point, Color, float]:
-    """Where, in which colour and how wide the line passes through a cell."""
+def _knot(board: Board, index: int) -> _Knot:
+    """Position, colour and width of the line in the middle of a cell."""
     sure = 1.0 if board.confidence is None else float(board.confidence[index])
     hue = RED if board.frame.marks[index] == MARK_WRONG else BLUE
     return center(board.rect(index)), blend(_FLOOR, hue, 0.4 + 0.6 * sure), board.cell * (0.26 + 0.14 * sure)
 
 
-def _draw_edge(board: Board, a: tuple[Point, Color, float], b: tuple[Point, Color, float]) -> None:
+def _draw_edge(board: Board, a: _Knot, b: _Knot) -> None:
+    """Draw the line between two neighbouring cells."""
     ((x0, y0), color_a, width_a), ((x1, y1), color_b, width_b) = a, b
     steps = 1 if a[1:] == b[1:] else max(2, min(12, round(board.cell / 5)))
-    # Edges run along the axes: sideways is across them.
+    # Edges are horizontal or vertical.
     across_x, across_y = (0.0, 0.5) if y0 == y1 else (0.5, 0.0)
     for step in range(steps):
         sides: list[list[Point]] = []
@@ -91,7 +93,7 @@ def _draw_edge(board: Board, a: tuple[Point, Color, float], b: tuple[Point, Colo
 
 
 def draw_end(board: Board, index: int) -> None:
-    """S on a disc, G on a diamond: two outlines that no size confuses."""
+    """Draw S on a disc or G on a diamond, which differ at any size."""
     x, y = center(board.rect(index))
     is_start = board.frame.puzzle[index] == START
     r = board.cell * (0.46 if is_start else 0.56)

@@ -1,1 +1,1 @@
-"""Mazes walked move by move: an environment of its own, for generic reinforcement learning."""
+"""Environments in which an agent walks through a maze move by move, for generic reinforcement learning."""

@@ -1,4 +1,4 @@
-"""How a walk through a maze looks: as pixels and as text."""
+"""Renders a walk through a maze as an image or as text."""
 
 from __future__ import annotations
 
@@ -12,23 +12,10 @@ from hrm_envs.maze.tokens import GOAL, START, WALL
 from hrm_envs.moves.dynamics import MoveDynamics
 from hrm_envs.moves.settings import AGENT, DOOR_OPEN, DOOR_SHUT, SYMBOLS
 from hrm_envs.rendering.board import Board
-from hrm_envs.rendering.canvas import (
-    AMBER,
-    BACKGROUND,
-    BLUE,
-    INK,
-    LINE,
-    PANEL,
-    Canvas,
-    Color,
-    Rect,
-    blend,
-    center,
-    inset,
-)
+from hrm_envs.rendering.canvas import AMBER, BACKGROUND, BLUE, INK, PANEL, Canvas, Color, Rect, blend, center, inset
 from hrm_envs.rendering.frame import Frame
-from hrm_envs.rendering.paint import DEFAULT_SIZE
-from hrm_envs.rendering.strip import Strip
+from hrm_envs.rendering.render import DEFAULT_SIZE
+from hrm_envs.rendering.strip import Status, Strip
 from hrm_envs.spec import TaskSpec, Tokens
 
 _MARGIN, _SIDE, _STRIP = 32, 576, 284
@@ -37,13 +24,13 @@ _TRAIL: Color = blend(BACKGROUND, BLUE, 0.55)
 
 @dataclass(frozen=True)
 class Walk:
-    """All that one picture shows of one walk."""
+    """The state of one walk that one image shows."""
 
-    #: uint8 ``[S]``, the maze with its doors as they are now.
+    #: uint8 ``[S]``, the maze with its current doors.
     grid: Tokens
-    #: The cells that the walker was on, in their order; the last is where it is.
+    #: The cells that the walker has visited, in order; the last is its position.
     trail: tuple[int, ...]
-    #: Steps taken, steps allowed, and the fewest that lead from S to G with every door open.
+    #: Steps taken, steps allowed, and the length of the shortest path from S to G with all doors open.
     steps: int
     limit: int
     optimum: int
@@ -54,52 +41,51 @@ class Walk:
 
     @classmethod
     def of(cls, dynamics: MoveDynamics, row: int, trail: list[int], success: bool, over: bool) -> Walk:
-        """The walk in one row of the dynamics."""
+        """The current walk of one row of the dynamics."""
         steps, limit, optimum = (int(array[row]) for array in (dynamics.steps, dynamics.limit, dynamics.optimum))
         return cls(dynamics.grids()[row], tuple(trail), steps, limit, optimum, success, over)
 
 
-def paint_walk(spec: TaskSpec, walk: Walk) -> NDArray[np.uint8]:
-    """One walk as pixels, uint8 ``[640, 960, 3]``; equal arguments give equal pixels. Needs no display.
+def render_walk_rgb(spec: TaskSpec, walk: Walk) -> NDArray[np.uint8]:
+    """Render a walk as an image, uint8 ``[640, 960, 3]``. Deterministic; needs no display.
 
     Args:
         spec: of the maze task.
         walk: what to show.
 
     Raises:
-        DependencyNotInstalled: pygame is absent.
+        DependencyNotInstalled: pygame is not installed.
     """
-    canvas = Canvas(*DEFAULT_SIZE)
-    nothing = np.zeros_like(walk.grid)
+    (width, height), blank = DEFAULT_SIZE, np.zeros_like(walk.grid)
+    canvas = Canvas(width, height)
     frame = Frame(
-        puzzle=walk.grid, answer=nothing, previous_answer=nothing, marks=nothing,
+        puzzle=walk.grid, answer=blank, previous_answer=blank, marks=blank,
         segment=walk.steps, max_segments=walk.limit, success=walk.success, score=0.0,
         halted=walk.over, forced=walk.over and not walk.success,
     )  # fmt: skip
-    left = (DEFAULT_SIZE[0] - _SIDE - _STRIP - _MARGIN) / 2
-    board = Board(canvas, spec, frame, (left, (DEFAULT_SIZE[1] - _SIDE) / 2, _SIDE, _SIDE))
+    left = (width - _SIDE - _STRIP - _MARGIN) / 2
+    board = Board(canvas, spec, frame, (left, (height - _SIDE) / 2, _SIDE, _SIDE))
     draw_walk(board, walk)
-    strip = _WalkStrip(canvas, frame, 1.0)
-    strip.show(spec.name, board, walk.optimum, left + _SIDE + _MARGIN, _MARGIN)
+    _draw_strip(Strip(canvas, frame, 1.0), spec.name, board, walk, left + _SIDE + _MARGIN, _MARGIN)
     return canvas.pixels()
 
 
 def draw_walk(board: Board, walk: Walk) -> None:
-    """Paint the maze, its doors, the trail of the walker as a line, and the walker with its two eyes.
+    """Draw the maze, its doors, the walker, and its trail as a line.
 
     A shut door fills its cell with planks; an open one is an empty frame.
     """
-    board.key = (("walker", "walker"), ("trail", "trail"))
-    board.samples = {
+    board.legend = (("walker", "walker"), ("trail", "trail"))
+    board.icons = {
         "walker": lambda rect: _draw_walker(board, rect),
-        "trail": lambda rect: _draw_trail_sample(board, rect),
+        "trail": lambda rect: _draw_trail_icon(board, rect),
         "open": lambda rect: _draw_door(board, rect, shut=False),
         "shut": lambda rect: _draw_door(board, rect, shut=True),
     }
     draw_walls(board, (walk.grid == WALL).reshape(board.spec.grid_shape))
     doors = np.flatnonzero((walk.grid == DOOR_OPEN) | (walk.grid == DOOR_SHUT))
     if len(doors):
-        board.key += (("open", "open door"), ("shut", "shut door"))
+        board.legend += (("open", "open door"), ("shut", "shut door"))
     for index in doors:
         _draw_door(board, board.rect(int(index)), shut=bool(walk.grid[index] == DOOR_SHUT))
     points = [center(board.rect(cell)) for cell in walk.trail]
@@ -110,9 +96,9 @@ def draw_walk(board: Board, walk: Walk) -> None:
     _draw_walker(board, board.rect(walk.trail[-1]))
 
 
-def walk_text(spec: TaskSpec, walk: Walk) -> str:
-    """One walk as text: a line on it, then the maze with ``@`` for the walker, ``'`` and ``+`` for open and shut."""
-    _, word, _ = _status(walk.over, walk.success, walk.steps)
+def render_walk_ansi(spec: TaskSpec, walk: Walk) -> str:
+    """Render a walk as text: a line on its state, then the maze with ``@`` walker, ``'`` open and ``+`` shut door."""
+    _, word, _ = _status(walk)
     grid = walk.grid.copy()
     grid[walk.trail[-1]] = AGENT
     head = f"{spec.name} | step {walk.steps}/{walk.limit} | shortest {walk.optimum} | {word.lower()}"
@@ -131,7 +117,7 @@ def _draw_door(board: Board, rect: Rect, shut: bool) -> None:
     board.canvas.circle((x + w * 0.82, y + h / 2), w * 0.07, BACKGROUND)
 
 
-def _draw_trail_sample(board: Board, rect: Rect) -> None:
+def _draw_trail_icon(board: Board, rect: Rect) -> None:
     x, y, w, h = rect
     board.canvas.line([(x + w * 0.15, y + h / 2), (x + w * 0.85, y + h / 2)], _TRAIL, h * 0.2)
 
@@ -146,33 +132,20 @@ def _draw_walker(board: Board, rect: Rect) -> None:
         board.canvas.circle(eye, size * 0.045, BACKGROUND)
 
 
-class _WalkStrip(Strip):
-    """The strip beside the board, with steps in the place of segments."""
-
-    def show(self, title: str, board: Board, optimum: int, x: float, y: float) -> None:
-        frame = self._frame
-        self._title(title, x, y, _STRIP)
-        self._badge(x, y + 46)
-        self._label(x, y + 118, _STRIP, "Step", f"{frame.segment} / {frame.max_segments}")
-        self._bar((x, y + 135, _STRIP, 9), frame.segment / frame.max_segments, BLUE)
-        name = "Shortest, doors open" if "shut" in dict(board.key) else "Shortest path"
-        self._label(x, y + 182, _STRIP, name, f"{optimum} steps")
-        self._key(board, x, y + _SIDE - 66, _STRIP)
-
-    def _badge(self, x: float, y: float) -> None:
-        icon, word, color = _status(self._frame.halted, self._frame.success, self._frame.segment)
-        loud = icon != "thinking"
-        width = self._canvas.text((x, y + 18), word, 17, BACKGROUND) + 58
-        self._canvas.rect((x, y, width, 36), color, 18)
-        if not loud:
-            self._canvas.rect((x, y, width, 36), LINE, 18, 1.5)
-        ink = BACKGROUND if loud else INK
-        self._icon(icon, (x + 22, y + 18), ink, color)
-        self._canvas.text((x + 40, y + 18), word, 17, ink)
+def _draw_strip(strip: Strip, title: str, board: Board, walk: Walk, x: float, y: float) -> None:
+    """The strip beside the board, with steps instead of segments."""
+    strip.status = _status(walk)
+    strip.title(title, x, y, _STRIP)
+    strip.badge(x, y + 46)
+    strip.label(x, y + 118, _STRIP, "Step", f"{walk.steps} / {walk.limit}")
+    strip.bar((x, y + 135, _STRIP, 9), walk.steps / walk.limit, BLUE)
+    name = "Shortest, doors open" if "shut" in dict(board.legend) else "Shortest path"
+    strip.label(x, y + 182, _STRIP, name, f"{walk.optimum} steps")
+    strip.legend(board, x, y + _SIDE - 66, _STRIP)
 
 
-def _status(over: bool, success: bool, steps: int) -> tuple[str, str, Color]:
-    """The state of a walk: name of its icon, word, colour."""
-    if not over:
-        return "thinking", "Walking" if steps else "Ready", PANEL
-    return ("solved", "Arrived", BLUE) if success else ("forced", "Out of steps", AMBER)
+def _status(walk: Walk) -> Status:
+    """The state of a walk."""
+    if not walk.over:
+        return "running", "Walking" if walk.steps else "Ready", PANEL
+    return ("solved", "Arrived", BLUE) if walk.success else ("forced", "Out of steps", AMBER)

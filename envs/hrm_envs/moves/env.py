@@ -1,4 +1,4 @@
-"""Mazes walked move by move, for generic reinforcement learning."""
+"""The single environment of maze walks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hrm_envs.checks import shown
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.maze import MazeTask
-from hrm_envs.moves.drawing import Walk, paint_walk, walk_text
+from hrm_envs.moves.drawing import Walk, render_walk_ansi, render_walk_rgb
 from hrm_envs.moves.dynamics import MoveDynamics
 from hrm_envs.moves.settings import MAZE_TASK, MOVES, as_moves, check_render_mode, observation_space, split_keywords
 from hrm_envs.rendering.window import Window
@@ -26,48 +26,49 @@ _FIRST = np.array([0])
 
 
 class MazeMoves(gym.Env[NDArray[np.uint8], int]):
-    """A maze that is walked move by move, rather than answered as a whole.
+    """A maze to walk through move by move, rather than to answer as a whole.
 
     ## Description
-    A walker starts on S and looks for G. The mazes are those of a maze environment, with its splits, symmetric copies
-    and seeds. With doors, the maze changes while one walks in it, and a plan made at the start may not hold. Mazes
-    that change are the setting of HRM-Agent (Dang and Rawlinson 2025, arXiv 2510.22832); these doors are our own.
+    A walker starts on S and looks for G. The mazes are those of a maze environment, with its splits, augmentation
+    and seeds. With doors, the maze changes during the walk, so that a plan made at the start may fail. Changing mazes
+    are the setting of HRM-Agent (Dang and Rawlinson 2025, arXiv 2510.22832); these doors are our own.
 
     Half of the doors are in walls between two open cells, where an open one adds a way around; half are in
-    corridors, where a shut one blocks the way. At the start each is open or shut with equal chance. After every
-    move each flips with chance ``door_probability``, but never the one that the walker stands on. With every door
-    open G can be reached, so waiting long enough helps.
+    corridors, where a shut one blocks the way. At the start each is open or shut with equal probability. After every
+    move each flips with probability ``door_probability``, except the one under the walker. With all doors open G can
+    be reached, so waiting long enough helps.
 
     ## Action space
     ``Discrete(4)``: up, down, left, right. A move into a wall, a shut door or the border changes nothing.
 
     ## Observation space
     ``observation="tokens"``: ``Box`` uint8 ``[S]``, 1 wall, 2 free, 3 S, 4 G, 6 the walker, 7 open door, 8 shut door;
-    the walker's token hides that of its cell. ``observation="planes"``: ``Box`` uint8 ``[5, rows, columns]`` of 0
+    the walker hides the token of its cell. ``observation="planes"``: ``Box`` uint8 ``[5, rows, columns]`` of 0
     and 255: wall, goal, walker, open door, shut door.
 
     ## Rewards
     1 for reaching G; every other step costs ``step_cost``. ``shaping=True`` adds ``gamma * P(s') - P(s)``, where
-    ``P`` is minus the distance to G through the doors open now, as a share of the open cells.
+    ``P`` is minus the distance to G through the currently open doors, divided by the number of open cells.
 
     ## Starting state
     As :class:`~hrm_envs.env.ReasoningEnv`, with the same options: ``{"puzzle": p}`` or ``{"index": i}``. With
-    ``exploring_starts=True`` S is moved to a random cell from which G can be reached, before every walk and in given
-    puzzles too.
+    ``exploring_starts=True`` S moves to a random cell from which G can be reached before every walk, also in given
+    puzzles.
 
     ## Episode end
     *Terminated* on G; *truncated* after ``max_steps``.
 
     ## Info
-    ``steps``; ``optimum``, the fewest steps from S to G, with every door open; ``action_mask`` int8 ``[4]``, the moves
-    that change the walker's place (all four if none does, for waiting is a choice too); after a step ``is_success``.
+    ``steps``; ``optimum``, the length of the shortest path from S to G with all doors open; ``action_mask`` int8
+    ``[4]``, the moves that change the walker's position (all four if none does, so that it can wait); after a step
+    ``is_success``.
 
     ## Arguments
-    ``env``: a single maze environment, of which only the puzzles are used; or none, and the keywords of one: ``size``
-    and the others of :class:`~hrm_envs.maze.task.MazeTask`, ``split``, ``num_puzzles``, ``puzzles``, ``pool_seed``,
-    ``augment``. Then the fields of :class:`~hrm_envs.moves.settings.MoveSettings`. ``render_mode`` is that
-    of ``env`` unless given. If ``gym.make`` made ``env``, ``gym.make(walk.spec)`` makes the same walk again; a walk
-    around an environment that was built by hand has no spec, as that has none.
+    ``env``: a single maze environment, of which only the puzzles are used. Without it, the keywords of one: those of
+    :class:`~hrm_envs.maze.task.MazeTask`, such as ``size``, and ``split``, ``num_puzzles``, ``puzzles``, ``pool_seed``,
+    ``augment``. In both cases, the fields of :class:`~hrm_envs.moves.settings.MoveSettings`. By default
+    ``render_mode`` is that of ``env``. If ``gym.make`` made ``env``, ``gym.make(walk.spec)`` recreates the walk; an
+    ``env`` constructed directly has no spec, and neither has its walk.
 
     ## Version history
     * v0: initial version.
@@ -76,49 +77,42 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 8}  # noqa: RUF012
 
     def __init__(self, env: gym.Env[Any, Any] | None = None, *, render_mode: str | None = None, **kwargs: Any) -> None:
-        settings, maze_kwargs = split_keywords(kwargs, made=env is not None, constructor=type(self).__name__)
-        made = (
-            ReasoningEnv(MAZE_TASK, render_mode=render_mode, **maze_kwargs)
-            if env is None
-            else getattr(env, "unwrapped", env)
-        )
-        if not isinstance(made, ReasoningEnv) or not isinstance(made.task, MazeTask):
-            raise ValueError(
-                f"MazeMoves walks in a single maze environment such as HRM/Maze-9x9-v0, not in {shown(env)}"
-            )
+        settings, maze_kwargs = split_keywords(kwargs, mazes_given=env is not None, constructor=type(self).__name__)
+        mazes: Any = getattr(env, "unwrapped", env)
+        if env is None:
+            mazes = ReasoningEnv(MAZE_TASK, render_mode=render_mode, **maze_kwargs)
+        if not isinstance(mazes, ReasoningEnv) or not isinstance(mazes.task, MazeTask):
+            raise ValueError(f"MazeMoves needs a single maze environment, as gym.make makes, not {shown(env)}")
         if _has_time_limit(env):
-            raise ValueError(
-                "a time limit around the mazes would be lost: use max_steps, or set TimeLimit around the walk"
-            )
-        self.render_mode = check_render_mode(
-            made.render_mode if render_mode is None else render_mode, self.metadata["render_modes"]
-        )
-        #: The environment whose puzzles these are. It only resets, and opens no window of its own.
-        self.mazes = made
+            raise ValueError("MazeMoves ignores a TimeLimit around the mazes: use max_steps, or wrap MazeMoves instead")
+        mode = mazes.render_mode if render_mode is None else render_mode
+        self.render_mode = check_render_mode(mode, self.metadata["render_modes"])
+        #: The source of the mazes. It is only reset, and opens no window.
+        self.mazes = mazes
         self.mazes.render_mode = None
-        self._dynamics = MoveDynamics(1, made.task_spec.grid_shape, settings)
+        self._dynamics = MoveDynamics(1, mazes.task_spec.grid_shape, settings)
         self._trail: list[int] = []
         self._success, self._over = False, True
         self._window = Window(self.mazes.task_spec.name)
-        if env is not None and made.spec is not None:
+        if env is not None and mazes.spec is not None:
             given = kwargs if render_mode is None else {**kwargs, "render_mode": render_mode}
-            self.spec = _spec_around(made.spec, type(self), given)
-        self.observation_space = observation_space(made.task, settings)  # type: ignore[assignment]
+            self.spec = _wrapper_spec(mazes.spec, type(self), given)
+        self.observation_space = observation_space(mazes.task, settings)  # type: ignore[assignment]
         self.action_space = spaces.Discrete(len(MOVES))  # type: ignore[assignment]
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """Begin a new walk.
+        """Start a new walk.
 
         Args:
-            seed: start the random streams, of mazes, starts and doors, anew; without it they go on.
+            seed: restarts the random streams of mazes, starts and doors; without it they continue.
             options: ``{"puzzle": ...}`` or ``{"index": i}``, see the class.
 
         Raises:
             ValueError: the given puzzle is malformed or has no path, or the index is out of range.
         """
-        found, _ = self.mazes.reset(seed=seed, options=options)  # a bad seed or option must change nothing
+        found, _ = self.mazes.reset(seed=seed, options=options)  # first, so that a bad argument changes nothing
         seed = as_seed("seed", seed)
         unseeded = self._np_random is None
         super().reset(seed=seed)
@@ -134,11 +128,11 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
         """Move up (0), down (1), left (2) or right (3).
 
         Raises:
-            ValueError: there is no such move.
-            gymnasium.error.ResetNeeded: the walk is over, or none has begun.
+            ValueError: the action is out of range.
+            gymnasium.error.ResetNeeded: the walk has ended, or none has started.
         """
         if self._over:
-            raise ResetNeeded("no walk to go on with: call reset() first")
+            raise ResetNeeded("the walk has ended or has not started: call reset() first")
         outcome = self._dynamics.step(as_moves(action, 1))
         self._success, truncated = bool(outcome.success[0]), bool(outcome.truncated[0])
         self._over = self._success or truncated
@@ -148,37 +142,37 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
         return self._dynamics.observe()[0], float(outcome.reward[0]), self._success, truncated, info
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """``info["action_mask"]`` of now as bool ``[4]``, where MaskablePPO looks for it."""
+        """The current ``info["action_mask"]`` as bool ``[4]``, as MaskablePPO expects it."""
         return self._dynamics.mask()[0]
 
     def sample_mask(self) -> NDArray[np.int8]:
-        """The same as int8 ``[4]``, which ``action_space.sample(mask=...)`` takes."""
+        """The current mask as int8 ``[4]``, for ``action_space.sample(mask=...)``."""
         return self.action_masks().astype(np.int8)
 
     def render(self) -> Any:
-        """The current frame: uint8 ``[H, W, 3]`` for ``"rgb_array"``, a string for ``"ansi"``."""
+        """Render the walk: uint8 ``[H, W, 3]`` for ``"rgb_array"``, a string for ``"ansi"``."""
         if self.render_mode is None:
             gym.logger.warn('render() needs a mode: make the environment with render_mode="rgb_array"')
         if self.render_mode in (None, "human"):
             return None
         if not self._trail:
             raise ResetNeeded("nothing to render: call reset() first")
-        show = paint_walk if self.render_mode == "rgb_array" else walk_text
+        show = render_walk_rgb if self.render_mode == "rgb_array" else render_walk_ansi
         return show(self.mazes.task_spec, self._walk())
 
     @property
     def window_closed(self) -> bool:
-        """Whether somebody closed the window of render mode ``"human"``."""
+        """Whether the user closed the window of render mode ``"human"``."""
         return self._window.dismissed
 
     def close(self) -> None:
-        """Close the window, if there is one."""
+        """Close the window if it is open."""
         self.mazes.close()
         self._window.close()
 
     def _show(self) -> None:
         if self.render_mode == "human":
-            self._window.show(paint_walk(self.mazes.task_spec, self._walk()), self.metadata["render_fps"])
+            self._window.show(render_walk_rgb(self.mazes.task_spec, self._walk()), self.metadata["render_fps"])
 
     def _walk(self) -> Walk:
         return Walk.of(self._dynamics, 0, self._trail, self._success, self._over)
@@ -193,7 +187,7 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
 
 
 def _has_time_limit(env: Any) -> bool:
-    """Whether one of the wrappers of an environment cuts its episodes off."""
+    """Whether one of the wrappers of an environment is a time limit."""
     while isinstance(env, gym.Wrapper):
         if isinstance(env, gym.wrappers.TimeLimit):
             return True
@@ -201,9 +195,9 @@ def _has_time_limit(env: Any) -> bool:
     return False
 
 
-def _spec_around(spec: EnvSpec, cls: type[gym.Env[Any, Any]], kwargs: Mapping[str, Any]) -> EnvSpec:
-    """The spec of an environment around another one, as those of Gymnasium's wrappers."""
-    around = copy(spec)
+def _wrapper_spec(spec: EnvSpec, cls: type[gym.Env[Any, Any]], kwargs: Mapping[str, Any]) -> EnvSpec:
+    """The spec of an environment around another one, like those of Gymnasium's wrappers."""
+    outer = copy(spec)
     entry_point = f"{cls.__module__}:{cls.__qualname__}"
-    around.additional_wrappers = (*spec.additional_wrappers, WrapperSpec(cls.__name__, entry_point, dict(kwargs)))
-    return around
+    outer.additional_wrappers = (*spec.additional_wrappers, WrapperSpec(cls.__name__, entry_point, dict(kwargs)))
+    return outer

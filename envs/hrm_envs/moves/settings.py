@@ -1,4 +1,4 @@
-"""The keywords, tokens and spaces of walks through mazes, shared by the single and the vector environment."""
+"""Keywords, tokens and spaces that the single and the vector environment of maze walks share."""
 
 from __future__ import annotations
 
@@ -16,47 +16,46 @@ from hrm_envs.limits import MAX_CELLS, MAX_COST, MAX_STEPS
 from hrm_envs.maze import MazeTask
 from hrm_envs.maze.tokens import SYMBOLS as MAZE_SYMBOLS
 
-#: Tokens that a maze has only while somebody walks in it; the others are those of the maze (5, its path, stays unused).
+#: Tokens of walks in addition to those of mazes (5, the path, is unused).
 AGENT, DOOR_OPEN, DOOR_SHUT = range(6, 9)
 #: One character per token.
 SYMBOLS = (*MAZE_SYMBOLS, "@", "'", "+")
-#: What the planes of the observation show, in their order.
+#: The planes of the observation, in order.
 PLANES = ("wall", "goal", "walker", "open door", "shut door")
 
-#: Rows and columns that each action moves by: up, down, left, right.
+#: Rows and columns by which each action moves: up, down, left, right.
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 Observation = Literal["tokens", "planes"]
 
-#: One cell in this many is a door unless told otherwise.
+#: Cells of the grid per door, by default.
 _CELLS_PER_DOOR = 10
-#: As the ids of mazes name it, so that both share the puzzles that were made.
+#: The name in the ids of mazes, so that both environments share generated puzzles.
 MAZE_TASK = "hrm_envs.maze:MazeTask"
 _MAZE_KEYWORDS = (*inspect.signature(MazeTask).parameters, "split", "num_puzzles", "puzzles", "pool_seed", "augment")
 
 
 @dataclass(frozen=True)
 class MoveSettings:
-    """The keywords of a walk, beside those of the mazes."""
+    """Keywords of a walk, in addition to those of the mazes."""
 
-    #: Steps until the walk is cut off (truncated); by default as many as the maze has open cells, doors among them:
-    #: every shortest path fits, and a walker without a plan seldom arrives (on 9x9, 6% of the random ones; within
-    #: four times as many, 23%).
+    #: Steps until truncation; by default the number of open cells, including doors: enough for every shortest path,
+    #: but seldom for a random walk (on 9x9, 6% arrive; with four times as many steps, 23%).
     max_steps: int | None = None
-    #: Price of every step that does not reach G.
+    #: Cost of every step that does not reach G.
     step_cost: float = 0.01
-    #: Whether getting closer to G pays at once: potential-based, so that the best policy stays the best.
+    #: Whether to add potential-based shaping, which rewards getting closer to G and keeps the optimal policy.
     shaping: bool = False
-    #: Discount of the shaping; use the agent's own.
+    #: Discount of the shaping; use that of the agent.
     gamma: float = 0.99
-    #: Chance that a door flips in a step; 0 for a maze without doors.
+    #: Probability that a door flips in a step; 0 for a maze without doors.
     door_probability: float = 0.0
-    #: How many doors there are; by default one for ten cells of the grid where ``door_probability`` is above 0.
+    #: Number of doors; by default one per ten cells of the grid if ``door_probability`` is above 0.
     num_doors: int | None = None
-    #: Whether S is moved to a random cell from which G can be reached, at the start of each walk ("exploring starts"),
-    #: for training: the short walks are learned first, and the long ones build on them.
+    #: Whether each walk starts on a random cell from which G can be reached ("exploring starts"). Helps training:
+    #: short walks are learned first, and long ones build on them.
     exploring_starts: bool = False
-    #: "tokens" for uint8 ``[S]``, or "planes" for uint8 ``[5, rows, columns]`` of 0 and 255.
+    #: "tokens" for uint8 ``[S]``, "planes" for uint8 ``[5, rows, columns]`` of 0 and 255.
     observation: Observation = "tokens"
 
     def __post_init__(self) -> None:
@@ -73,68 +72,65 @@ class MoveSettings:
         choice("observation", self.observation, get_args(Observation))
         if self.num_doors and not self.door_probability:
             raise ValueError(
-                f"num_doors={self.num_doors} needs a door_probability above 0: doors that never move could shut G off"
+                f"num_doors={self.num_doors} needs a door_probability above 0: fixed doors could block every way to G"
             )
 
-    def doors(self, num_cells: int) -> int:
-        """How many doors a grid of ``num_cells`` cells gets."""
+    def count_doors(self, num_cells: int) -> int:
+        """Number of doors in a grid of ``num_cells`` cells."""
         if not self.door_probability:
             return 0
         return num_cells // _CELLS_PER_DOOR if self.num_doors is None else self.num_doors
 
 
-#: What a time limit of Gymnasium is here.
+#: Equivalents of keywords from Gymnasium.
 _ADVICE = {"max_episode_steps": "a walk ends after max_steps: set that"}
 
 
 def split_keywords(
-    kwargs: Mapping[str, Any], made: bool, constructor: str = "MazeMoves"
+    kwargs: Mapping[str, Any], mazes_given: bool, constructor: str = "MazeMoves"
 ) -> tuple[MoveSettings, dict[str, Any]]:
-    """The keywords of the walk, and the rest, which make the maze environment.
+    """Split keywords into those of the walk and those of the maze environment.
 
     Args:
-        kwargs: all of them.
-        made: whether the maze environment is made already.
-        constructor: what is made now, for the text of an error.
+        kwargs: all keywords.
+        mazes_given: whether the maze environment exists already and takes no keywords.
+        constructor: name of the class for error messages.
 
     Raises:
-        TypeError: a keyword is neither the walk's nor the mazes', or the mazes are made already.
+        TypeError: a keyword belongs to neither, or to the maze environment that exists already.
     """
-    ours = {name: value for name, value in kwargs.items() if name in MoveSettings.__dataclass_fields__}
+    fields = MoveSettings.__dataclass_fields__
+    ours = {name: value for name, value in kwargs.items() if name in fields}
     rest = {name: value for name, value in kwargs.items() if name not in ours}
-    known = () if made else _MAZE_KEYWORDS
-    unknown = sorted(set(rest) - set(known))
-    if unknown:
-        advice = _ADVICE.get(unknown[0], "")
-        if made and unknown[0] in _MAZE_KEYWORDS:
-            advice = "give it to the maze environment itself"
-        raise unexpected_keyword(
-            constructor, unknown[0], (*MoveSettings.__dataclass_fields__, "render_mode", *known), advice
-        )
+    known = () if mazes_given else _MAZE_KEYWORDS
+    unknown = min(set(rest) - set(known), default=None)
+    if unknown is not None:
+        advice = "give it to the maze environment itself" if unknown in _MAZE_KEYWORDS else _ADVICE.get(unknown, "")
+        raise unexpected_keyword(constructor, unknown, (*fields, "render_mode", *known), advice)
     return MoveSettings(**ours), rest
 
 
 def observation_space(task: MazeTask, settings: MoveSettings) -> spaces.Box:
-    """One walk's observation, as the settings ask for it."""
+    """The observation space of one walk."""
     if settings.observation == "tokens":
         return spaces.Box(0, DOOR_SHUT, (task.spec.num_cells,), np.uint8)
     return spaces.Box(0, 255, (len(PLANES), *task.spec.grid_shape), np.uint8)
 
 
 def check_render_mode(mode: str | None, modes: Sequence[str]) -> str | None:
-    """``mode`` as it is.
+    """Return ``mode`` unchanged.
 
     Raises:
-        ValueError: it is not among ``modes``.
+        ValueError: ``mode`` is neither None nor among ``modes``.
     """
     return None if mode is None else choice("render_mode", mode, modes)
 
 
 def as_moves(action: Any, num_rows: int) -> NDArray[Any]:
-    """Actions of ``num_rows`` rows as integers ``[n]``.
+    """Convert the actions of ``num_rows`` rows to integers ``[n]``.
 
     Raises:
-        ValueError: another number of them, no integers, or out of range.
+        ValueError: wrong number of actions, not integers, or out of range.
     """
     moves = as_array("action", action)
     if moves.size != num_rows or moves.dtype.kind not in "ui":

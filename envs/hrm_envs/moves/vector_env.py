@@ -1,4 +1,4 @@
-"""Many walks through mazes side by side, in one process and without a loop."""
+"""The vector environment of maze walks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hrm_envs.checks import shown, whole_number
 from hrm_envs.maze import MazeTask
-from hrm_envs.moves.drawing import Walk, paint_walk, walk_text
+from hrm_envs.moves.drawing import Walk, render_walk_ansi, render_walk_rgb
 from hrm_envs.moves.dynamics import MoveDynamics, MoveOutcome
 from hrm_envs.moves.settings import MAZE_TASK, MOVES, as_moves, check_render_mode, observation_space, split_keywords
 from hrm_envs.streams import fresh_keys, row_seeds
@@ -28,11 +28,11 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
     Row ``i`` equals the single environment seeded with ``seed + i``, step for step, across resets.
 
     Args:
-        venv: a vector maze environment (made by ``gym.make_vec``), of which only the puzzles are used; or none, and the
-            keywords of one.
-        num_envs: rows; those of ``venv``, or 1.
-        autoreset_mode: as in :class:`~hrm_envs.vector_env.ReasoningVectorEnv`; that of ``venv`` unless given.
-        render_mode: ``"rgb_array"`` or ``"ansi"``: ``render()`` gives a tuple with one frame a row.
+        venv: a vector maze environment (made by ``gym.make_vec``), of which only the puzzles are used; without it, give
+            the keywords of one.
+        num_envs: number of rows; by default that of ``venv``, or 1.
+        autoreset_mode: as in :class:`~hrm_envs.vector_env.ReasoningVectorEnv`; by default that of ``venv``.
+        render_mode: ``"rgb_array"`` or ``"ansi"``: ``render()`` returns a tuple with one frame per row.
         kwargs: see :class:`~hrm_envs.moves.env.MazeMoves`.
     """
 
@@ -51,30 +51,27 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
-        settings, maze_kwargs = split_keywords(kwargs, made=venv is not None, constructor=type(self).__name__)
-        made = (
-            ReasoningVectorEnv(MAZE_TASK, 1 if num_envs is None else num_envs, **maze_kwargs)
-            if venv is None
-            else getattr(venv, "unwrapped", venv)
-        )
-        if not isinstance(made, ReasoningVectorEnv) or not isinstance(made.task, MazeTask):
+        settings, maze_kwargs = split_keywords(kwargs, mazes_given=venv is not None, constructor=type(self).__name__)
+        mazes: Any = getattr(venv, "unwrapped", venv)
+        if venv is None:
+            mazes = ReasoningVectorEnv(MAZE_TASK, 1 if num_envs is None else num_envs, **maze_kwargs)
+        if not isinstance(mazes, ReasoningVectorEnv) or not isinstance(mazes.task, MazeTask):
             raise ValueError(
-                f"MazeMovesVector walks in a vector maze environment such as gym.make_vec gives, not in {shown(venv)}"
+                f"MazeMovesVector needs a vector maze environment, as gym.make_vec makes, not {shown(venv)}"
             )
-        if num_envs is not None and whole_number("num_envs", num_envs) != made.num_envs:
-            raise ValueError(f"num_envs={shown(num_envs)}: the environment given has {made.num_envs}; omit num_envs")
-        self.render_mode = check_render_mode(
-            made.render_mode if render_mode is None else render_mode, self.metadata["render_modes"]
-        )
-        self.autoreset_mode = as_autoreset_mode(made.autoreset_mode if autoreset_mode is None else autoreset_mode)
+        if num_envs is not None and whole_number("num_envs", num_envs) != mazes.num_envs:
+            raise ValueError(f"num_envs={shown(num_envs)}: the environment given has {mazes.num_envs}; omit num_envs")
+        mode = mazes.render_mode if render_mode is None else render_mode
+        self.render_mode = check_render_mode(mode, self.metadata["render_modes"])
+        self.autoreset_mode = as_autoreset_mode(mazes.autoreset_mode if autoreset_mode is None else autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        #: The environment whose puzzles these are. It only resets.
-        self.mazes = made
-        self.num_envs = made.num_envs
-        self._dynamics = MoveDynamics(self.num_envs, made.task_spec.grid_shape, settings)
+        #: The source of the mazes. It is only reset.
+        self.mazes = mazes
+        self.num_envs = mazes.num_envs
+        self._dynamics = MoveDynamics(self.num_envs, mazes.task_spec.grid_shape, settings)
         self._trails: list[list[int]] = [[] for _ in range(self.num_envs)] if self.render_mode else []
         self._success, self._done, self._seeded = np.zeros((3, self.num_envs), np.bool_)
-        self.single_observation_space = observation_space(made.task, settings)
+        self.single_observation_space = observation_space(mazes.task, settings)
         self.single_action_space = spaces.Discrete(len(MOVES))
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -85,24 +82,24 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
         seed: int | np.integer[Any] | Sequence[int | None] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """Begin new walks.
+        """Start new walks.
 
         Args:
-            seed: row ``i`` takes ``seed + i``, or ``seed[i]`` where that is not None; without a seed the random
-                streams go on.
+            seed: row ``i`` uses ``seed + i``, or ``seed[i]`` where that is not None; without a seed the random streams
+                continue.
             options: ``{"puzzle": [n, S]}`` or ``{"index": [n]}``; ``{"reset_mask": bool [n]}`` resets only those rows.
 
         Raises:
-            ValueError: an option or the number of seeds does not fit.
+            ValueError: an option is invalid, or the number of seeds is not that of the rows.
         """
-        found, _ = self.mazes.reset(seed=seed, options=options)  # a bad seed or option must change nothing
+        found, _ = self.mazes.reset(seed=seed, options=options)  # first, so that a bad argument changes nothing
         seeds = row_seeds(seed, self.num_envs)
         super().reset(seed=seeds[0])
         mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, np.bool_)))
         rows = np.flatnonzero(mask)
         self._dynamics.seed(*fresh_keys(rows, seeds, self._seeded))
         self._seeded[rows] = True
-        self._begin(rows, found["puzzle"][rows])
+        self._start(rows, found["puzzle"][rows])
         return self._dynamics.observe(), self._state_info(mask)
 
     def step(
@@ -111,7 +108,7 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
         """Move every walker, with integers ``[n]`` as in the single environment.
 
         Raises:
-            ValueError: the actions do not fit the action space, or a finished row was not reset (``DISABLED``).
+            ValueError: the actions are not in the action space, or a finished row was not reset (``DISABLED``).
             gymnasium.error.ResetNeeded: a row has never been reset.
         """
         if not self._seeded.all():
@@ -123,7 +120,7 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
         outcome = self._dynamics.step(as_moves(actions, self.num_envs))
         for trail, cell in zip(self._trails, self._dynamics.cell, strict=False):
             trail.append(int(cell))
-        # Only NEXT_STEP leaves finished rows: they begin anew now, and their actions are ignored.
+        # Under NEXT_STEP rows that finished before are reset now, and their actions ignored.
         stale, everywhere = self._done.copy(), np.ones(self.num_envs, np.bool_)
         reward, terminated, truncated = outcome.reward, outcome.success, outcome.truncated
         if stale.any():
@@ -138,15 +135,15 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
         return self._dynamics.observe(), reward, terminated, truncated, info
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """``info["action_mask"]`` of now as bool ``[n, 4]``."""
+        """The current ``info["action_mask"]`` as bool ``[n, 4]``."""
         return self._dynamics.mask()
 
     def sample_mask(self) -> tuple[NDArray[np.int8], ...]:
-        """The same as int8 ``[4]`` for each row, which ``action_space.sample(mask=...)`` takes."""
+        """The current masks, int8 ``[4]`` per row, for ``action_space.sample(mask=...)``."""
         return tuple(self.action_masks().astype(np.int8))
 
     def render(self) -> tuple[Any, ...] | None:
-        """A frame for every row."""
+        """Render every row."""
         if self.render_mode is None:
             gym.logger.warn('render() needs a mode: make the environment with render_mode="rgb_array"')
             return None
@@ -156,16 +153,16 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
             Walk.of(self._dynamics, row, trail, bool(self._success[row]), bool(self._done[row]))
             for row, trail in enumerate(self._trails)
         )
-        show: Callable[..., Any] = paint_walk if self.render_mode == "rgb_array" else walk_text
+        show: Callable[..., Any] = render_walk_rgb if self.render_mode == "rgb_array" else render_walk_ansi
         return tuple(show(self.mazes.task_spec, walk) for walk in walks)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Close the environment of the puzzles."""
-        # Gymnasium 1.2 also closes what its constructor refused to make.
+        """Close the maze environment."""
+        # Gymnasium 1.2 also closes environments whose constructor failed.
         if hasattr(self, "mazes"):
             self.mazes.close()
 
-    def _begin(self, rows: NDArray[np.int64], puzzle: NDArray[np.uint8]) -> None:
+    def _start(self, rows: NDArray[np.int64], puzzle: NDArray[np.uint8]) -> None:
         self._dynamics.reset(rows, puzzle)
         self._success[rows] = self._done[rows] = False
         if self._trails:
@@ -175,10 +172,10 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
     def _refill(self, ended: NDArray[np.bool_]) -> None:
         found, _ = self.mazes.reset(options={"reset_mask": ended})
         rows = np.flatnonzero(ended)
-        self._begin(rows, found["puzzle"][rows])
+        self._start(rows, found["puzzle"][rows])
 
     def _finish(self, outcome: MoveOutcome, ended: NDArray[np.bool_]) -> dict[str, Any]:
-        """SAME_STEP: put the old walks of the rows that ended aside and begin new ones in their place."""
+        """SAME_STEP: keep the final state of the walks that ended and start new ones in their rows."""
         last = self._dynamics.observe()
         final_obs = np.full(self.num_envs, None, object)
         for row in np.flatnonzero(ended):
@@ -198,7 +195,7 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
         return {"is_success": outcome.success & mask, "_is_success": mask.copy()}
 
     def _state_info(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
-        """What the walks of now are like, in Gymnasium's form: zero outside ``mask``, and ``_name`` masks."""
+        """Info on the current walks in Gymnasium's format: zero outside ``mask``, and ``_name`` masks."""
         dynamics = self._dynamics
         return {
             "steps": dynamics.steps * mask,

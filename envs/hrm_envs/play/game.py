@@ -1,4 +1,4 @@
-"""A person at the puzzles of an environment: the board, the cursor, what was done, and what a model said of it."""
+"""A player solves the puzzles of an environment, with advice from a model on request."""
 
 from __future__ import annotations
 
@@ -18,63 +18,63 @@ Tone = Literal["plain", "good", "bad"]
 
 @dataclass(frozen=True)
 class Advice:
-    """What a model says after one segment of thought."""
+    """What a model says after one segment."""
 
     #: uint8 ``[S]``, its answer.
     answer: Tokens
     #: Its Q-values, confidence and decision.
     thoughts: Thoughts
-    #: It thinks no further about this puzzle.
+    #: Whether it has halted on this puzzle.
     halted: bool
 
 
-#: Thinks about the puzzle of that index of the environment, one segment whenever the next advice is asked for.
+#: Takes the index of a puzzle of the environment and yields the advice of one segment after another.
 Adviser = Callable[[int], Iterator[Advice]]
 
 
 class Game:
-    """One puzzle after another, in a random order. Nothing here knows of pictures, windows or keys.
+    """One puzzle after another, in random order, independent of images, windows and keys.
 
-    The board begins as the puzzle. Which cells may be written, and with which tokens, is the task's word
-    (:meth:`~hrm_envs.task.Task.editable`, :attr:`~hrm_envs.task.Task.answer_tokens`). Only the puzzles and the verifier
-    of the environment are used; its episode stays as it is.
+    The player's answer starts as the puzzle. The task decides which cells can be written, and with which tokens
+    (:meth:`~hrm_envs.task.Task.editable`, :attr:`~hrm_envs.task.Task.answer_tokens`). The game uses the puzzles and the
+    verifier of the environment and leaves its episode alone.
 
     Args:
-        env: whose puzzles to play.
-        adviser: the model to ask; None if there is none.
+        env: source of the puzzles.
+        adviser: the model to ask, if any.
         seed: of the order of the puzzles.
-        no_adviser: what the picture says where a model would answer, if there is none; may have several lines.
+        no_adviser: text in place of the model's answer if there is no adviser; may have several lines.
 
     Raises:
         ValueError: the seed is negative.
     """
 
-    #: Which of the environment's puzzles this is.
+    #: Index of the puzzle in the environment.
     index: int
-    #: uint8 ``[S]``, the puzzle, and the person's answer so far.
+    #: uint8 ``[S]``, the puzzle, and the player's answer so far.
     puzzle: Tokens
-    board: Tokens
-    #: The cell that is written next.
+    answer: Tokens
+    #: The cell to write next.
     cursor: int
-    #: What to tell the person, and in which tone.
+    #: Text to show to the player, and its tone.
     message: tuple[str, Tone]
-    #: All that the model said of this puzzle, oldest first.
+    #: The model's advice on this puzzle, oldest first.
     advice: list[Advice]
-    #: The verifier accepted the board; it can no longer be changed.
+    #: Whether the verifier accepted the answer, which is then final.
     solved: bool
-    #: How often the board was submitted.
+    #: How often the answer was submitted.
     attempts: int
-    #: Puzzles begun and solved, this one included.
+    #: Puzzles started and solved, including this one.
     num_played: int
     num_solved: int
 
     _editable: NDArray[np.bool_]
-    _thinking: Iterator[Advice] | None
-    #: Cells and what they held before, oldest first.
-    _done: list[tuple[int, int]]
-    #: The token that was written last, and the one that a pressed pointer writes.
-    _last: int | None
-    _stroke: int | None
+    _advice_stream: Iterator[Advice] | None
+    #: Changed cells and their previous tokens, oldest first.
+    _undo_stack: list[tuple[int, int]]
+    #: The token written last, and the one that dragging writes.
+    _last_token: int | None
+    _drag_token: int | None
 
     def __init__(
         self,
@@ -91,37 +91,35 @@ class Game:
         self.num_played = self.num_solved = 0
         self.next_puzzle()
 
-    # -- what there is ---------------------------------------------------------------------------------------
-
     @property
     def answer_tokens(self) -> tuple[int, ...]:
-        """The tokens that may be written."""
+        """The tokens that can be written."""
         return tuple(self._answer_tokens)
 
     @property
     def toggles(self) -> bool:
-        """There are only two tokens to write, so that a click is enough to choose one."""
+        """Whether there are only two tokens to write, so that a click switches between them."""
         return len(self._answer_tokens) == 2
 
     @property
     def has_adviser(self) -> bool:
-        """There is a model to ask."""
+        """Whether there is a model to ask."""
         return self._adviser is not None
 
     def frame(self) -> Frame:
-        """The board of the person as a picture shows it; its cells are judged once it is solved."""
-        return replace(self._frame(self.board, self.board, ()), cursor=self.cursor)
+        """The player's answer; its cells are marked once it is solved."""
+        return replace(self._frame(self.answer, self.answer, ()), cursor=self.cursor)
 
     def advice_frame(self) -> Frame | None:
-        """The latest answer of the model, likewise; None before the first."""
+        """The model's latest answer, marked likewise; None before the first."""
         if not self.advice:
             return None
-        previous = self.advice[-2].answer if len(self.advice) > 1 else np.zeros_like(self.board)
+        previous = self.advice[-2].answer if len(self.advice) > 1 else np.zeros_like(self.answer)
         return self._frame(self.advice[-1].answer, previous, tuple(self.advice))
 
     def _frame(self, answer: Tokens, previous: Tokens, advice: tuple[Advice, ...]) -> Frame:
         verdict = self.task.verify(self._batch, answer[None])
-        # Marks would give the solution away.
+        # Earlier marks would give away the solution.
         marks = self.task.mark(self._batch, answer[None])[0] if self.solved else np.full_like(answer, MARK_NONE)
         return Frame(
             puzzle=self.puzzle,
@@ -140,61 +138,61 @@ class Game:
             example=int(self._batch.example[0]),
         )
 
-    # -- moving ----------------------------------------------------------------------------------------------
+    # -- cursor and mouse ------------------------------------------------------------------------------------
 
     def move(self, rows: int, columns: int) -> None:
-        """Move the cursor so many cells down and to the right; it stops at the edge."""
+        """Move the cursor down and to the right, up to the edge."""
         height, width = self.task.spec.grid_shape
         row, column = divmod(self.cursor, width)
         row, column = min(max(row + rows, 0), height - 1), min(max(column + columns, 0), width - 1)
         self.cursor = row * width + column
 
     def click(self, cell: int, write: bool = False) -> None:
-        """Put the cursor on a cell, and change it with ``write`` or where a click is enough."""
-        self.cursor, self._stroke = cell, None
+        """Move the cursor to a cell; also toggle the cell with ``write`` or if :attr:`toggles`."""
+        self.cursor, self._drag_token = cell, None
         if write or self.toggles:
             self.toggle()
-            if self.message[0] == "":  # it was written, which goes without saying
-                self._stroke = int(self.board[cell])
+            if self.message[0] == "":  # the cell was written
+                self._drag_token = int(self.answer[cell])
 
     def drag(self, cell: int) -> None:
-        """The pointer is now on that cell, pressed since the last click: what the click wrote, it writes here too."""
-        if self._stroke is None or cell == self.cursor:
+        """Write the token of the last click to a cell that the pressed mouse reaches."""
+        if self._drag_token is None or cell == self.cursor:
             return
         self.cursor = cell
         if self._editable[cell]:
-            self._write(self._stroke)
+            self._write(self._drag_token)
 
     def release(self) -> None:
-        """The pointer is no longer pressed."""
-        self._stroke = None
+        """End dragging: the mouse button was released."""
+        self._drag_token = None
 
     # -- writing ---------------------------------------------------------------------------------------------
 
     def fill(self, token: int) -> None:
-        """Write a token into the cell under the cursor.
+        """Write a token to the cell under the cursor.
 
         Raises:
-            ValueError: no answer of the task holds that token.
+            ValueError: answers of the task cannot contain the token.
         """
         if token not in self._answer_tokens:
-            raise ValueError(f"token {token}: {self.task.spec.name} is answered with {self._answer_tokens}")
+            raise ValueError(f"token {token}: answers of {self.task.spec.name} consist of {self._answer_tokens}")
         self._write(token)
 
     def toggle(self) -> None:
-        """Write the next of two tokens, or take the second back; where there are more, repeat what was written last."""
+        """Write the next of two tokens, or clear the second; with more tokens, repeat the last one."""
         if self.toggles:
-            round_trip = list(dict.fromkeys((self._cleared, *self._answer_tokens)))
-            now = int(self.board[self.cursor])
-            place = round_trip.index(now) if now in round_trip else 0
-            self._write(round_trip[(place + 1) % len(round_trip)])
-        elif self._last is not None:
-            self._write(self._last)
+            cycle = list(dict.fromkeys((self._cleared, *self._answer_tokens)))
+            token = int(self.answer[self.cursor])
+            position = cycle.index(token) if token in cycle else 0
+            self._write(cycle[(position + 1) % len(cycle)])
+        elif self._last_token is not None:
+            self._write(self._last_token)
         else:
-            self._say("Write something first; then it can be repeated.")
+            self._say("Write something first, then repeat it.")
 
     def clear(self) -> None:
-        """Take back what is in the cell: nothing is left where answers may hold nothing, else what the puzzle has."""
+        """Reset the cell: to padding if answers may contain it, else to the token of the puzzle."""
         self._write(self._cleared, repeat=False)
 
     @property
@@ -203,14 +201,14 @@ class Game:
         return PAD if PAD in self._answer_tokens else int(self.puzzle[self.cursor])
 
     def undo(self) -> None:
-        """Take the last change back."""
+        """Undo the last change."""
         if self.solved:
             self._say_solved()
-        elif not self._done:
+        elif not self._undo_stack:
             self._say("There is nothing to undo.")
         else:
-            self.cursor, token = self._done.pop()
-            self.board[self.cursor] = token
+            self.cursor, token = self._undo_stack.pop()
+            self.answer[self.cursor] = token
             self._say("")
 
     def _write(self, token: int, repeat: bool = True) -> None:
@@ -222,65 +220,64 @@ class Game:
             self._say(f"Row {row + 1}, column {column + 1} is given and cannot be changed.", "bad")
         else:
             if repeat:
-                self._last = token
-            if self.board[cell] != token:
-                self._done.append((cell, int(self.board[cell])))
-                self.board[cell] = token
+                self._last_token = token
+            if self.answer[cell] != token:
+                self._undo_stack.append((cell, int(self.answer[cell])))
+                self.answer[cell] = token
             self._say("")
 
-    # -- judging, asking, going on ---------------------------------------------------------------------------
+    # -- verifier, model, next puzzle ------------------------------------------------------------------------
 
     def submit(self) -> None:
-        """Have the verifier judge the board. A wrong one may be changed further."""
+        """Submit the answer to the verifier; a wrong one can be changed further."""
         if self.solved:
             self._say_solved()
             return
         self.attempts += 1
-        verdict = self.task.verify(self._batch, self.board[None])
-        if verdict.success[0]:
+        frame = self.frame()
+        if frame.success:
             self.solved = True
             self.num_solved += 1
             tries = "at the first try" if self.attempts == 1 else f"after {self.attempts} tries"
             self._say(f"Right! Solved {tries}.", "good")
         else:
-            percent = int(float(verdict.score[0]) * 100 + 1e-6)  # 99.6% must not read as 100%
-            self._say(f"Not right yet: the score is {percent}%.", "bad")
+            self._say(f"Not right yet: the score is {frame.percent}%.", "bad")
 
     def ask(self) -> None:
-        """Have the model think for one more segment about the puzzle; what it has in mind stays from ask to ask."""
+        """Let the model think about the puzzle for one more segment, with its carry kept."""
         if self._adviser is None:
-            self._say("There is no model to ask; the right side says how to have one.")
+            self._say("There is no model to ask; the right side says how to load one.")
             return
-        if self._thinking is None:
-            self._thinking = self._adviser(self.index)
-        said = None if self.advice and self.advice[-1].halted else next(self._thinking, None)
+        if self._advice_stream is None:
+            self._advice_stream = self._adviser(self.index)
+        said = None if self.advice and self.advice[-1].halted else next(self._advice_stream, None)
         if said is not None:
             self.advice.append(said)
         if said is None or said.halted:
-            self._say(f"The model stops after {_segments(len(self.advice))}: this is its answer.")
+            self._say(f"The model stops after {self._segments()}: this is its answer.")
         else:
-            self._say(f"The model has thought for {_segments(len(self.advice))}; ask again, and it thinks on.")
+            self._say(f"The model has thought for {self._segments()}; ask again to continue.")
 
     def next_puzzle(self) -> None:
-        """Begin another puzzle; they repeat once all were played."""
+        """Start the next puzzle; they repeat once all have been played."""
         self.index = int(self._order[self.num_played % len(self._order)])
         self.num_played += 1
         self._batch = self._puzzles.take(np.array([self.index]))
         self.puzzle = self._batch.puzzle[0]
-        self.board = self.puzzle.copy()
+        self.answer = self.puzzle.copy()
         self._editable = self.task.editable(self._batch.puzzle)[0]
         self.cursor = int(self._editable.argmax())
         self.solved, self.attempts = False, 0
-        self.advice, self._thinking = [], None
-        self._done, self._last, self._stroke = [], None, None
+        self.advice, self._advice_stream = [], None
+        self._undo_stack, self._last_token, self._drag_token = [], None, None
         self._say("")
 
     def _say(self, text: str, tone: Tone = "plain") -> None:
         self.message = (text, tone)
 
     def _say_solved(self) -> None:
-        self._say("This one is solved: go on to the next.", "good")
+        self._say("This puzzle is solved; go to the next one.", "good")
 
-
-def _segments(number: int) -> str:
-    return "1 segment" if number == 1 else f"{number} segments"
+    def _segments(self) -> str:
+        number = len(self.advice)
+        return "1 segment" if number == 1 else f"{number} segments"

@@ -1,4 +1,4 @@
-"""A person walks mazes move by move: where the walker is, what a key does, and how it looks."""
+"""A player walks through mazes move by move."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ _HELPS = (
 
 
 class WalkGame:
-    """One walk after another through the mazes of an environment, with its doors and its limit of steps.
+    """One walk after another through the mazes of an environment.
 
     Args:
-        env: a :class:`~hrm_envs.wrappers.MazeMoves`, wrapped or not, made with ``render_mode="rgb_array"``.
-        seed: of its mazes and doors.
+        env: a :class:`~hrm_envs.wrappers.MazeMoves`, possibly wrapped, made with ``render_mode="rgb_array"``.
+        seed: of the mazes and doors.
 
     Raises:
-        ValueError: it is no such environment, or the seed is negative.
+        ValueError: ``env`` is another environment, or the seed is negative.
     """
 
-    #: The walk has ended, and the walker reached G.
+    #: Whether the walk has ended, and whether the walker reached G.
     over: bool
     solved: bool
-    #: Walks begun and solved, this one included.
+    #: Walks started and solved, including this one.
     num_played: int
     num_solved: int
 
     def __init__(self, env: gym.Env[Any, Any], *, seed: int = 0) -> None:
         walks = env.unwrapped
         if not isinstance(walks, MazeMoves) or walks.render_mode != "rgb_array":
-            raise ValueError(f'a walk needs a MazeMoves made with render_mode="rgb_array", not {env}')
+            raise ValueError(f'WalkGame needs a MazeMoves made with render_mode="rgb_array", got {env}')
         if seed < 0:
             raise ValueError(f"seed={seed} must not be negative")
         self._env = walks
@@ -52,7 +52,7 @@ class WalkGame:
         self._begin(seed)
 
     def move(self, rows: int, columns: int) -> None:
-        """Walk one cell; a wall, a shut door or the border stops the walker, and the step is gone."""
+        """Walk one cell; a wall, a shut door or the border stops the walker, but the step counts."""
         if self.over:
             return
         *_, self.solved, truncated, _ = self._env.step(MOVES.index((rows, columns)))
@@ -60,29 +60,29 @@ class WalkGame:
         self.num_solved += self.solved
 
     def next_walk(self) -> None:
-        """Begin another walk, whether this one has ended or not."""
+        """Start another walk, even if this one has not ended."""
         self._begin(None)
 
     def press(self, key: str, text: str = "") -> bool:
-        """Do what a key is for; see :func:`hrm_envs.play.keys.press`. False if the person wants to leave."""
+        """Do what a key stands for; see :func:`hrm_envs.play.keys.press`. False if the player wants to leave."""
         if key in ARROWS:
             self.move(*ARROWS[key])
         elif key == "f2" or text in ("n", "N"):
             self.next_walk()
         return key != "escape"
 
-    def picture(self) -> NDArray[np.uint8]:
-        """The walk with the score and the keys below, uint8 ``[H, W, 3]``. Needs no display.
+    def render(self) -> NDArray[np.uint8]:
+        """Render the walk with score and keys below it, uint8 ``[H, W, 3]``. Needs no display.
 
         Raises:
-            DependencyNotInstalled: pygame is absent.
+            DependencyNotInstalled: pygame is not installed.
         """
         walk: NDArray[np.uint8] = self._env.render()
         width = walk.shape[1]
         footer = Canvas(width, _FOOTER)
         middle = _FOOTER / 2 - 6
         score = f"maze {self.num_played}, {self.num_solved} solved"
-        taken = footer.text((width - _MARGIN, middle), score, 17, MUTED, False, "right")
+        taken = footer.text((width - _MARGIN, middle), score, 17, MUTED, "right")
         draw_key_helps(footer, _HELPS, (_MARGIN, middle), width - 3 * _MARGIN - taken)
         return np.concatenate([walk, footer.pixels()])
 

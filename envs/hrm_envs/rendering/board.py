@@ -1,4 +1,4 @@
-"""What one picture shows, and the board on which a task paints its puzzle."""
+"""The board: the part of an image in which a task draws its puzzle."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from hrm_envs.spec import MARK_RIGHT, MARK_WRONG, PAD, TaskSpec
 
 
 class Board:
-    """The square on which a task paints its puzzle: :meth:`hrm_envs.task.Task.draw` gets one.
+    """Where a task draws its puzzle: the argument of :meth:`hrm_envs.task.Task.draw`.
 
-    The helpers take the rectangle of a cell, so a task is free to lay cells out differently. Shapes beyond
-    the helpers are painted on :attr:`canvas`.
+    The helper methods take the rectangle of a cell, so that a task may lay out its cells differently. Draw all other
+    shapes on :attr:`canvas`.
 
     Attributes:
-        spec: the task's sizes and symbols.
+        spec: grid and symbols of the task.
         frame: what to show.
-        canvas: the picture.
-        area: the rectangle of the whole grid.
+        canvas: the image.
+        area: rectangle of the whole grid.
         cell: width and height of a cell in pixels.
-        key: marks to explain beside the board, as (name for :meth:`sample`, text); a task may replace it.
-        samples: painters of marks of a task's own for the key, by name; each takes the rectangle to paint in.
-        places: where the cells of the answer are, by index. A task that paints them elsewhere than at :meth:`rect`
-            writes its own here, and only those that are on show.
-        colours: tokens that are shown as a colour, for the keys of a person who writes them; a task may fill it.
+        legend: marks to explain beside the board, as (icon name, text); a task may replace it.
+        icons: functions that draw further icons of the legend, by name; each takes a rectangle.
+        cell_rects: rectangles of the visible cells of the answer, by index, to find the cell under the mouse. A task
+            that does not draw them at :meth:`rect` replaces them.
+        token_colors: colours of tokens that are drawn as colours, for the help on keys; a task may fill it.
     """
 
     def __init__(self, canvas: Canvas, spec: TaskSpec, frame: Frame, space: Rect) -> None:
@@ -55,20 +55,20 @@ class Board:
         width, height = self.cell * columns, self.cell * rows
         x, y = center(space)
         self.area: Rect = (x - width / 2, y - height / 2, width, height)
-        self.key: tuple[tuple[str, str], ...] = (
+        self.legend: tuple[tuple[str, str], ...] = (
             ("given", "given"), ("right", "right"), ("wrong", "wrong"), ("changed", "changed"),
         )  # fmt: skip
-        self.samples: dict[str, Callable[[Rect], None]] = {}
-        self.places: dict[int, Rect] = {index: self.rect(index) for index in range(spec.num_cells)}
-        self.colours: dict[int, Color] = {}
+        self.icons: dict[str, Callable[[Rect], None]] = {}
+        self.cell_rects: dict[int, Rect] = {index: self.rect(index) for index in range(spec.num_cells)}
+        self.token_colors: dict[int, Color] = {}
 
     @cached_property
     def confidence(self) -> NDArray[np.float32] | None:
-        """float32 ``[S]`` in [0, 1], or None when the agent posted none for the answer on show."""
+        """float32 ``[S]`` in [0, 1], or None if the agent posted none with this answer."""
         thoughts = self.frame.thoughts
         if thoughts is None or thoughts.confidence is None:
             return None
-        return np.clip(np.nan_to_num(thoughts.confidence), 0, 1)  # a diverged agent is still worth a picture
+        return np.clip(np.nan_to_num(thoughts.confidence), 0, 1)  # a diverged agent may post NaN
 
     def rect(self, index: int) -> Rect:
         """The rectangle of cell ``index`` (row-major)."""
@@ -76,40 +76,40 @@ class Board:
         return self.area[0] + column * self.cell, self.area[1] + row * self.cell, self.cell, self.cell
 
     def symbol(self, token: int) -> str:
-        """The text of a token; empty for padding."""
+        """The text of a token, empty for padding."""
         return "" if token == PAD else self.spec.symbols[token].strip()
 
     def draw_cursor(self) -> None:
-        """A bright frame around the cell under the cursor with a dark one on either side: it shows on every ground."""
-        if self.frame.cursor in self.places:
-            cell = self.places[self.frame.cursor]
+        """Outline the cell under the cursor in white, with dark edges that stand out on any colour."""
+        if self.frame.cursor in self.cell_rects:
+            cell = self.cell_rects[self.frame.cursor]
             width = min(max(cell[2] * 0.055, 2.0), 4.0)
             radius = cell[2] * 0.14
             self.canvas.rect(inset(cell, -2 * width), BACKGROUND, radius + 2 * width, 3 * width)
             self.canvas.rect(inset(cell, -width), INK, radius + width, width)
 
-    # -- marks: each has a shape of its own, so none depends on colour ---------------------------------------
+    # -- marks on tiles: told apart by shape, not by colour alone -------------------------------------------
 
     def cross(self, rect: Rect) -> None:
-        """Wrong: a cross in a badge in the upper right corner."""
+        """Wrong: a cross on a disc in the upper right corner."""
         at = (rect[0] + rect[2] * 0.81, rect[1] + rect[3] * 0.19)
         self.strike(at, max(rect[2] * 0.145, 3.2))
 
     def tick(self, rect: Rect) -> None:
-        """Right: a small tick in the upper right corner."""
+        """Right: a tick in the upper right corner."""
         x, y, r = rect[0] + rect[2] * 0.82, rect[1] + rect[3] * 0.19, max(rect[2] * 0.08, 2.4)
         points = [(x - r, y), (x - r * 0.3, y + r * 0.65), (x + r, y - r * 0.75)]
         self.canvas.line(points, blend(TILE, BLUE, 0.75), max(r * 0.34, 1.1))
 
     def ring(self, rect: Rect) -> None:
-        """Changed in this segment: an outline and a corner flag in the upper left."""
+        """Changed in this segment: an outline and a dot in the upper left corner."""
         radius, width = rect[2] * 0.14, max(rect[2] * 0.04, 1.4)
         self.canvas.rect(rect, AMBER, radius, width)
         x, y = rect[0] + rect[2] * 0.19, rect[1] + rect[3] * 0.19
         self.canvas.circle((x, y), max(rect[2] * 0.07, 2.0), AMBER)
 
     def hatch(self, rect: Rect) -> None:
-        """Wrong, seen from afar: faint diagonal stripes."""
+        """Wrong, visible from afar: faint diagonal stripes."""
         x, y, w, h = inset(rect, rect[2] * 0.08)
         color = (74, 44, 54)
         for step in (0.35, 0.7, 1.05, 1.4, 1.75):
@@ -118,7 +118,7 @@ class Board:
             self.canvas.line(ends, color, w * 0.05, caps=False)
 
     def gauge(self, rect: Rect, confidence: float) -> None:
-        """How sure the agent is of a cell: a bar along its lower edge."""
+        """Confidence in a cell: a bar along its lower edge."""
         x, y, w, h = rect
         track = (x + w * 0.22, y + h * 0.86, w * 0.56, max(h * 0.045, 1.5))
         self.canvas.rect(track, (46, 58, 86), track[3] / 2)
@@ -127,12 +127,12 @@ class Board:
             self.canvas.rect((track[0], track[1], filled, track[3]), STRONG, track[3] / 2)
 
     def tile(self, rect: Rect, text: str, given: bool, mark: int, changed: bool, confidence: float | None) -> None:
-        """One cell with everything that can be said of it.
+        """Draw one cell.
 
         Args:
-            rect: where it goes.
-            text: a character, or nothing.
-            given: part of the puzzle (heavy letters, lighter tile) rather than of the answer (light letters).
+            rect: of the cell.
+            text: its symbol; may be empty.
+            given: part of the puzzle (white on a lighter tile) rather than of the answer (blue).
             mark: a ``MARK_*``.
             changed: revised in this segment.
             confidence: in [0, 1], or None for no gauge.
@@ -145,7 +145,7 @@ class Board:
         x, y = center(rect)
         if text:
             color = RED if wrong else INK if given else BLUE
-            self.canvas.text((x, y), text, size * 0.58, color, bold=given, align="center")
+            self.canvas.text((x, y), text, size * 0.58, color, align="center")
         if confidence is not None and not given:
             self.gauge(rect, confidence)
         if changed:
@@ -156,7 +156,7 @@ class Board:
             self.tick(rect)
 
     def draw_symbols(self) -> None:
-        """Every cell as a tile with its symbol: what a task looks like unless it paints itself."""
+        """Draw every cell as a tile with its symbol: the default of :meth:`hrm_envs.task.Task.draw`."""
         frame = self.frame
         self.canvas.rect(inset(self.area, -self.cell * 0.1), PANEL, self.cell * 0.2)
         for index, token in enumerate(frame.shown):
@@ -168,11 +168,11 @@ class Board:
             mark, changed = int(frame.marks[index]), bool(frame.changed[index])
             self.tile(rect, self.symbol(int(token)), bool(given), mark, changed, sure)
 
-    def sample(self, name: str, rect: Rect) -> None:
-        """A small picture of a mark for the key; unknown names leave the space empty."""
+    def draw_icon(self, name: str, rect: Rect) -> None:
+        """Draw an icon of the legend; an unknown name draws nothing."""
         x, y, w, h = rect
-        if name in self.samples:
-            self.samples[name](rect)
+        if name in self.icons:
+            self.icons[name](rect)
         elif name in ("given", "right", "wrong", "changed"):
             mark = {"right": MARK_RIGHT, "wrong": MARK_WRONG}.get(name, 0)
             self.tile(rect, "5", name == "given", mark, name == "changed", None)
@@ -186,21 +186,18 @@ class Board:
         elif name == "dropped":
             self.ghost(center(rect), h)
 
-    # -- marks for cells too small for tiles --------------------------------------------------------------
+    # -- marks for cells too small for tiles ----------------------------------------------------------------
 
     def bead(self, at: Point, cell: float) -> None:
-        """Newly part of the path: an amber bead on the line."""
+        """New on the path: an amber dot with a dark rim."""
         self.canvas.circle(at, cell * 0.24, BACKGROUND)
         self.canvas.circle(at, cell * 0.165, AMBER)
 
     def ghost(self, at: Point, cell: float) -> None:
-        """No longer part of the path: a hollow dot."""
+        """No longer on the path: a ring."""
         self.canvas.circle(at, cell * 0.2, STRONG, max(cell * 0.06, 1.0))
 
     def strike(self, at: Point, radius: float, hollow: bool = False) -> None:
-        """Wrong: a cross in a badge, or (``hollow``) in a ring, which says that something is missing here."""
-        (x, y), arm = at, radius * 0.42
+        """Wrong: a cross on a disc, or (``hollow``) in a ring where something is missing."""
         self.canvas.circle(at, radius, RED, max(radius * 0.16, 1.0) if hollow else 0)
-        for sign in (-1, 1):
-            ends = [(x - arm, y - sign * arm), (x + arm, y + sign * arm)]
-            self.canvas.line(ends, RED if hollow else BACKGROUND, max(radius * 0.3, 1.1))
+        self.canvas.cross(at, radius * 0.42, RED if hollow else BACKGROUND, max(radius * 0.3, 1.1))

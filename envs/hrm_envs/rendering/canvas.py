@@ -1,13 +1,13 @@
-"""Anti-aliased shapes and text on a numpy-readable picture: the only module that draws with pygame.
+"""Anti-aliased shapes and text, drawn with pygame and read back as a numpy array.
 
-Everything is painted at :data:`SCALE` times the wanted size and averaged down once at the end, which smooths
-every edge. Coordinates are floats in pixels of the finished picture; a rectangle is ``(left, top, width,
-height)``. No call here needs a display.
+Everything is drawn at :data:`SCALE` times the image size and averaged down at the end, which smooths all edges.
+Coordinates are floats in pixels of the image; a rectangle is ``(left, top, width, height)``. No display is needed.
 """
 
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -25,11 +25,11 @@ Point = tuple[float, float]
 Rect = tuple[float, float, float, float]
 Align = Literal["left", "center", "right"]
 
-#: Pixels painted per finished pixel, along each axis.
+#: Pixels drawn per pixel of the image, along each axis.
 SCALE = 2
 
-# One dark theme. Blue, amber and vermilion stay apart under every common colour blindness and also differ in
-# lightness; no meaning rests on them alone.
+# A dark theme. Blue, amber and red stay distinct under all common colour blindness and differ in lightness; every
+# meaning is also shown by a shape.
 BACKGROUND: Color = (13, 18, 30)
 PANEL: Color = (20, 27, 43)
 TILE: Color = (30, 39, 60)
@@ -42,14 +42,17 @@ BLUE: Color = (100, 181, 255)
 AMBER: Color = (255, 208, 84)
 RED: Color = (255, 108, 82)
 
-_CAP_HEIGHT = 0.73  # capitals and digits of the bundled font, in units of the font size
+# The font that comes with pygame: its height above the baseline, and that of its capitals, in font sizes.
+_ASCENT, _CAP_HEIGHT = 0.8, 0.73
+#: Longer texts are cut off, since no image has room for them.
+_MAX_CHARACTERS = 200
 
 
 def import_pygame() -> Any:
-    """The pygame module, loaded on first use.
+    """Import pygame on first use.
 
     Raises:
-        DependencyNotInstalled: pygame-ce is absent.
+        DependencyNotInstalled: pygame-ce is not installed.
     """
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     try:
@@ -61,84 +64,82 @@ def import_pygame() -> Any:
         ) from error
     if not hasattr(pygame.draw, "aacircle"):
         raise DependencyNotInstalled(
-            "rendering needs pygame-ce, and the older pygame stands in its place: run `pip uninstall pygame`, "
+            "rendering needs pygame-ce, but the older pygame is installed instead: run `pip uninstall pygame`, "
             'then `pip install --force-reinstall "hrm-agents[render]"`'
         )
     return pygame
 
 
 def blend(low: Color, high: Color, amount: float) -> Color:
-    """The colour ``amount`` (cut to [0, 1]) of the way from ``low`` to ``high``."""
+    """Interpolate between two colours; ``amount`` is clipped to [0, 1]."""
     t = min(max(amount, 0.0), 1.0)
-    return (
-        round(low[0] + (high[0] - low[0]) * t),
-        round(low[1] + (high[1] - low[1]) * t),
-        round(low[2] + (high[2] - low[2]) * t),
-    )
+    red, green, blue = (round(a + (b - a) * t) for a, b in zip(low, high, strict=True))
+    return red, green, blue
 
 
 def inset(rect: Rect, margin: float) -> Rect:
-    """``rect`` made smaller by ``margin`` on all four sides."""
+    """Shrink ``rect`` by ``margin`` on all four sides."""
     x, y, w, h = rect
     return x + margin, y + margin, w - 2 * margin, h - 2 * margin
 
 
 def center(rect: Rect) -> Point:
-    """The middle of ``rect``."""
+    """The centre of ``rect``."""
     return rect[0] + rect[2] / 2, rect[1] + rect[3] / 2
 
 
-# Pictures of text are kept, not fonts: they survive a pygame.font.quit() by other code in the process.
+def printable(text: str) -> str:
+    """``text`` on one line that pygame accepts: other characters, such as NUL and lone surrogates, become U+FFFD."""
+    text = unicodedata.normalize("NFC", text)
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def text_width(text: str, size: float, max_width: float | None = None) -> float:
+    """Width in pixels that :meth:`Canvas.text` would take."""
+    return _text_line(text, size, INK, max_width)[0].get_width() / SCALE
+
+
+def _text_line(text: str, size: float, color: Color, max_width: float | None) -> tuple[pygame.Surface, int]:
+    """One line of text, and its font size in drawn pixels."""
+    text = printable(text if len(text) <= _MAX_CHARACTERS else text[: _MAX_CHARACTERS - 1] + "\N{HORIZONTAL ELLIPSIS}")
+    em = max(4, round(size * SCALE))
+    surface = _text_surface(text, em, color)
+    if max_width is not None and surface.get_width() > max_width * SCALE:
+        em = max(4, int(em * max_width * SCALE / surface.get_width()))
+        surface = _text_surface(text, em, color)
+    return surface, em
+
+
+# Caches surfaces rather than fonts: they survive a pygame.font.quit() elsewhere in the process.
 @lru_cache(maxsize=4096)
-def _text_picture(text: str, size: int, color: Color, bold: bool) -> pygame.Surface:
-    """``text`` on transparent ground, ``size`` painted pixels high (em)."""
+def _text_surface(text: str, em: int, color: Color) -> pygame.Surface:
+    """``text`` on a transparent surface, at font size ``em``."""
     pygame = import_pygame()
     pygame.font.init()
-    # Enlarged, then shrunk: letters keep the shapes and places that small ones lose to the pixel grid.
-    zoom = 4 if size * len(text) < 800 else 2
-    font = pygame.font.Font(pygame.font.get_default_font(), size * zoom)
-    large = _tight_line(font, text, color, (0.012 if bold else 0.04) * size * zoom)
-    if not bold:
-        _wear(large, 0.019 * size * zoom)
-    return pygame.transform.smoothscale(large, (large.get_width() // zoom, large.get_height() // zoom))
-
-
-def _wear(letters: pygame.Surface, radius: float) -> None:
-    """Take ``radius`` pixels off all edges, in place.
-
-    Only a bold face comes with pygame, and system fonts differ between machines: this makes a light one.
-    """
-    pygame = import_pygame()
-    alpha = pygame.surfarray.pixels_alpha(letters)
-    border = int(radius) + 1
-    padded, thin = np.pad(alpha, border), alpha.copy()
-    for angle in np.arange(16) * (np.pi / 8):
-        dx, dy = round(radius * np.cos(angle)), round(radius * np.sin(angle))
-        moved = padded[border + dx :, border + dy :][: alpha.shape[0], : alpha.shape[1]]
-        np.minimum(thin, moved, out=thin)
-    alpha[:] = thin
-
-
-def _tight_line(font: pygame.font.Font, text: str, color: Color, less: float) -> pygame.Surface:
-    """``text`` with letters ``less`` pixels closer than usual: worn letters stand too far apart else."""
-    pygame = import_pygame()
-    advances = [font.size(letter)[0] - less for letter in text]
-    line = pygame.Surface((int(sum(advances) + less) + 1, font.get_height()), pygame.SRCALPHA)
+    # Drawn large and scaled down, letters keep their shapes and spacing instead of snapping to the pixel grid.
+    zoom = 4 if em * len(text) < 800 else 2
+    font = pygame.font.Font(pygame.font.get_default_font(), em * zoom)
+    # Letters are placed one by one because the font's kerning spreads pairs such as "tt" and "00". pygame cannot render
+    # characters without width, such as variation selectors.
+    letters = [font.render(letter, True, color) for letter in text if font.size(letter)[0]]
+    width = sum(letter.get_width() for letter in letters)
+    height = max((letter.get_height() for letter in letters), default=0)
+    line = pygame.Surface((width, height), pygame.SRCALPHA)
     line.fill((*color, 0))
-    x = 0.0
-    for letter, advance in zip(text, advances, strict=True):
-        line.blit(font.render(letter, True, color), (round(x), 0))
-        x += advance
-    return line
+    x = 0
+    for letter in letters:
+        line.blit(letter, (x, 0))
+        x += letter.get_width()
+    return pygame.transform.smoothscale(line, (-(-width // zoom), -(-height // zoom)))
 
 
 class Canvas:
-    """A picture to paint on.
+    """An image to draw on.
 
     Args:
-        width: pixels of the finished picture.
-        height: pixels of the finished picture.
-        color: what fills it at first.
+        width: in pixels.
+        height: in pixels.
+        color: of the background.
     """
 
     def __init__(self, width: int, height: int, color: Color = BACKGROUND) -> None:
@@ -149,7 +150,7 @@ class Canvas:
         self._surface.fill(color)
 
     def pixels(self) -> NDArray[np.uint8]:
-        """The finished picture, a fresh uint8 ``[H, W, 3]``."""
+        """The finished image, a new uint8 array ``[H, W, 3]``."""
         small = self._pygame.transform.smoothscale(self._surface, self._size)
         raw = np.frombuffer(self._pygame.image.tobytes(small, "RGB"), np.uint8)
         return raw.reshape(self._size[1], self._size[0], 3).copy()
@@ -162,11 +163,11 @@ class Canvas:
         width: float = 0,
         corners: tuple[bool, bool, bool, bool] = (True, True, True, True),
     ) -> None:
-        """A rectangle, filled or (``width`` > 0) as an outline inside its edge.
+        """Draw a rectangle, filled or (``width`` > 0) as an outline inside its edge.
 
-        ``corners`` says which are rounded: top left, top right, bottom left, bottom right.
+        ``corners`` selects those to round: top left, top right, bottom left, bottom right.
         """
-        # Both edges are rounded, not the size: neighbours share an edge and leave no gap.
+        # Rounds both edges rather than the size, so that neighbours leave no gap.
         left, top = round(rect[0] * SCALE), round(rect[1] * SCALE)
         right, bottom = round((rect[0] + rect[2]) * SCALE), round((rect[1] + rect[3]) * SCALE)
         if right <= left or bottom <= top:
@@ -181,17 +182,17 @@ class Canvas:
         self._draw.rect(self._surface, color, box, stroke, -1, *radii)
 
     def circle(self, at: Point, radius: float, color: Color, width: float = 0) -> None:
-        """A disc, or (``width`` > 0) a ring inside its edge."""
+        """Draw a disc, or (``width`` > 0) a ring inside its edge."""
         stroke = max(1, round(width * SCALE)) if width > 0 else 0
         self._draw.aacircle(self._surface, color, (at[0] * SCALE, at[1] * SCALE), max(1.0, radius * SCALE), stroke)
 
     def polygon(self, points: Sequence[Point], color: Color) -> None:
-        """A filled polygon."""
+        """Draw a filled polygon."""
         scaled = [(x * SCALE, y * SCALE) for x, y in points]
         self._draw.polygon(self._surface, color, scaled)
 
     def line(self, points: Sequence[Point], color: Color, width: float, caps: bool = True) -> None:
-        """A line through ``points`` with round joints and (``caps``) round ends."""
+        """Draw a line through ``points`` with round joints and (``caps``) round ends."""
         half = width / 2
         for (x0, y0), (x1, y1) in pairwise(points):
             length = float(np.hypot(x1 - x0, y1 - y0))
@@ -204,20 +205,22 @@ class Canvas:
             self.circle(point, half, color)
 
     def dashes(self, start: Point, end: Point, color: Color, width: float, dash: float) -> None:
-        """A straight dashed line; dashes and gaps are about ``dash`` long, and both ends show."""
+        """Draw a straight dashed line; dashes and gaps are about ``dash`` long, and both ends are dashes."""
         length = float(np.hypot(end[0] - start[0], end[1] - start[1]))
         pieces = max(1, round(length / dash / 2)) * 2 - 1
+
+        def at(piece: int) -> Point:
+            share = piece / pieces
+            return start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share
+
         for piece in range(0, pieces, 2):
-            a, b = piece / pieces, (piece + 1) / pieces
-            self.line(
-                [
-                    (start[0] + (end[0] - start[0]) * a, start[1] + (end[1] - start[1]) * a),
-                    (start[0] + (end[0] - start[0]) * b, start[1] + (end[1] - start[1]) * b),
-                ],
-                color,
-                width,
-                caps=False,
-            )
+            self.line([at(piece), at(piece + 1)], color, width, caps=False)
+
+    def cross(self, at: Point, arm: float, color: Color, width: float) -> None:
+        """Draw a diagonal cross that reaches ``arm`` pixels from ``at`` along each axis."""
+        x, y = at
+        for sign in (-1, 1):
+            self.line([(x - arm, y - sign * arm), (x + arm, y + sign * arm)], color, width)
 
     def text(
         self,
@@ -225,29 +228,22 @@ class Canvas:
         text: str,
         size: float,
         color: Color = INK,
-        bold: bool = True,
         align: Align = "left",
         max_width: float | None = None,
     ) -> float:
-        """Write one line; returns its width in pixels.
+        """Write one line of text and return its width in pixels.
 
         Args:
-            at: where the line is anchored; the middle of its capitals sits at this height.
-            text: what to write.
+            at: anchor; its height is the middle of the capitals.
+            text: characters that cannot be shown become replacement characters; texts over 200 characters are cut.
             size: font size (em) in pixels.
-            color: of the letters.
-            bold: heavy letters rather than light ones.
-            align: which end of the line ``at`` is.
-            max_width: the size shrinks until the line fits.
+            color: of the text.
+            align: which end of the line the anchor is.
+            max_width: shrink the font until the line fits.
         """
-        em = max(4, round(size * SCALE))
-        picture = _text_picture(text, em, color, bold)
-        if max_width is not None and picture.get_width() > max_width * SCALE:
-            em = max(4, int(em * max_width * SCALE / picture.get_width()))
-            picture = _text_picture(text, em, color, bold)
-        width = picture.get_width()
+        surface, em = _text_line(text, size, color, max_width)
+        width = surface.get_width()
         left = at[0] * SCALE - {"left": 0.0, "center": 0.5, "right": 1.0}[align] * width
-        # The bundled font keeps 0.8 em above the baseline.
-        top = at[1] * SCALE - (0.8 - _CAP_HEIGHT / 2) * em
-        self._surface.blit(picture, (round(left), round(top)))
+        top = at[1] * SCALE - (_ASCENT - _CAP_HEIGHT / 2) * em
+        self._surface.blit(surface, (round(left), round(top)))
         return width / SCALE

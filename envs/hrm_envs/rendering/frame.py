@@ -1,4 +1,4 @@
-"""What one picture shows: the puzzle, the answer, and what the agent thought."""
+"""The data that one image shows: puzzle, answer and the agent's thoughts."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from hrm_envs.spec import PAD, Tokens
 
 @dataclass(frozen=True)
 class Thoughts:
-    """What an agent tells of the segment it just thought. Every field may be left out."""
+    """What an agent reports about its latest segment; every field is optional."""
 
-    #: Value of halting on this answer: a probability in [0, 1] or a plain value.
+    #: Q-value of halting on this answer.
     q_halt: float | None = None
-    #: Value of thinking on, on the same scale.
+    #: Q-value of continuing.
     q_continue: float | None = None
-    #: float32 ``[S]`` in [0, 1], how sure the agent is of each cell.
+    #: float32 ``[S]`` in [0, 1], confidence in each cell.
     confidence: NDArray[np.float32] | None = None
-    #: What it chose, in a word or two, such as ``"halt"`` or ``"think on"``.
+    #: What it chose, such as ``"halt"`` or ``"think on"``.
     decision: str | None = None
 
 
 @dataclass(frozen=True)
 class Draft:
-    """An answer that is written edit by edit and not handed in yet."""
+    """An unfinished answer that is written edit by edit."""
 
     #: uint8 ``[S]``.
     answer: Tokens
-    #: Edits made, and after how many it is handed in by force.
+    #: Edits so far, and the number after which the answer is submitted.
     edits: int
     max_edits: int
-    #: The cell that the next edit is about, where there is one.
+    #: The cell of the next edit, if that is known.
     cursor: int | None = None
 
 
 @dataclass(frozen=True)
 class Frame:
-    """All that one picture shows of one episode."""
+    """The state of one episode that one image shows."""
 
     #: uint8 ``[S]``, the puzzle.
     puzzle: Tokens
     #: uint8 ``[S]``, the latest answer; all 0 before the first segment.
     answer: Tokens
-    #: uint8 ``[S]``, the answer of the segment before; all 0 if there was none.
+    #: uint8 ``[S]``, the answer of the previous segment; all 0 before the second.
     previous_answer: Tokens
     #: uint8 ``[S]``, the ``MARK_*`` of each cell of the answer.
     marks: NDArray[np.uint8]
     #: Segments thought so far, 0 before the first.
     segment: int
-    #: Segments after which the answer is graded whatever the agent decides.
+    #: Segments after which the episode ends regardless of the agent's decision.
     max_segments: int
     #: The answer is right.
     success: bool
@@ -60,31 +60,36 @@ class Frame:
     score: float
     #: The episode has ended.
     halted: bool
-    #: It ended because the segments ran out.
+    #: The episode ended because the segments ran out.
     forced: bool
     #: ``(q_halt, q_continue)`` of every segment so far, oldest first.
     history: tuple[tuple[float | None, float | None], ...] = ()
-    #: What the agent posted, or None.
+    #: What the agent posted with the latest answer.
     thoughts: Thoughts | None = None
-    #: The puzzle's task identity, and which example of it the puzzle is; 0 where the task has none.
+    #: The puzzle's task identity, and its example number within that task; 0 without identities.
     task_id: int = 0
     example: int = 0
-    #: Where the answer was written edit by edit: how many were made, and how many there may be.
+    #: For an answer written edit by edit: edits so far, and the most allowed.
     edits: tuple[int, int] | None = None
-    #: The cell that somebody is about to write; None if nobody is.
+    #: The cell under the cursor, if there is a cursor.
     cursor: int | None = None
 
     @property
     def progress(self) -> tuple[str, int, int]:
-        """What goes by (``"segment"``, or ``"edit"`` where an answer is written), how many did, and how many may."""
+        """Unit of time (``"segment"`` or ``"edit"``), how many have passed, and the most allowed."""
         return ("segment", self.segment, self.max_segments) if self.edits is None else ("edit", *self.edits)
+
+    @property
+    def percent(self) -> int:
+        """The score in percent, rounded down so that only a full score reads 100."""
+        return int(self.score * 100 + 1e-6)
 
     @cached_property
     def changed(self) -> NDArray[np.bool_]:
-        """bool ``[S]``, cells revised by this segment; none in the first, where every cell is new."""
+        """bool ``[S]``, cells that the latest segment revised; none in the first segment."""
         return (self.answer != self.previous_answer) & (self.previous_answer != PAD).any()
 
     @cached_property
     def shown(self) -> Tokens:
-        """uint8 ``[S]``, the answer, and the puzzle where there is none yet."""
+        """uint8 ``[S]``, the answer, or the puzzle where the answer is padding."""
         return np.where(self.answer != PAD, self.answer, self.puzzle)

@@ -1,25 +1,25 @@
-"""How a Sudoku looks."""
+"""Drawing of Sudoku puzzles."""
 
 from __future__ import annotations
 
 from hrm_envs.rendering.board import Board
 from hrm_envs.rendering.canvas import PANEL, STRONG, Rect, inset
 from hrm_envs.spec import PAD
-from hrm_envs.sudoku.geometry import BLANK
+from hrm_envs.sudoku.layout import BLANK
 
 
 def draw_sudoku(board: Board, size: int, box_shape: tuple[int, int]) -> None:
-    """Paint a Sudoku: framed boxes of tiles, givens in heavy letters, the answer in light ones.
+    """Draw boxes of tiles, with givens in white on lighter tiles than the answer.
 
     Args:
-        board: where, and what.
-        size: digits, and cells along a side.
+        board: to draw on.
+        size: number of digits, and of cells along a side.
         box_shape: rows and columns of a box.
     """
     canvas, cell = board.canvas, board.cell
     box_rows, box_columns = box_shape
-    gap = cell * 0.055  # of a box to the edge of its share of the board, and of a tile to its neighbours
-    # The empty sides of the outermost boxes would inset the board, so it is drawn that much larger.
+    gap = cell * 0.055  # around boxes and tiles
+    # Extends the area by the gaps at the outer sides of the outermost boxes.
     left, top, width, height = inset(board.area, -gap)
     box_width, box_height = width * box_columns / size, height * box_rows / size
     for row in range(0, size, box_rows):
@@ -37,10 +37,10 @@ def draw_sudoku(board: Board, size: int, box_shape: tuple[int, int]) -> None:
 
 
 def _draw_cell(board: Board, index: int, rect: Rect) -> None:
-    frame, board.places[index] = board.frame, rect
+    frame, board.cell_rects[index] = board.frame, rect
     token, puzzle = int(frame.shown[index]), int(frame.puzzle[index])
     text = str(token - 1) if token > BLANK else ""
-    # A given that the answer overwrote is no longer shown as given.
+    # A given that the answer overwrote is drawn as part of the answer.
     given = puzzle != BLANK and puzzle != PAD and token == puzzle
     answered = frame.answer[index] != PAD
     sure = float(board.confidence[index]) if board.confidence is not None and answered else None

@@ -1,4 +1,4 @@
-"""Rules on the picture. They need pygame, and are passed over without it."""
+"""Rules on ``Task.draw``; skipped if pygame is not installed."""
 
 from __future__ import annotations
 
@@ -11,46 +11,45 @@ from numpy.typing import NDArray
 from hrm_envs.rendering.board import Board
 from hrm_envs.rendering.canvas import Canvas, import_pygame
 from hrm_envs.rendering.frame import Frame
-from hrm_envs.rendering.paint import paint
+from hrm_envs.rendering.render import render_rgb
 from hrm_envs.spec import PAD, Tokens
 from hrm_envs.task import PuzzleBatch
 from hrm_envs.testing.specimen import Rules, Specimen, TaskError, first
 
-#: Pixels on a side of the pictures that are compared.
+#: Side of the images that are compared, in pixels.
 _SIDE = 360
 
 
-def _draw_paints(specimen: Specimen) -> None:
+def _draw_accepts_any_answer(specimen: Specimen) -> None:
     if importlib.util.find_spec("pygame") is None:
         return
     display = import_pygame().display
     closed = not display.get_init()
-    one, rest = specimen.batch.take(slice(1)), specimen.answers[-1]
-    nothing = np.full_like(rest, PAD)
-    history = [nothing, one.puzzle[0], rest, one.solution[0]]
+    one, random_answer = specimen.batch.take(slice(1)), specimen.answers[-1]
+    history = [np.full_like(random_answer, PAD), one.puzzle[0], random_answer, one.solution[0]]
     for segment, answer in enumerate(history):
         frame = _frame(specimen, one, answer, history[max(0, segment - 1)], segment, len(history) - 1)
-        paint(specimen.task, frame, (360, 240))
+        render_rgb(specimen.task, frame, (360, 240))
         _board_pixels(specimen, frame)
     if closed and display.get_init():
         display.quit()
-        raise TaskError("draw opens a display: paint on the board alone, so that pictures can be made without a screen")
+        raise TaskError("draw opens a display: draw on the board alone, so that rendering needs no screen")
 
 
 def _draw_is_faithful(specimen: Specimen) -> None:
     if importlib.util.find_spec("pygame") is None:
         return
     batch = specimen.batch
-    # The cells that are asked for tell the puzzle from its solution, where there are any.
+    # Prefers a puzzle that differs from its solution.
     row = first((batch.puzzle != batch.solution).any(axis=1)) or 0
     one = batch.take(slice(row, row + 1))
-    nothing = np.full_like(one.puzzle[0], PAD)
-    blank = _frame(specimen, one, nothing, nothing, 0, 2)
+    padding = np.full_like(one.puzzle[0], PAD)
+    blank = _frame(specimen, one, padding, padding, 0, 2)
     picture = _board_pixels(specimen, blank)
     if (picture == picture[0, 0]).all():
-        raise TaskError("draw paints nothing" + specimen.show(one.puzzle[0]))
+        raise TaskError("draw leaves the board blank" + specimen.show(one.puzzle[0]))
     if (_board_pixels(specimen, blank) != picture).any():
-        raise TaskError("draw paints the same frame in two ways: nothing may depend on chance or on earlier calls")
+        raise TaskError("draw shows the same frame in two ways: it must not depend on chance or on earlier calls")
     other = first((batch.puzzle != one.puzzle).any(axis=1))
     if other is not None:
         shown = _board_pixels(specimen, replace(blank, puzzle=batch.puzzle[other].copy()))
@@ -66,7 +65,7 @@ def _draw_is_faithful(specimen: Specimen) -> None:
 def _frame(
     specimen: Specimen, one: PuzzleBatch, answer: Tokens, previous_answer: Tokens, segment: int, max_segments: int
 ) -> Frame:
-    """What is shown of the only puzzle of ``one`` after an answer; the arrays are fresh."""
+    """A frame of the only puzzle of ``one`` after an answer, with new arrays."""
     verdict = specimen.task.verify(one, answer[None])
     return Frame(
         puzzle=one.puzzle[0].copy(),
@@ -85,7 +84,7 @@ def _frame(
 
 
 def _board_pixels(specimen: Specimen, frame: Frame) -> NDArray[np.uint8]:
-    """The task's part of the picture alone, uint8 ``[H, W, 3]``.
+    """Only the task's part of the image, uint8 ``[H, W, 3]``.
 
     Raises:
         TaskError: ``draw`` returns something or changes the frame.
@@ -95,15 +94,15 @@ def _board_pixels(specimen: Specimen, frame: Frame) -> NDArray[np.uint8]:
     canvas = Canvas(_SIDE, _SIDE)
     returned: object = specimen.task.draw(Board(canvas, specimen.task.spec, frame, (0, 0, _SIDE, _SIDE)))  # type: ignore[func-returns-value]
     if returned is not None:
-        raise TaskError(f"draw returns {type(returned).__name__}: it paints on the board and returns nothing")
+        raise TaskError(f"draw returns {type(returned).__name__}: it must draw on the board and return None")
     for name, array in before.items():
         if (getattr(frame, name) != array).any():
-            text = f"draw changes {name} of the frame that it is to show"
+            text = f"draw changes {name} of its frame"
             raise TaskError(text + specimen.show(before["puzzle"], before["answer"]))
     return canvas.pixels()
 
 
 RULES: Rules = {
-    "draw paints any answer": _draw_paints,
+    "draw accepts any answer": _draw_accepts_any_answer,
     "draw shows the puzzle and the answer": _draw_is_faithful,
 }

@@ -1,4 +1,4 @@
-"""What an episode looks like so far: gathers, step by step, all that one picture of it shows."""
+"""Collects, step by step, the state of an episode that one image shows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hrm_envs.spec import MARK_NONE, Tokens
 from hrm_envs.task import PuzzleBatch, Task
 
 
-class EpisodeView:
-    """The recent past of one row of the dynamics, kept for drawing. Cheap when nobody looks."""
+class FrameBuilder:
+    """Builds the frames of one row of the dynamics. Cheap while no frame is requested."""
 
     def __init__(self, task: Task, max_segments: int) -> None:
         self._task, self._max_segments = task, max_segments
-        #: What the agent says of the step it is about to take; that step takes it away.
+        #: The agent's thoughts on its next step; the step consumes them.
         self.posted: Thoughts | None = None
         cells = np.zeros((1, task.spec.num_cells), np.uint8)
         self.begin(PuzzleBatch(cells, cells), 0)
@@ -24,9 +24,8 @@ class EpisodeView:
         """Start an episode with the puzzle in row ``row`` of ``batch``."""
         self._batch = batch.take(slice(row, row + 1)).copy()
         self._answer = self._previous = np.zeros_like(self._batch.puzzle[0])
-        self._unfinished = False
+        self._draft: Draft | None = None
         self._edits: tuple[int, int] | None = None
-        self._cursor: int | None = None
         self._segment = 0
         self._success = self._halted = self._forced = False
         self._score = 0.0
@@ -35,9 +34,9 @@ class EpisodeView:
         self.posted = None
 
     def advance(self, answer: Tokens, outcome: Outcome, row: int) -> None:
-        """Take in one step: the answer (uint8 ``[S]``) and row ``row`` of its outcome."""
+        """Record one step: the answer (uint8 ``[S]``) and row ``row`` of its outcome."""
         self._previous, self._answer = self._answer, answer.copy()
-        self._unfinished, self._cursor = False, None
+        self._draft = None
         self._segment += 1
         self._success = bool(outcome.verdict.success[row])
         self._score = float(outcome.verdict.score[row])
@@ -48,16 +47,15 @@ class EpisodeView:
         self._history.append((thoughts.q_halt, thoughts.q_continue) if thoughts else (None, None))
 
     def preview(self, draft: Draft) -> None:
-        """Show an answer that is not handed in yet; no segment goes by."""
+        """Show an unfinished answer without taking a step."""
         self._previous, self._answer = self._answer, draft.answer.copy()
-        self._unfinished, self._cursor = True, draft.cursor
-        self._edits = (draft.edits, draft.max_edits)
+        self._draft, self._edits = draft, (draft.edits, draft.max_edits)
 
     def frame(self) -> Frame:
-        """The picture of now."""
+        """The current frame."""
         marks = self._task.mark(self._batch, self._answer[None])[0]
-        if self._unfinished:
-            # A cell without an answer yet is not a wrong one.
+        if self._draft is not None:
+            # Unanswered cells of a draft are not wrong yet.
             marks = np.where(self._answer == self._batch.puzzle[0], np.uint8(MARK_NONE), marks)
         return Frame(
             puzzle=self._batch.puzzle[0],
@@ -75,5 +73,5 @@ class EpisodeView:
             history=tuple(self._history),
             thoughts=self._thoughts,
             edits=self._edits,
-            cursor=self._cursor,
+            cursor=None if self._draft is None else self._draft.cursor,
         )
