@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -32,11 +33,10 @@ def test_own_task_registers_checks_and_trains():
 
 def test_bundled_maze_trains_installs_and_draws(tmp_path, small):
     pytest.importorskip("pygame")
-    image = pytest.importorskip("PIL.Image")
     arguments = ["--out", str(tmp_path / "run"), "--install", str(tmp_path / "model")]
     small("bundled_maze.py")([*arguments, "--updates", "2", "--no-compile"])
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["config.json", "model.safetensors"]
-    with image.open(tmp_path / "run" / "maze.gif") as gif:
+    with Image.open(tmp_path / "run" / "maze.gif") as gif:
         assert gif.n_frames >= 4 * 2
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.records.files import check_writable, write_atomically
@@ -43,11 +44,10 @@ def check_gif(path: Path) -> None:
     """Whether :func:`write_gif` could write ``path``, found out before the pictures are made.
 
     Raises:
-        UserError: the name is not that of a GIF, Pillow is absent, or the file cannot be written.
+        UserError: the name is not that of a GIF, or the file cannot be written.
     """
     if path.suffix.lower() != ".gif":
         raise UserError(f"{path}: only GIFs are written; choose a name that ends in .gif")
-    _pillow()
     check_writable(path)
 
 
@@ -66,26 +66,17 @@ def write_gif(path: Path, episodes: Sequence[Sequence[Picture]], fps: float = 2.
     check_gif(path)
     if not 0.1 <= fps <= 100:
         raise ValueError(f"fps={fps} must lie between 0.1 and 100")
-    image_module = _pillow()
-    images = [image_module.fromarray(frame) for frames in episodes for frame in frames]
+    images = [Image.fromarray(frame) for frames in episodes for frame in frames]
     if not images:
         raise ValueError("there are no pictures to write")
     # One palette for all pictures, or colours flicker: taken from all, as mistakes may show in the early ones only.
     pixels = sum(image.width * image.height for image in images)
     stride = 1 + int((pixels / _PALETTE_PIXELS) ** 0.5)
     sample = np.concatenate([np.asarray(image)[::stride, ::stride] for image in images])
-    palette = image_module.fromarray(sample).quantize(255, dither=image_module.Dither.NONE)
-    images = [image.quantize(palette=palette, dither=image_module.Dither.NONE) for image in images]
+    palette = Image.fromarray(sample).quantize(255, dither=Image.Dither.NONE)
+    images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     step = int(1000 / fps)
     durations = [step * (_HOLD if i == len(frames) - 1 else 1) for frames in episodes for i in range(len(frames))]
     buffer = io.BytesIO()
     images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=False)
     write_atomically(path, buffer.getvalue())
-
-
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise UserError('GIFs need Pillow: pip install "hrm-agents[render]"') from error
-    return Image

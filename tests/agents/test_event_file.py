@@ -61,7 +61,6 @@ def content(folder):
 
 
 def test_tensorboard_reads_what_its_own_writer_would_have_written(tmp_path):
-    pytest.importorskip("PIL")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         from torch.utils.tensorboard import SummaryWriter

@@ -125,7 +125,6 @@ def test_a_bar_on_a_terminal(config, tmp_path):
 
 
 def test_pictures(tmp_path):
-    pytest.importorskip("PIL")
     write_frames(tmp_path, [np.zeros((8, 9, 3), np.uint8)], step=7)
     (image,) = events(tmp_path).Images("solved/puzzle_1")
     assert (image.step, image.height, image.width) == (7, 8, 9)

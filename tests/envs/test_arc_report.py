@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from gymnasium.error import DependencyNotInstalled
+from PIL import Image
 
 from hrm_envs.arc.augmentation import Augmentation
 from hrm_envs.arc.grids import END, place
@@ -144,8 +145,7 @@ def test_without_pygame_there_are_no_pictures(two_tasks, tmp_path, monkeypatch):
 
 
 def picture(path):
-    image = pytest.importorskip("PIL.Image")
-    with image.open(path) as opened:
+    with Image.open(path) as opened:
         return np.asarray(opened.convert("RGB"))
 
 

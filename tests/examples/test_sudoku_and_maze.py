@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hrm_agents import load
 from hrm_agents.errors import UserError
@@ -54,8 +55,7 @@ def test_only_gifs_are_recorded(tmp_path, monkeypatch):
 
 def test_mazes_become_a_gif(tmp_path):
     pytest.importorskip("pygame")
-    image = pytest.importorskip("PIL.Image")
     main = importlib.import_module("watch_maze").main
     assert main(["--record", str(tmp_path / "maze.gif"), "--episodes", "2"]) == 2
-    with image.open(tmp_path / "maze.gif") as gif:
+    with Image.open(tmp_path / "maze.gif") as gif:
         assert gif.n_frames >= 4
