@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import gymnasium as gym
+from typing import Any
 
 
 class UserError(Exception):
     """Says in one line what was wrong, where, and what to do; the command line prints it without a traceback."""
 
 
-def one_line(text: str, most: int = 200) -> str:
-    """Text in one printable line of at most about ``most`` characters, the middle cut out if it is longer.
+class _Brief(reprlib.Repr):
+    """A repr of bounded length and depth."""
 
-    What a terminal would obey rather than show, such as an escape sequence in the name of a file, is spelt out.
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxstring = self.maxother = 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        # repr() raises ValueError for very long integers and is slow for long ones.
+        bits = x.bit_length()
+        return repr(x) if bits < 100 else f"an integer of {bits * 0.30103:.0f} digits"
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """Text as one printable line of at most about ``most`` characters; the middle of a longer one is cut out.
+
+    Characters that control a terminal, such as an escape sequence in a file name, are spelt out.
     """
-    line = " ".join(text.split())
-    line = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in line)
-    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-(most // 2) :]}"
+    return _printable(" ".join(text.split()), most)
+
+
+def shown(value: Any) -> str:
+    """``repr(value)`` for an error message: one line of at most about 60 characters."""
+    return one_line(_Brief().repr(value), 60)
+
+
+def shown_path(path: Any) -> str:
+    """A path for an error message: one line of at most about 120 characters."""
+    return _printable(str(path), 120)
+
+
+def _printable(text: str, most: int) -> str:
+    text = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-(most // 2) :]}"
 
 
 @contextmanager
@@ -29,6 +56,8 @@ def user_errors(about: str) -> Iterator[None]:
     Args:
         about: what was being made or read; it begins the message.
     """
+    import gymnasium as gym  # here, since the networks import this module and know no environment
+
     try:
         yield
     except gym.error.DependencyNotInstalled as error:

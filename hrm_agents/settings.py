@@ -21,8 +21,8 @@ def limited(default: Any, limits: Limits) -> Any:
     return field(default=default, metadata={"limits": limits})
 
 
-_SHARE = Limits(0, 1)
-_DECAY = Limits(0, 1, open_high=True)
+_SHARE = Limits(0.0, 1.0)
+_DECAY = Limits(0.0, 1.0, open_high=True)
 #: Rates, weights and norms: a million times what is usual, and far from where float32 ends.
 _LARGEST = 1e6
 _NOT_NEGATIVE = Limits(0.0, _LARGEST)
@@ -151,7 +151,7 @@ class HaltingConfig(_Checked):
     fixed has none."""
     exploration_prob: float = limited(0.1, _SHARE)
     """Probability of a minimum drawn from 2..M; otherwise 1."""
-    gamma: float = limited(1.0, Limits(0, 1, open_low=True))
+    gamma: float = limited(1.0, Limits(0.0, 1.0, open_low=True))
     """Discount from segment to segment."""
     q_loss: Literal["auto", "bce", "mse"] = "auto"
     """Q as logits of a probability (bce) or as plain values (mse); auto takes bce where rewards allow it. Rule policy

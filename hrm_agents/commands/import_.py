@@ -17,9 +17,9 @@ import hrm_agents
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse
 from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig, to_dict
 from hrm_agents.environments import make_single, user_id
-from hrm_agents.errors import UserError
+from hrm_agents.errors import UserError, shown, shown_path
 from hrm_agents.models.hrm import HRM, HRMConfig
-from hrm_agents.models.limits import check_real, check_whole, shown, shown_path
+from hrm_agents.models.limits import LIMITS
 from hrm_agents.models.official import from_official, num_task_rows, official_name
 from hrm_agents.models.weight_files import read_weights
 from hrm_agents.records.checkpoint import CONFIG, MODEL, save_model
@@ -134,12 +134,8 @@ def _check_options(options: Import) -> None:
     Raises:
         UserError: a number is out of bounds, or ``out`` cannot be made or holds a model.
     """
-    try:
-        for name in ("num_heads", "H_cycles", "L_cycles"):
-            check_whole(name, getattr(options, name))
-        check_real("rope_theta", options.rope_theta)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    for name in ("num_heads", "H_cycles", "L_cycles", "rope_theta"):
+        LIMITS[name].check(name, getattr(options, name))
     out = options.out
     nearest = next((place for place in (out, *out.parents) if os.path.lexists(place)), None)
     if nearest is not None and not os.path.isdir(nearest):

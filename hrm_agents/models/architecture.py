@@ -1,4 +1,4 @@
-"""Width, depth and wiring: what a network has of its own, whatever it looks at."""
+"""Width, depth and wiring of a network, independent of its task."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
 
-from hrm_agents.models.limits import check_choice, check_real, check_whole
+from hrm_agents.models.limits import LIMITS, check_choice, check_setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Width, depth and wiring of an HRM, whatever the task. The defaults are a small net for a CPU."""
+    """Width, depth and wiring of an HRM, independent of the task. The defaults make a small network for a CPU."""
 
     hidden_size: int = 64
     """Width d of every state vector."""
@@ -28,40 +28,37 @@ class Architecture:
     expansion: float = 4.0
     """Size of the gated MLP: its width is 2/3 of expansion * d, rounded up to mlp_multiple."""
     mlp_multiple: int = 32
-    """The MLP width is a multiple of this; 256 in the original, where it widens small nets much."""
+    """The MLP width is a multiple of this; the original's 256 would make small networks much wider."""
     position: Literal["rope", "rope2d", "learned", "rope2d+learned"] = "learned"
-    """Positions: rotary over the flat grid, rotary over rows and columns, a learned vector per cell, or these two."""
+    """Rotary positions over the flat grid, rotary over rows and columns, a learned vector per cell, or these two."""
     rope_theta: float = 10000.0
     """Base of the rotary frequencies."""
     puzzle_emb_ndim: int | None = None
-    """Size of a task embedding (default d); it fills ceil(size / d) prefix slots. Unused without task ids."""
+    """Size of a task embedding (default d); fills ceil(size / d) prefix slots. Unused without task ids."""
     prefix_slots: int = 1
-    """Learned slots in front of the grid when there are no task ids; with 0 the Q-head reads cell 0."""
+    """Learned slots before the grid if there are no task ids; with 0, the Q-head reads cell 0."""
     gradient: Literal["step", "cycle"] = "step"
     """Backpropagate through the last L and the last H step, or through the whole last H cycle."""
     rms_eps: float = 1e-5
-    """Added to the mean square inside every norm."""
+    """Added to the mean square in every norm."""
     dtype: Literal["float32", "bfloat16", "auto"] = "float32"
     """Type of activations and carry; auto is bfloat16 on CUDA and float32 elsewhere. Parameters stay float32."""
 
     def check(self) -> None:
-        """Check what would otherwise fail deep inside a layer, or ask for more memory than any machine has.
+        """Check what would otherwise fail deep inside a layer, or exceed the memory of any machine.
 
-        It is not done on creation, since a user may still change it.
+        Not called on creation, since users may still replace fields.
 
         Raises:
-            ValueError: a setting is of another type or beyond its limits (``hrm_agents.models.limits``), or the heads
-                do not fit.
+            ValueError: a setting has the wrong type or is out of bounds (:data:`hrm_agents.models.limits.LIMITS`), or
+                the heads do not fit.
         """
-        for name in ("hidden_size", "num_heads", "H_layers", "L_layers", "H_cycles", "L_cycles", "mlp_multiple"):
-            check_whole(name, getattr(self, name))
-        for name in ("expansion", "rope_theta", "rms_eps"):
-            check_real(name, getattr(self, name))
-        check_whole("prefix_slots", self.prefix_slots)
-        if self.puzzle_emb_ndim is not None:
-            check_whole("puzzle_emb_ndim", self.puzzle_emb_ndim)
-        for name in ("position", "gradient", "dtype"):
-            check_choice(name, getattr(self, name), get_args(get_type_hints(Architecture)[name]))
+        for name, hint in get_type_hints(Architecture).items():
+            value = getattr(self, name)
+            if name not in LIMITS:
+                check_choice(name, value, get_args(hint))
+            elif value is not None or type(None) not in get_args(hint):
+                check_setting(name, value)
         if self.hidden_size % self.num_heads:
             raise ValueError(f"num_heads {self.num_heads} must divide hidden_size {self.hidden_size}")
         pairs = {"learned": 1, "rope": 2, "rope2d": 4, "rope2d+learned": 4}[self.position]
@@ -70,7 +67,7 @@ class Architecture:
 
     @property
     def head_dim(self) -> int:
-        """Size of one attention head."""
+        """Size of an attention head."""
         return self.hidden_size // self.num_heads
 
     @property

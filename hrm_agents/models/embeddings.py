@@ -1,55 +1,74 @@
-"""What enters the network: tokens, task identities and positions.
+"""Embeddings of tokens, task identities and positions.
 
-Every sequence is ``P`` prefix slots followed by ``S`` grid cells in row-major order, T = P + S.
+A sequence is ``P`` prefix slots followed by ``S`` grid cells in row-major order, T = P + S.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrm_agents.models.architecture import Architecture
 from hrm_agents.models.layers import Rotary, truncated_normal_
 
 
-def _rotary_tables(positions: Tensor, num_frequencies: int, theta: float) -> Tensor:
-    """Angles [T, num_frequencies] for ``positions`` [T], frequencies falling from 1 towards 1/theta."""
+def _angles(positions: Tensor, num_frequencies: int, theta: float) -> Tensor:
+    """Angles [T, num_frequencies] for ``positions`` [T], with frequencies falling from 1 towards 1/theta."""
     exponents = torch.arange(num_frequencies, dtype=torch.float32) / num_frequencies
     return torch.outer(positions.float(), theta**-exponents)
 
 
 def _to_rotary(angles: Tensor) -> Rotary:
-    """Turn angles [T, head_dim/2] into the (cos, signed sin) tables [T, 1, head_dim] of ``rotate``."""
+    """Convert angles [T, head_dim/2] to the tables (cos, signed sin) [T, 1, head_dim] of ``rotate``."""
     cos, sin = angles.cos(), angles.sin()
     return torch.cat((cos, cos), -1).unsqueeze(1), torch.cat((-sin, sin), -1).unsqueeze(1)
 
 
 def rope_1d(length: int, head_dim: int, theta: float) -> Rotary:
-    """Rotary tables over the flat sequence, prefix included: slot 0 is position 0 (Su et al. 2021)."""
-    return _to_rotary(_rotary_tables(torch.arange(length), head_dim // 2, theta))
+    """Rotary tables over the flat sequence, prefix included: slot 0 has position 0 (Su et al. 2021)."""
+    return _to_rotary(_angles(torch.arange(length), head_dim // 2, theta))
 
 
 def rope_2d(grid_shape: tuple[int, int], prefix: int, head_dim: int, theta: float) -> Rotary:
-    """Rotary tables over rows and columns: half of each head's pairs turn with the row, half with the column.
+    """Rotary tables over rows and columns: half of each head's pairs rotate with the row, half with the column.
 
-    The prefix sits at (0, 0) and the grid starts at (1, 1), so no cell shares the prefix's place.
-    Between two cells, attention scores depend on the row and column differences only.
+    The prefix has position (0, 0) and the grid starts at (1, 1), so that no cell shares the prefix's position.
+    Attention scores of two cells depend on the differences of their rows and columns only.
     """
     rows, columns = grid_shape
     row = torch.arange(1, rows + 1).repeat_interleave(columns)
     column = torch.arange(1, columns + 1).repeat(rows)
     angles = [
-        _rotary_tables(F.pad(axis, (prefix, 0)), head_dim // 4, theta)  # padding value 0: the prefix
+        _angles(F.pad(axis, (prefix, 0)), head_dim // 4, theta)  # padding value 0: the prefix
         for axis in (row, column)
     ]
     return _to_rotary(torch.cat(angles, dim=-1))
 
 
-class TaskEmbedding(nn.Module):
-    """One vector per task identity, split over the prefix slots.
+def rotary_tables(config: Architecture, prefix: int, grids: Sequence[tuple[int, int]]) -> Rotary | None:
+    """Rotary tables over ``prefix`` slots and some grids, one after the other; None if positions are learned only.
 
-    The table may hold a million rows of which a batch touches a few, so its gradient is sparse: one
-    row per batch row. Train it with `hrm_agents.optim.SignSGD`. Rows start at zero.
+    In two dimensions every grid starts at (1, 1), so that equal places of two grids have equal positions.
+    """
+    if config.position == "learned":
+        return None
+    if config.position == "rope":
+        return rope_1d(prefix + sum(map(math.prod, grids)), config.head_dim, config.rope_theta)
+    tables = [
+        rope_2d(grid, 0 if number else prefix, config.head_dim, config.rope_theta) for number, grid in enumerate(grids)
+    ]
+    return torch.cat([cos for cos, _ in tables]), torch.cat([sin for _, sin in tables])
+
+
+class TaskEmbedding(nn.Module):
+    """One vector per task identity, split over the prefix slots; initially zero.
+
+    A batch uses few of up to a million rows, so the gradient is sparse: one row per batch row. Train it with
+    :class:`hrm_agents.optim.SignSGD`.
     """
 
     def __init__(self, num_tasks: int, ndim: int, hidden_size: int, slots: int) -> None:
@@ -58,17 +77,17 @@ class TaskEmbedding(nn.Module):
         self.slots = slots
         self.weight = nn.Parameter(torch.zeros(num_tasks, ndim))
 
-    # The compiler cannot handle sparse gradients; one lookup does not need it.
+    # torch.compile does not support sparse gradients, and one lookup does not need it.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, task_id: Tensor) -> Tensor:
-        """Look up ``task_id`` int[B]: [B, P, d]. A last slot that ndim does not fill is padded with zeros."""
+        """Look up ``task_id`` int [B]: [B, P, d], with zeros where ``ndim`` does not fill the last slot."""
         rows = F.embedding(task_id, self.weight, sparse=True)
         rows = F.pad(rows, (0, self.slots * self.hidden_size - rows.shape[-1]))
         return rows.view(-1, self.slots, self.hidden_size)
 
 
 class InputEmbedding(nn.Module):
-    """Puzzle tokens and prefix to the input x [B, T, d] that the L module sees at every step."""
+    """Embed tokens and prefix as the input x [B, T, d] of every L step."""
 
     def __init__(
         self,
@@ -84,7 +103,7 @@ class InputEmbedding(nn.Module):
         super().__init__()
         std = 1.0 / math.sqrt(hidden_size)
         self.prefix_slots = prefix_slots
-        # x has unit variance whatever d is; with positions, the sum of two halves keeps it.
+        # x has unit variance for every d; with positions, each summand has half of it.
         self.scale = math.sqrt(hidden_size) * (math.sqrt(0.5) if learned_positions else 1.0)
         self.token = nn.Parameter(truncated_normal_(torch.empty(vocab_size, hidden_size), std))
         self.task: TaskEmbedding | None = None
@@ -99,7 +118,7 @@ class InputEmbedding(nn.Module):
             self.position = nn.Parameter(truncated_normal_(position, std))
 
     def forward(self, puzzle: Tensor, task_id: Tensor | None) -> Tensor:
-        """Embed ``puzzle`` uint8/int [B, S] and ``task_id`` int[B]: float32 [B, T, d].
+        """Embed ``puzzle`` uint8/int [B, S] and ``task_id`` int [B] as float32 [B, T, d].
 
         Raises:
             ValueError: the model has task embeddings and ``task_id`` is missing.

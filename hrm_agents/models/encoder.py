@@ -1,8 +1,8 @@
-"""An HRM over anything that is tokens or numbers: (observation, carry) -> (carry, features).
+"""HRM encoder of tokens and numbers: (observation, carry) -> (carry, features).
 
-The recursion is the one of :class:`~hrm_agents.models.hrm.HRM`; instead of an answer it gives one vector a row, for
-heads of the user's own. The parts of an observation lie one after the other in one sequence of slots, behind the
-prefix: a cell of tokens is a slot, and so is every patch of numbers.
+It has the recursion of :class:`~hrm_agents.models.hrm.HRM`, and instead of an answer it returns one feature vector per
+row, for heads of your own. The sequence consists of the prefix and the parts of the observation: one slot per cell of
+tokens, and one per patch of numbers.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrm_agents.models.architecture import Architecture
-from hrm_agents.models.embeddings import rope_1d, rope_2d
-from hrm_agents.models.layers import Linear, Rotary, truncated_normal_
+from hrm_agents.models.embeddings import rotary_tables
+from hrm_agents.models.layers import Linear, truncated_normal_
+from hrm_agents.models.limits import check_choice, check_setting
 from hrm_agents.models.recursion import Carry, Recursion
 
 Readout = Literal["slot", "mean", "both"]
@@ -26,45 +27,45 @@ Readout = Literal["slot", "mean", "both"]
 
 @dataclass(frozen=True)
 class TokenPart:
-    """A part of an observation that is int [B, S], each cell one of V tokens."""
+    """A part of an observation with tokens: int [B, S]."""
 
     num_cells: int
     """S, one slot each."""
     vocab_size: int
-    """V; the tokens are 0 to V - 1 and mean the same in every cell."""
+    """Number of tokens V; tokens are 0 to V - 1 and share one embedding table over all cells."""
     grid_shape: tuple[int, int] | None = None
-    """Rows and columns, for positions in two dimensions; one row if not given."""
+    """Rows and columns, for positions in two dimensions; one row by default."""
 
     @property
     def num_slots(self) -> int:
-        """How much of the sequence it takes."""
+        """Number of slots in the sequence."""
         return self.num_cells
 
     @property
     def width(self) -> int:
-        """Length of one row as it enters."""
+        """Values per row of the input."""
         return self.num_cells
 
 
 @dataclass(frozen=True)
 class FeaturePart:
-    """A part of an observation that is float [B, F], cut into patches that follow each other."""
+    """A part of an observation with numbers: float [B, F], split into consecutive patches."""
 
     num_features: int
-    """F, of unit scale: nothing here normalises them."""
+    """F; the numbers should have unit scale, since they are not normalised."""
     patch_size: int = 1
-    """Numbers a slot; the last patch is filled up with zeros."""
+    """Numbers per slot; the last patch is padded with zeros."""
     grid_shape: tuple[int, int] | None = None
-    """Rows and columns of patches, for positions in two dimensions; one row if not given."""
+    """Rows and columns of patches, for positions in two dimensions; one row by default."""
 
     @property
     def num_slots(self) -> int:
-        """How much of the sequence it takes."""
+        """Number of slots in the sequence."""
         return math.ceil(self.num_features / self.patch_size)
 
     @property
     def width(self) -> int:
-        """Length of one row as it enters."""
+        """Values per row of the input."""
         return self.num_features
 
 
@@ -72,7 +73,7 @@ InputPart = TokenPart | FeaturePart
 
 
 class _TokenEmbedding(nn.Module):
-    """Tokens [B, S] to slots [B, S, d] of unit variance."""
+    """Embeds tokens [B, S] as slots [B, S, d] of unit variance."""
 
     def __init__(self, part: TokenPart, hidden_size: int) -> None:
         super().__init__()
@@ -84,14 +85,14 @@ class _TokenEmbedding(nn.Module):
 
 
 class _PatchEmbedding(nn.Module):
-    """Numbers [B, F] to slots [B, S, d], of unit variance where the numbers have it."""
+    """Embeds numbers [B, F] as slots [B, S, d], of unit variance if the numbers have it."""
 
     def __init__(self, part: FeaturePart, hidden_size: int) -> None:
         super().__init__()
         self.patch_size = part.patch_size
         self.padding = part.num_slots * part.patch_size - part.num_features
         self.patch = Linear(part.patch_size, hidden_size)
-        # Tells the patches from those of another part even where all numbers are zero.
+        # Distinguishes the patches from those of another part even if all numbers are zero.
         self.bias = nn.Parameter(torch.zeros(hidden_size))
 
     def forward(self, values: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class _PatchEmbedding(nn.Module):
 
 
 def readout_size(hidden_size: int, readout: Readout) -> int:
-    """Length of the features that ``readout`` gives."""
+    """Number of features of a readout."""
     return 2 * hidden_size if readout == "both" else hidden_size
 
 
@@ -108,13 +109,13 @@ class HRMEncoder(Recursion):
     """Planner and worker over an observation, with features instead of an answer.
 
     Args:
-        config: width, depth, wiring and how far the gradient reaches, as in HRM. ``puzzle_emb_ndim`` is not used.
-        parts: what an observation consists of, by name, in the order of the sequence; or its only part.
-        readout: the features are slot 0 of z_H (with prefix slots: a slot of its own, which gathers), the mean over
-            the slots of the observation, or both side by side.
+        config: width, depth and wiring; ``puzzle_emb_ndim`` is not used.
+        parts: parts of an observation by name, in the order of the sequence; or the only part.
+        readout: the features are slot 0 of z_H (the first prefix slot, if there is one), the mean over the slots of
+            the observation, or both concatenated.
 
     Raises:
-        ValueError: a size is not positive, or a grid does not have as many places as its part has slots.
+        ValueError: a setting is out of bounds, or a grid does not have as many places as its part has slots.
     """
 
     def __init__(
@@ -122,14 +123,13 @@ class HRMEncoder(Recursion):
     ) -> None:
         config.check()
         named = dict(parts) if isinstance(parts, Mapping) else {"observation": parts}
-        if readout not in ("slot", "mean", "both"):
-            raise ValueError(f"readout={readout!r}: there are 'slot', 'mean' and 'both'")
+        check_choice("readout", readout, get_args(Readout))
         _check_parts(named)
         super().__init__(config, config.prefix_slots + sum(part.num_slots for part in named.values()))
         self.parts = named
         self.readout: Readout = readout
         d = config.hidden_size
-        # A list, since names of parts may not be names of modules.
+        # A list, since not every name of a part is a valid module name.
         self.embeddings = nn.ModuleList(
             _TokenEmbedding(part, d) if isinstance(part, TokenPart) else _PatchEmbedding(part, d)
             for part in named.values()
@@ -137,67 +137,62 @@ class HRMEncoder(Recursion):
         self.prefix = nn.Parameter(torch.zeros(config.prefix_slots, d))
         self.position: nn.Parameter | None = None
         if "learned" in config.position:
-            # With the input in equal shares, as in HRM: the sum keeps unit variance.
+            # As in HRM, input and position have equal shares of a sum of unit variance.
             self.position = nn.Parameter(truncated_normal_(torch.empty(self.num_slots, d), 1.0))
         self._add_modules()
-        self._add_states(self._rotary_tables())
+        grids = [part.grid_shape or (1, part.num_slots) for part in named.values()]
+        self._add_states(rotary_tables(config, config.prefix_slots, grids))
 
     @property
     def features_dim(self) -> int:
-        """Length of the features: d, or 2 d with ``readout="both"``."""
+        """Number of features: d, or 2 d with ``readout="both"``."""
         return readout_size(self.config.hidden_size, self.readout)
 
     def forward(self, obs: Mapping[str, Tensor] | Tensor, carry: Carry, *, segments: int = 1) -> tuple[Carry, Tensor]:
-        """Think on, for one segment if no other number is given.
-
-        The gradient sees the last segment, and of that the part that ``Architecture.gradient`` says.
+        """Run segments; only the last has a gradient, as far as ``Architecture.gradient`` says.
 
         Args:
-            obs: every part by its name, or the only part: int [B, S] for tokens, float [B, F] for numbers.
-            carry: states after the last segment, rows of new episodes reset.
+            obs: parts by name, or the only part: int [B, S] for tokens, float [B, F] for numbers.
+            carry: states after the last segment, with the rows of new episodes reset.
             segments: at least 1.
 
         Returns:
             The new carry, detached, and features float32 [B, ``features_dim``].
 
         Raises:
-            ValueError: a part is missing or of another shape, or there is nothing to think.
+            ValueError: a part is missing or has the wrong shape or type, or ``segments`` is less than 1.
         """
-        thought = self._think_on(self._embed(obs), carry, segments)
-        return thought.detach(), self._read(thought.z_H)
+        carry = self._run_segments(self._embed(obs), carry, segments)
+        return carry.detach(), self._read(carry.z_H)
 
     def forward_cells(
         self, obs: Mapping[str, Tensor] | Tensor, carry: Carry, *, segments: int = 1
     ) -> tuple[Carry, Tensor]:
-        """As ``forward``, but with features of every slot on its own: z_H without its prefix, float32 [B, S, d]."""
-        thought = self._think_on(self._embed(obs), carry, segments)
-        return thought.detach(), self._cells(thought)
+        """As :meth:`forward`, but one feature vector per slot of the observation: float32 [B, S, d]."""
+        carry = self._run_segments(self._embed(obs), carry, segments)
+        return carry.detach(), self._cells(carry.z_H)
 
     def encode(self, obs: Mapping[str, Tensor] | Tensor, segments: int = 1) -> Tensor:
-        """Features float32 [B, ``features_dim``] after ``segments`` segments from a fresh carry; see ``forward``."""
-        return self._read(self._think_afresh(obs, segments).z_H)
+        """Features float32 [B, ``features_dim``] after ``segments`` segments from the initial carry."""
+        return self._read(self._run_segments(self._embed(obs), None, segments).z_H)
 
     def encode_cells(self, obs: Mapping[str, Tensor] | Tensor, segments: int = 1) -> Tensor:
-        """As ``encode``, but of every slot of the observation on its own: z_H without its prefix, float32 [B, S, d]."""
-        return self._cells(self._think_afresh(obs, segments))
+        """As :meth:`encode`, but one feature vector per slot of the observation: float32 [B, S, d]."""
+        return self._cells(self._run_segments(self._embed(obs), None, segments).z_H)
 
-    def _think_afresh(self, obs: Mapping[str, Tensor] | Tensor, segments: int) -> Carry:
-        x = self._embed(obs)
-        return self._think_on(x, self.initial_carry(x.shape[0]), segments)
-
-    def _think_on(self, x: Tensor, carry: Carry, segments: int) -> Carry:
-        if segments < 1:
-            raise ValueError(f"segments={segments}: it takes at least 1")
+    def _run_segments(self, x: Tensor, carry: Carry | None, segments: int) -> Carry:
+        check_setting("segments", segments)
+        carry = self.initial_carry(x.shape[0]) if carry is None else carry
         with torch.no_grad():
             for _ in range(segments - 1):
                 carry = self.think(carry, x)
         return self.think(carry, x)
 
     def _embed(self, obs: Mapping[str, Tensor] | Tensor) -> Tensor:
-        """The observation as x [B, T, d], in the type of the activations."""
+        """Embed the observation as x [B, T, d], in the type of the activations."""
         if isinstance(obs, Tensor):
             if len(self.parts) > 1:
-                raise ValueError(f"the observation has the parts {', '.join(self.parts)}: pass them by name")
+                raise ValueError(f"the encoder has parts {', '.join(self.parts)}: pass them by name")
             obs = dict.fromkeys(self.parts, obs)
         slots = []
         for (name, part), embedding in zip(self.parts.items(), self.embeddings, strict=True):
@@ -207,38 +202,23 @@ class HRMEncoder(Recursion):
             if values.ndim != 2 or values.shape[1] != part.width:
                 raise ValueError(f"part {name!r} has shape {tuple(values.shape)}, expected [B, {part.width}]")
             if isinstance(part, TokenPart) and values.is_floating_point():
-                raise ValueError(f"part {name!r} is {values.dtype}, expected integers: the tokens")
+                raise ValueError(f"part {name!r} is {values.dtype}, expected integer tokens")
             slots.append(embedding(values))
         x = torch.cat((self.prefix.expand(slots[0].shape[0], -1, -1), *slots), dim=1)
         if self.position is not None:
             x = (x + self.position) * math.sqrt(0.5)
         return x.to(self.dtype)
 
-    def _cells(self, thought: Carry) -> Tensor:
-        return thought.z_H[:, self.config.prefix_slots :].float()
+    def _cells(self, z_H: Tensor) -> Tensor:
+        return z_H[:, self.config.prefix_slots :].float()
 
     def _read(self, z_H: Tensor) -> Tensor:
-        slot, mean = z_H[:, 0].float(), z_H[:, self.config.prefix_slots :].float().mean(1)
+        slot, mean = z_H[:, 0].float(), self._cells(z_H).mean(1)
         return {"slot": slot, "mean": mean, "both": torch.cat((slot, mean), dim=-1)}[self.readout]
-
-    def _rotary_tables(self) -> Rotary | None:
-        """Positions of all slots; in two dimensions every part has its own grid, so cells of two parts can meet."""
-        config = self.config
-        if config.position == "learned":
-            return None
-        if config.position == "rope":
-            return rope_1d(self.num_slots, config.head_dim, config.rope_theta)
-        grids = [part.grid_shape or (1, part.num_slots) for part in self.parts.values()]
-        prefixes = [config.prefix_slots] + [0] * (len(grids) - 1)
-        tables = [
-            rope_2d(grid, prefix, config.head_dim, config.rope_theta)
-            for grid, prefix in zip(grids, prefixes, strict=True)
-        ]
-        return torch.cat([cos for cos, _ in tables]), torch.cat([sin for _, sin in tables])
 
 
 def _check_parts(parts: Mapping[str, InputPart]) -> None:
-    """Raise ValueError for what would otherwise fail deep inside a layer."""
+    """Raise ValueError for parts that would otherwise fail deep inside a layer."""
     if not parts:
         raise ValueError("an observation needs at least one part")
     for name, part in parts.items():

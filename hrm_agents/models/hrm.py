@@ -1,7 +1,7 @@
 """The Hierarchical Reasoning Model as one segment: (carry, puzzle) -> (carry, answer logits, Q-values).
 
-Wang et al. 2025, "Hierarchical Reasoning Model", arXiv 2506.21734, section 2. Where the paper's text
-and its authors' code differ, this follows the code; the tests hold it to numbers that code computed.
+Wang et al. 2025, "Hierarchical Reasoning Model", arXiv 2506.21734, section 2. Where the paper and its authors' code
+differ, this follows the code; tests compare it with numbers that the code computed.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrm_agents.errors import shown
 from hrm_agents.models.architecture import Architecture
-from hrm_agents.models.embeddings import InputEmbedding, rope_1d, rope_2d
+from hrm_agents.models.embeddings import InputEmbedding, rotary_tables
 from hrm_agents.models.interface import SegmentModel, SegmentOutput
-from hrm_agents.models.layers import Linear, Rotary
-from hrm_agents.models.limits import check_whole, shown
+from hrm_agents.models.layers import Linear
+from hrm_agents.models.limits import check_setting
 from hrm_agents.models.recursion import Carry, Recursion
 
 __all__ = ["HRM", "Architecture", "Carry", "HRMConfig", "SegmentOutput", "TaskSizes"]
 
 
 class TaskSizes(Protocol):
-    """What a model must know of a task."""
+    """Sizes of a task that a model depends on."""
 
     @property
     def vocab_size(self) -> int:
@@ -41,10 +42,10 @@ class TaskSizes(Protocol):
 
 @dataclass(frozen=True)
 class HRMConfig(Architecture):
-    """An architecture and the sizes of a task: all that it takes to build an HRM."""
+    """An architecture and the sizes of a task."""
 
     vocab_size: int
-    """Number of tokens V, of puzzles and of answers alike; 0 is padding."""
+    """Number of tokens V, in puzzles and answers; 0 is padding."""
     grid_shape: tuple[int, int]
     """Rows and columns of the puzzle; their product is the number of cells S."""
     num_task_ids: int = 1
@@ -52,7 +53,7 @@ class HRMConfig(Architecture):
 
     @classmethod
     def for_task(cls, architecture: Architecture, task: TaskSizes) -> HRMConfig:
-        """The config of ``architecture`` for anything that has the three sizes, such as a task's spec."""
+        """Combine ``architecture`` with the three sizes of ``task``, such as a ``TaskSpec``."""
         return cls(
             **asdict(architecture),
             vocab_size=task.vocab_size,
@@ -61,21 +62,21 @@ class HRMConfig(Architecture):
         )
 
     def __post_init__(self) -> None:
-        """Check what would otherwise fail deep inside a layer, or ask for more memory than any machine has.
+        """Check what would otherwise fail deep inside a layer, or exceed the memory of any machine.
 
         Raises:
-            ValueError: a size is of another type or beyond its limits (``hrm_agents.models.limits``), or the heads do
-                not fit.
+            ValueError: a size has the wrong type or is out of bounds (:data:`hrm_agents.models.limits.LIMITS`), or the
+                heads do not fit.
         """
         for name in ("vocab_size", "num_task_ids"):
-            check_whole(name, getattr(self, name))
+            check_setting(name, getattr(self, name))
         if not isinstance(self.grid_shape, tuple | list) or len(self.grid_shape) != 2:
             raise ValueError(f"grid_shape must be two whole numbers, got {shown(self.grid_shape)}")
         for side in self.grid_shape:
-            check_whole("grid_shape", side, "num_cells")
-        check_whole("the number of cells of grid_shape", self.num_cells, "num_cells")
+            check_setting("grid_shape", side, "num_cells")
+        check_setting("the number of cells of grid_shape", self.num_cells, "num_cells")
         self.check()
-        check_whole("the number of slots that puzzle_emb_ndim fills", self.num_prefix_slots, "prefix_slots")
+        check_setting("the number of slots that puzzle_emb_ndim fills", self.num_prefix_slots, "prefix_slots")
 
     @property
     def num_cells(self) -> int:
@@ -84,19 +85,19 @@ class HRMConfig(Architecture):
 
     @property
     def num_prefix_slots(self) -> int:
-        """P, the number of slots in front of the grid."""
+        """P, the number of slots before the grid."""
         if self.num_task_ids == 1:
             return self.prefix_slots
         return math.ceil(self.task_emb_ndim / self.hidden_size)
 
     @property
     def task_emb_ndim(self) -> int:
-        """Length of one task embedding."""
+        """Size of a task embedding."""
         return self.puzzle_emb_ndim or self.hidden_size
 
 
 class HRM(Recursion, SegmentModel):
-    """Planner and worker over one puzzle representation, with an answer head and a Q-head."""
+    """Planner and worker over one puzzle, with an answer head and a Q-head."""
 
     config: HRMConfig
 
@@ -114,27 +115,22 @@ class HRM(Recursion, SegmentModel):
         )
         self._add_modules()
         self.answer_head = Linear(d, config.vocab_size)
-        # Near-zero success probability at the start: bootstrapped targets then grow from below.
+        # Start from a near-zero success probability, so that bootstrapped targets grow from below.
         self.q_head = nn.Linear(d, 2)
         nn.init.zeros_(self.q_head.weight)
         nn.init.constant_(self.q_head.bias, -5.0)
-        rotary: Rotary | None = None
-        if config.position == "rope":
-            rotary = rope_1d(prefix + config.num_cells, config.head_dim, config.rope_theta)
-        elif config.position != "learned":
-            rotary = rope_2d(config.grid_shape, prefix, config.head_dim, config.rope_theta)
-        self._add_states(rotary)
+        self._add_states(rotary_tables(config, prefix, [config.grid_shape]))
 
     def forward(self, carry: Carry, puzzle: Tensor, task_id: Tensor | None = None) -> tuple[Carry, SegmentOutput]:
-        """Think for one segment; :meth:`Recursion.think` says what of it the gradient sees.
+        """Run one segment; see :meth:`Recursion.think` for the part with gradient.
 
         Args:
-            carry: states after the previous segment, rows of new puzzles reset.
+            carry: states after the previous segment, with the rows of new puzzles reset.
             puzzle: uint8 or int [B, S], tokens in row-major order.
-            task_id: int [B]; only needed with task embeddings.
+            task_id: int [B]; needed with task embeddings only.
 
         Returns:
-            The new carry, detached, and the segment's outputs.
+            The new carry, detached, and the outputs of the segment.
         """
         thought = self.think(carry, self.embedding(puzzle, task_id).to(self.dtype))
         z_H = thought.z_H
@@ -144,6 +140,6 @@ class HRM(Recursion, SegmentModel):
         return thought.detach(), SegmentOutput(logits, q_halt, q_continue, q_input)
 
     def sparse_parameters(self) -> dict[str, nn.Parameter]:
-        """The task embedding table, if any, by name: its gradient is sparse, for SignSGD."""
+        """The task embedding table, if any, by name; its gradient is sparse, for SignSGD."""
         task = self.embedding.task
         return {} if task is None else {"embedding.task.weight": task.weight}

@@ -1,4 +1,4 @@
-"""What a network must offer to think in segments: derive from :class:`SegmentModel` to plug in your own."""
+"""Interface of networks that think in segments: subclass :class:`SegmentModel` to use your own."""
 
 from __future__ import annotations
 
@@ -9,46 +9,45 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-#: What a network remembers between segments: a tuple (or NamedTuple) of tensors ``[B, ...]`` without gradient.
+#: State between segments: a tuple (or NamedTuple) of tensors ``[B, ...]`` without gradient.
 AnyCarry = TypeVar("AnyCarry", bound=tuple[Tensor, ...])
 
 
 class SegmentOutput(NamedTuple):
-    """What one segment says."""
+    """Outputs of one segment."""
 
     logits: Tensor
-    """float32 ``[B, S, V]``, scores of each token in each grid cell."""
+    """float32 ``[B, S, V]``, score of each token in each grid cell."""
     q_halt: Tensor
-    """float32 ``[B]``, value of handing in this answer."""
+    """float32 ``[B]``, value of halting with this answer."""
     q_continue: Tensor
-    """float32 ``[B]``, value of thinking on."""
+    """float32 ``[B]``, value of continuing for another segment."""
     q_input: Tensor
-    """``[B, d]``, what the Q-head read."""
+    """``[B, d]``, input of the Q-head."""
 
 
 class SegmentModel(nn.Module, ABC):
     """A network that thinks in segments.
 
-    Besides the methods below it has a Q-head, whose two outputs are Q(halt) and Q(continue), and whose inputs some
-    learners store to train it later.
+    Its Q-head outputs Q(halt) and Q(continue); some algorithms store the inputs of the Q-head and train it later.
     """
 
     q_head: nn.Linear
     """``d -> 2``, applied in float32."""
     config: Any
-    """A dataclass of plain values, saved as JSON beside the weights. It has ``vocab_size``, ``grid_shape`` and
-    ``num_task_ids`` (1 for tasks without identities), so that a checkpoint can refuse other tasks."""
+    """A dataclass of plain values, saved as JSON beside the weights. Its ``vocab_size``, ``grid_shape`` and
+    ``num_task_ids`` (1 for tasks without identities) are compared with the task on loading."""
 
     @abstractmethod
     def initial_carry(self, batch_size: int) -> Any:
-        """The carry of ``batch_size`` rows that have not thought yet, on the model's device."""
+        """The carry before the first segment, for ``batch_size`` rows, on the model's device."""
 
     @abstractmethod
     def forward(self, carry: Any, puzzle: Tensor, task_id: Tensor | None = None) -> tuple[Any, SegmentOutput]:
-        """Think for one segment.
+        """Run one segment.
 
         Args:
-            carry: of the previous segment, rows of new puzzles reset.
+            carry: of the previous segment, with the rows of new puzzles reset.
             puzzle: uint8 or int ``[B, S]``, tokens in row-major order.
             task_id: int ``[B]``, for tasks with identities.
 
@@ -57,12 +56,12 @@ class SegmentModel(nn.Module, ABC):
         """
 
     def reset_carry(self, carry: Any, reset: Tensor) -> Any:
-        """Start the rows where ``reset`` bool ``[B]`` is set from the initial carry; keep the others."""
+        """Replace the rows where ``reset`` bool ``[B]`` is set by the initial carry."""
         fresh = self.initial_carry(len(reset))
         return map_carry(lambda new, old: torch.where(reset.view(-1, *[1] * (old.ndim - 1)), new, old), fresh, carry)
 
     def dense_parameters(self) -> dict[str, nn.Parameter]:
-        """All parameters with dense gradients, by name: for the optimiser and the weight average."""
+        """Parameters with dense gradients, by name, for the optimiser and the weight average."""
         sparse = self.sparse_parameters()
         return {name: parameter for name, parameter in self.named_parameters() if name not in sparse}
 
@@ -72,6 +71,6 @@ class SegmentModel(nn.Module, ABC):
 
 
 def map_carry(function: Callable[..., Tensor], carry: AnyCarry, *others: AnyCarry) -> AnyCarry:
-    """Apply a function to each tensor of a carry, or to the tensors that correspond in several of one kind."""
+    """Apply a function to each tensor of a carry, or to corresponding tensors of several carries of one type."""
     states = map(function, carry, *others)
     return carry._make(states) if hasattr(carry, "_make") else type(carry)(states)

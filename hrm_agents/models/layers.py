@@ -1,7 +1,6 @@
-"""Building blocks of the H and L modules: norm, attention, gated MLP, block.
+"""Layers of the H and L modules: norm, attention, gated MLP, block.
 
-All layers keep float32 parameters and compute in the dtype of their input, so one set of weights
-serves float32 and bfloat16 forwards.
+All layers keep float32 parameters and compute in the dtype of their input.
 """
 
 import math
@@ -10,16 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Standard deviation of a unit normal after cutting it at +-2: dividing by it makes the *truncated*
-# distribution have the requested deviation (the convention of JAX's initialisers).
+# Standard deviation of a unit normal truncated at +-2. As in JAX, a requested standard deviation is that of the
+# truncated distribution.
 _TRUNCATED_STD = 0.87962566103423978
 
 Rotary = tuple[Tensor, Tensor]
-"""Tables (cos, sin), each float32 [T, 1, head_dim]; sin carries the sign of rotate-half."""
+"""Tables (cos, sin), each float32 [T, 1, head_dim]; sin includes the sign of rotate-half."""
 
 
 def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
-    """Fill ``tensor`` in place from a normal cut at two sigma whose deviation after the cut is ``std``."""
+    """Fill ``tensor`` from a normal truncated at two sigma, with standard deviation ``std`` after truncation."""
     if std == 0.0:
         return nn.init.zeros_(tensor)
     sigma = std / _TRUNCATED_STD
@@ -27,20 +26,20 @@ def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
 
 
 def rms_norm(x: Tensor, eps: float) -> Tensor:
-    """Scale the last axis of ``x`` [..., d] to unit mean square: no parameters, statistics in float32."""
+    """Scale the last axis of ``x`` [..., d] to unit mean square, computed in float32; without parameters."""
     return F.rms_norm(x.float(), (x.shape[-1],), eps=eps).to(x.dtype)
 
 
 def rotate(x: Tensor, rotary: Rotary) -> Tensor:
     """Rotate pairs (i, i + head_dim/2) of ``x`` [B, T, heads, head_dim] by the angles in ``rotary``."""
     cos, sin = rotary
-    # Rolling by half the width swaps the halves; the minus of rotate-half already sits in ``sin``.
+    # Rolling by half the width swaps the halves; ``sin`` includes the minus sign of rotate-half.
     swapped = torch.roll(x, x.shape[-1] // 2, dims=-1)
     return torch.addcmul(x * cos, swapped, sin).to(x.dtype)
 
 
 class Linear(nn.Module):
-    """Linear map without bias, weight [out, in], truncated-normal with std 1/sqrt(in)."""
+    """Linear map without bias; weight [out, in], truncated normal with std 1/sqrt(in)."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
@@ -53,7 +52,7 @@ class Linear(nn.Module):
 
 
 class Attention(nn.Module):
-    """Non-causal multi-head attention with one fused projection for queries, keys and values."""
+    """Non-causal multi-head attention with a fused projection of queries, keys and values."""
 
     def __init__(self, hidden_size: int, num_heads: int) -> None:
         super().__init__()
@@ -62,13 +61,13 @@ class Attention(nn.Module):
         self.out = Linear(hidden_size, hidden_size)
 
     def forward(self, x: Tensor, rotary: Rotary | None) -> Tensor:
-        """Mix ``x`` [B, T, d] over its positions, rotating queries and keys when tables are given."""
+        """Attend over ``x`` [B, T, d], with rotated queries and keys if tables are given."""
         batch, length, hidden = x.shape
         qkv = self.qkv(x).view(batch, length, 3 * self.num_heads, hidden // self.num_heads)
         if rotary is None:
             query, key, value = qkv.chunk(3, dim=2)
         else:
-            # Queries and keys turn by the same angles: one call serves both.
+            # One call rotates queries and keys, by the same angles.
             query_key, value = qkv.split((2 * self.num_heads, self.num_heads), dim=2)
             query, key = rotate(query_key, rotary).chunk(2, dim=2)
         query, key, value = (part.transpose(1, 2) for part in (query, key, value))
@@ -77,7 +76,7 @@ class Attention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """Gated MLP ``down(silu(gate(x)) * up(x))`` with gate and up in one projection."""
+    """Gated MLP ``down(silu(gate(x)) * up(x))``, with gate and up in one projection."""
 
     def __init__(self, hidden_size: int, width: int) -> None:
         super().__init__()
@@ -91,7 +90,7 @@ class SwiGLU(nn.Module):
 
 
 class Block(nn.Module):
-    """Transformer block with the norm after each residual sum: ``x = rms_norm(x + f(x))``."""
+    """Transformer block with post-norm: ``x = rms_norm(x + f(x))``."""
 
     def __init__(self, hidden_size: int, num_heads: int, width: int, eps: float) -> None:
         super().__init__()
@@ -106,14 +105,14 @@ class Block(nn.Module):
 
 
 class ReasoningModule(nn.Module):
-    """One recurrent module (H or L): adds its injection to its state, then runs its blocks."""
+    """Recurrent module H or L: adds an injection to its state, then applies its blocks."""
 
     def __init__(self, num_layers: int, hidden_size: int, num_heads: int, width: int, eps: float) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(Block(hidden_size, num_heads, width, eps) for _ in range(num_layers))
 
     def forward(self, state: Tensor, injection: Tensor, rotary: Rotary | None) -> Tensor:
-        """Advance ``state`` [B, T, d] once, given ``injection`` [B, T, d]."""
+        """Advance ``state`` [B, T, d] one step, given ``injection`` [B, T, d]."""
         state = state + injection
         for block in self.blocks:
             state = block(state, rotary)

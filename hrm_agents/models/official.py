@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from hrm_agents.errors import shown
 from hrm_agents.models.hrm import HRM, HRMConfig
-from hrm_agents.models.limits import shown
 from hrm_agents.models.weight_files import read_weights
 
 __all__ = ["from_official", "num_task_rows", "official_name", "read_weights"]

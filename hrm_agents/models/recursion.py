@@ -1,4 +1,4 @@
-"""The recursion that every network here shares: a planner and a worker over the same slots, and what they remember.
+"""The recursion of planner and worker that the networks share, and their carry.
 
 Wang et al. 2025, "Hierarchical Reasoning Model", arXiv 2506.21734, section 2.
 """
@@ -15,7 +15,7 @@ from hrm_agents.models.layers import ReasoningModule, Rotary, truncated_normal_
 
 
 class Carry(NamedTuple):
-    """What the model remembers between segments; never carries a gradient."""
+    """States between segments, without gradient."""
 
     z_H: Tensor
     """[B, P + S, d], state of the planner."""
@@ -23,19 +23,19 @@ class Carry(NamedTuple):
     """[B, P + S, d], state of the worker."""
 
     def detach(self) -> Carry:
-        """The same states, cut off from the gradient."""
+        """The same states without gradient."""
         return Carry(self.z_H.detach(), self.z_L.detach())
 
 
 class Recursion(nn.Module):
-    """The modules H and L, their initial states and positions, and one segment of thought over an embedded input.
+    """Modules H and L with their initial states and positions, and one segment over an embedded input.
 
-    A network derives from it, embeds what it looks at and reads its heads off z_H. It calls ``_add_modules`` and
-    ``_add_states`` itself, because the order in which weights are drawn is part of what a seed means.
+    Subclasses embed the input and apply their heads to z_H. They call ``_add_modules`` and ``_add_states`` themselves,
+    because a seed determines weights by the order in which they are drawn.
 
     Args:
         config: width, depth and wiring.
-        num_slots: T, the length of the sequence with its prefix.
+        num_slots: T, the length of the sequence including its prefix.
     """
 
     H_init: Tensor
@@ -55,44 +55,40 @@ class Recursion(nn.Module):
         self.L = ReasoningModule(config.L_layers, *sizes)
 
     def _add_states(self, rotary: Rotary | None) -> None:
-        # One fixed vector each, shared over positions and rows.
+        # One fixed vector each, shared by all positions and rows.
         self.register_buffer("H_init", truncated_normal_(torch.empty(self.config.hidden_size), 1.0))
         self.register_buffer("L_init", truncated_normal_(torch.empty(self.config.hidden_size), 1.0))
         if rotary is not None:
-            # Derived from the config, hence not saved.
+            # Not saved, since the config determines them.
             self.register_buffer("rotary_cos", rotary[0], persistent=False)
             self.register_buffer("rotary_sin", rotary[1], persistent=False)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of activations and carry. "auto" goes by where the weights lie now, not by where they were trained."""
+        """Type of activations and carry; "auto" depends on the device on which the weights are now."""
         if self.config.dtype == "auto":
             return torch.bfloat16 if self.H_init.device.type == "cuda" else torch.float32
         return torch.bfloat16 if self.config.dtype == "bfloat16" else torch.float32
 
     def initial_carry(self, batch_size: int) -> Carry:
-        """Fresh states for ``batch_size`` rows, on the model's device."""
+        """Initial states of ``batch_size`` rows, on the model's device."""
         shape = (batch_size, self.num_slots, self.config.hidden_size)
-        # A real copy: expanded memory would give the first segment other strides than the rest.
+        # Copied, since an expanded tensor would give the first segment other strides than later ones.
         return Carry(*(init.to(self.dtype).expand(shape).contiguous() for init in (self.H_init, self.L_init)))
 
     def reset_carry(self, carry: Carry, reset: Tensor) -> Carry:
-        """Start the rows where ``reset`` bool[B] is set from the initial states; keep the others."""
-        mask = reset[:, None, None]
-        return Carry(
-            torch.where(mask, self.H_init.to(carry.z_H.dtype), carry.z_H),
-            torch.where(mask, self.L_init.to(carry.z_L.dtype), carry.z_L),
-        )
+        """Replace the rows where ``reset`` bool [B] is set by the initial states."""
+        mask, states = reset[:, None, None], zip((self.H_init, self.L_init), carry, strict=True)
+        return Carry(*(torch.where(mask, init.to(state.dtype), state) for init, state in states))
 
     def think(self, carry: Carry, x: Tensor) -> Carry:
-        """One segment over the embedded input ``x`` [B, T, d].
+        """Run one segment over the embedded input ``x`` [B, T, d].
 
-        Only the last L and H step (or the last H cycle, see ``Architecture.gradient``) are recorded for
-        the gradient: the one-step approximation of section 2, "Approximate gradient". Memory does
-        not grow with the number of cycles.
+        Only the last L and H step (or the last H cycle, see ``Architecture.gradient``) have a gradient: the one-step
+        approximation of section 2, "Approximate gradient". Memory does not grow with the number of cycles.
 
         Returns:
-            The new states, still attached to the gradient of this segment: detach them before they go on.
+            The new states, with gradient: detach them before the next segment.
         """
         config = self.config
         rotary: Rotary | None = None if config.position == "learned" else (self.rotary_cos, self.rotary_sin)

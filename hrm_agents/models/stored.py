@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hrm_agents.models.limits import shown
+from hrm_agents.errors import shown
 
 #: The most that is read of a file to learn what it holds; names and shapes of the deepest HRM take a third of it.
 LONGEST_HEAD = 1024**2

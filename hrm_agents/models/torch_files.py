@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from hrm_agents.models.limits import shown
+from hrm_agents.errors import shown
 from hrm_agents.models.stored import LONGEST_HEAD, Block, Refused, StoredTensor, sizes, zip_blocks
 
 _STORAGES = {

@@ -1,4 +1,4 @@
-"""An HRM for one who walks on a board: it thinks about the board, and is read where one stands."""
+"""Encoder for agents that move on a board: plans over the board without the agent, read at the agent's cell."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from hrm_agents.models.recursion import Carry
 
 
 class WalkerEncoder(nn.Module):
-    """What the planner knows of the cell where the walker stands.
+    """Encodes a board without the agent and returns the planner's features of the agent's cell.
 
-    The thinking does not see the walker, so that it makes a plan for every cell, which is of use after a move as well.
-    That the place to read at is known makes it a relative of the attention in value iteration networks (Tamar et al.
-    2016, arXiv 1602.02867, section 3).
+    Since the encoder does not see the agent (the walker), its plan covers every cell and remains valid after a move.
+    Reading the plan at a known cell is like the attention of value iteration networks (Tamar et al. 2016, arXiv
+    1602.02867, section 3).
 
     Args:
         config: width, depth and wiring of the :class:`~hrm_agents.models.encoder.HRMEncoder` in ``encoder``.
-        board: the tokens that are observed, the walker's among them.
-        walker: the token of the walker, which every observation has in exactly one cell.
-        seen_as: other tokens that the thinking sees instead, by token: ``{walker: free}``, and what else is of no
-            use on the way.
-        border: rows and columns along every edge that are the same on all boards and where nobody walks: the thinking
-            leaves them out. With 1, a 9 x 9 maze in a frame of walls is thought about in 49 cells, not 81.
+        board: tokens of the observation, including the walker's.
+        walker: token of the walker, in exactly one cell of every observation.
+        seen_as: tokens that the encoder sees instead of others: ``{walker: free}``, and others that make no difference
+            to the plan.
+        border: number of rows and columns at every edge to omit, as they are equal on all boards and never entered.
+            With 1, a 9 x 9 maze surrounded by walls has 49 cells instead of 81.
 
     Raises:
-        ValueError: a token is not among those of the board, the walker would be seen, the grid has not as many places
-            as the board has cells, or the border leaves nothing.
+        ValueError: a token is not one of the board's, the encoder would see the walker, the grid does not have as many
+            places as the board has cells, or the border leaves no cell.
     """
 
     inside: Tensor
@@ -43,11 +43,9 @@ class WalkerEncoder(nn.Module):
         super().__init__()
         for token in (walker, *seen_as, *seen_as.values()):
             if not 0 <= token < board.vocab_size:
-                raise ValueError(f"token {token}: the space has 0 to {board.vocab_size - 1}")
+                raise ValueError(f"token {token} must be from 0 to {board.vocab_size - 1}")
         if seen_as.get(walker, walker) == walker:
-            raise ValueError(
-                f"seen_as={dict(seen_as)} must say what is seen in the place of the walker, token {walker}"
-            )
+            raise ValueError(f"seen_as={dict(seen_as)} must name another token in place of the walker, token {walker}")
         rows, columns = shape = board.grid_shape or (1, board.num_cells)
         if rows * columns != board.num_cells:
             raise ValueError(f"a grid of {rows} x {columns} places for {board.num_cells} cells")
@@ -62,17 +60,26 @@ class WalkerEncoder(nn.Module):
         self.register_buffer("seen", seen, persistent=False)
 
     def forward(self, obs: Tensor, carry: Carry, *, segments: int = 1) -> tuple[Carry, Tensor]:
-        """Think on, see :meth:`HRMEncoder.forward`: integers [B, S] to the new carry and features float32 [B, d].
+        """Run segments from ``carry``, as :meth:`HRMEncoder.forward` does.
+
+        Args:
+            obs: int [B, S].
+            carry: states after the last segment.
+            segments: at least 1.
+
+        Returns:
+            The new carry and features float32 [B, d].
 
         Raises:
-            ValueError: ``obs`` has another shape or no integers, or a row has no walker inside the border, or several.
+            ValueError: ``obs`` does not hold integers [B, S], or a row does not have exactly one walker inside the
+                border.
         """
         boards, cell = self.look(obs)
         carry, plan = self.encoder.forward_cells(boards, carry, segments=segments)
         return carry, plan[torch.arange(len(cell), device=cell.device), cell]
 
     def encode(self, obs: Tensor, segments: int = 1) -> Tensor:
-        """Features float32 [B, d] after ``segments`` segments from a fresh carry; equal boards are thought about once.
+        """Features float32 [B, d] after ``segments`` segments from the initial carry; equal boards are encoded once.
 
         Raises:
             ValueError: as ``forward``.
@@ -82,7 +89,7 @@ class WalkerEncoder(nn.Module):
         return self.encoder.encode_cells(boards, segments)[row, cell]
 
     def look(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """The boards as the thinking sees them, int64 [B, cells inside], and in which of these cells each walker is.
+        """The boards as the encoder sees them, int64 [B, cells], and the cell of each walker, int64 [B].
 
         Raises:
             ValueError: as ``forward``.
@@ -93,5 +100,5 @@ class WalkerEncoder(nn.Module):
         here = tokens == self.walker
         if not bool((here.sum(1) == 1).all()):
             where = "" if len(self.inside) == obs.shape[1] else " inside the border"
-            raise ValueError(f"every observation must have one cell with the walker, token {self.walker}{where}")
+            raise ValueError(f"every observation must have exactly one walker, token {self.walker}{where}")
         return self.seen[tokens], here.int().argmax(1)

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hrm_agents.models.limits import LARGEST_WEIGHT, shown, shown_path
+from hrm_agents.errors import shown, shown_path
+from hrm_agents.models.limits import LARGEST_WEIGHT
 from hrm_agents.models.stored import (
     LONGEST_HEAD,
     Block,

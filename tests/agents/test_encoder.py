@@ -224,7 +224,7 @@ def test_parts_that_cannot_be(parts, message):
     [
         ({"two.numbers": None}, "'two.numbers' is missing; the observation has a board"),
         ({"two.numbers": torch.zeros(2, 3)}, r"'two.numbers' has shape \(2, 3\), expected \[B, 2\]"),
-        ({"a board": torch.zeros(2, 12)}, "'a board' is torch.float32, expected integers"),
+        ({"a board": torch.zeros(2, 12)}, "'a board' is torch.float32, expected integer tokens"),
     ],
 )
 def test_observations_that_do_not_fit(changes, message):
@@ -234,11 +234,11 @@ def test_observations_that_do_not_fit(changes, message):
 
 
 def test_other_mistakes():
-    with pytest.raises(ValueError, match="segments=0"):
+    with pytest.raises(ValueError, match="segments must be at least 1, got 0"):
         build().encode(observe(1), segments=0)
     with pytest.raises(ValueError, match="pass them by name"):
         build().encode(observe(1)["a board"])
-    with pytest.raises(ValueError, match="readout='last'"):
+    with pytest.raises(ValueError, match="readout must be slot, mean or both, got 'last'"):
         build(readout="last")
     with pytest.raises(ValueError, match="num_heads 3 must divide hidden_size 16"):
         build(num_heads=3)

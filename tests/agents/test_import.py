@@ -330,7 +330,7 @@ def test_options_that_do_not_fit(write, error, tmp_path):
         (["--L-cycles", "0"], "L_cycles must be at least 1"),
         (["--rope-theta", "1e308"], "rope_theta must be at most 1e+12, got 1e+308"),
         (["--rope-theta", "1e-308"], "rope_theta must be at least 1, got 1e-308"),
-        (["--rope-theta", "nan"], "rope_theta must be a positive number, got nan"),
+        (["--rope-theta", "nan"], "rope_theta must be at least 1, got nan"),
         (["--max-segments", "0"], "max_segments"),
         (["--max-segments", str(2**31)], "max_segments"),
         (["--max-segments", str(10**20)], "max_segments"),

@@ -68,7 +68,7 @@ def test_the_plan_does_not_depend_on_where_the_walker_is():
 def test_a_walker_on_the_border_is_not_found():
     model, obs = build(border=1), observe((0, 2))
     build()(obs, build().encoder.initial_carry(1))
-    with pytest.raises(ValueError, match="one cell with the walker, token 4 inside the border"):
+    with pytest.raises(ValueError, match="exactly one walker, token 4 inside the border"):
         model(obs, model.encoder.initial_carry(1))
 
 

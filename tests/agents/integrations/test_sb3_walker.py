@@ -248,10 +248,10 @@ def test_ppo_learns_to_walk():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"walker": 4}, "token 4: the space has 0 to 3"),
+        ({"walker": 4}, "token 4 must be from 0 to 3"),
         ({"seen_as": {WALKER: 1, 0: 7}}, "token 7"),
-        ({"seen_as": {}}, "in the place of the walker, token 3"),
-        ({"seen_as": {WALKER: WALKER}}, "in the place of the walker"),
+        ({"seen_as": {}}, "in place of the walker, token 3"),
+        ({"seen_as": {WALKER: WALKER}}, "in place of the walker"),
         ({"segments": 0}, "segments=0"),
         ({"border": 1}, "border=1: a board of 2 x 3 cells must keep some"),
     ],
@@ -274,5 +274,5 @@ def test_observations_without_one_walker(cells):
     obs = observe((0, 2), (0, 2))
     obs[1] = torch.tensor(BOARDS[0]) + 1
     obs[1, cells] = WALKER + 1
-    with pytest.raises(ValueError, match="one cell with the walker, token 3"):
+    with pytest.raises(ValueError, match="exactly one walker, token 3"):
         build()(obs)
