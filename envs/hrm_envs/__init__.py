@@ -1,6 +1,6 @@
-"""Reasoning puzzles as Gymnasium environments in which every segment of thought is one step.
+"""Gymnasium environments for reasoning puzzles, where one step is one segment of computation.
 
-Importing this package registers the built-in ids; it loads no data and imports neither torch nor pygame.
+Importing this package registers the built-in ids. It loads no data and imports neither torch nor pygame.
 """
 
 from hrm_envs.puzzles.arrays import load_arrays

@@ -1,4 +1,4 @@
-"""Checks of keywords that several modules share: of the right kind, within bounds, and told in one line if not."""
+"""Argument checks shared by several modules; each failure is a one-line error."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Longest text of a value, of a path and of a list of names in an error.
+#: Maximum length of a value, a path and a list of names in an error message.
 _VALUE, _PATH, _NAMES = 60, 140, 190
 
 
 class _Brief(reprlib.Repr):
-    """A repr of bounded length and depth, whatever it is asked to show."""
+    """A repr of bounded length and depth."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,39 +25,39 @@ class _Brief(reprlib.Repr):
         self.maxstring = self.maxother = _VALUE
 
     def repr_int(self, value: int, level: int) -> str:
-        # Python refuses to write very long integers out, and takes its time over long ones.
+        # repr() raises ValueError for very long integers and is slow for long ones.
         digits = abs(value).bit_length() * 0.30103
         return repr(value) if digits < _VALUE / 2 else f"<an integer of about {digits:.0f} digits>"
 
 
 def shown(value: Any) -> str:
-    """``repr(value)`` for the text of an error: one line of at most 60 characters."""
+    """``repr(value)`` for an error message: one line of at most 60 characters."""
     text = " ".join(_Brief().repr(value).split())
     return text if len(text) <= _VALUE else f"{text[: _VALUE - 4]} ..."
 
 
 def form(array: NDArray[Any]) -> str:
-    """Shape and dtype of an array for the text of an error."""
+    """Shape and dtype of an array for an error message."""
     return f"shape {shown(array.shape)} of {type_name(array)}"
 
 
 def type_name(array: NDArray[Any]) -> str:
-    """The dtype of an array for the text of an error."""
+    """The dtype of an array for an error message."""
     name = str(array.dtype)
     return name if len(name) < _VALUE else "records"
 
 
 def shown_path(path: Any) -> str:
-    """A path for the text of an error: the end of it, if it is very long."""
+    """A path for an error message; only its end if it is very long."""
     text = " ".join(str(path).encode("utf-8", "backslashreplace").decode().split())
     return text if len(text) <= _PATH else f"...{text[-_PATH:]}"
 
 
 def whole_number(name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
-    """``value`` as an int within bounds, both inclusive.
+    """``value`` as an int between ``low`` and ``high``, both inclusive.
 
     Raises:
-        ValueError: it is no integer (a bool is none either) or out of bounds; the text names the keyword.
+        ValueError: not an integer (a bool does not count) or out of bounds; the message names the argument.
     """
     if isinstance(value, bool | np.bool_):
         raise ValueError(f"{name}={value!r} must be a whole number")
@@ -70,10 +70,10 @@ def whole_number(name: str, value: Any, low: int | None = None, high: int | None
 
 
 def real_number(name: str, value: Any, low: float | None = None, high: float | None = None) -> float:
-    """``value`` as a finite float within bounds, both inclusive.
+    """``value`` as a finite float between ``low`` and ``high``, both inclusive.
 
     Raises:
-        ValueError: it is no number (a bool is none either), not finite or out of bounds; the text names the keyword.
+        ValueError: not a number (a bool does not count), not finite or out of bounds; the message names the argument.
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise ValueError(f"{name}={shown(value)} is not a number")
@@ -91,7 +91,7 @@ def flag(name: str, value: Any) -> bool:
     """``value`` as a bool.
 
     Raises:
-        ValueError: it is neither true nor false; the text names the keyword.
+        ValueError: not a bool; the message names the argument.
     """
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{name}={shown(value)} is not true or false")
@@ -99,10 +99,10 @@ def flag(name: str, value: Any) -> bool:
 
 
 def choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    """``value``, which is one of the ``choices``.
+    """Return ``value`` if it is one of the ``choices``.
 
     Raises:
-        ValueError: it is not; the text names the keyword and the choices.
+        ValueError: it is not; the message names the argument and lists the choices.
     """
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name}={shown(value)}: choose one of {', '.join(map(repr, choices))}")
@@ -110,10 +110,10 @@ def choice(name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def as_array(name: str, value: Any) -> NDArray[Any]:
-    """``value`` as an array of whatever type it has.
+    """``value`` as an array, of any dtype.
 
     Raises:
-        ValueError: it is ragged, or numpy cannot make an array of it at all; the text names it.
+        ValueError: numpy cannot convert it, for example because it is ragged; the message names the argument.
     """
     try:
         return np.asarray(value)
@@ -122,15 +122,15 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
 
 
 def unexpected_keyword(constructor: str, name: str, takes: Sequence[str], advice: str = "") -> TypeError:
-    """The error for a keyword that ``constructor`` does not take, in Python's own words.
+    """The error for an unknown keyword, in the words Python itself uses.
 
-    Other libraries (TorchRL) recognise these words and try again without the keyword.
+    TorchRL recognises these words and retries without the keyword.
 
     Args:
-        constructor: such as ``"ReasoningEnv"``.
-        name: the keyword.
-        takes: keywords that it takes, the most telling first: a long list is cut.
-        advice: what to do instead, if that is known.
+        constructor: class name, such as ``"ReasoningEnv"``.
+        name: the unknown keyword.
+        takes: the accepted keywords, most relevant first, because a long list is cut.
+        advice: what to do instead, if known.
     """
     close = get_close_matches(name, takes, 1, 0.75)
     names = ", ".join(takes)

@@ -1,6 +1,6 @@
-"""From the keywords of an environment to its task, puzzles, spaces and dynamics.
+"""Construction of an environment's task, puzzles, spaces and dynamics from its keywords.
 
-Shared by the single and the vector environment, so that both take the same keywords and mean the same.
+The single and the vector environment share this module, so both accept the same keywords with the same meaning.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ from hrm_envs.rewards import Reward, resolve_reward
 from hrm_envs.spec import TaskSpec, Tokens
 from hrm_envs.task import PuzzleBatch, Task
 
-#: A task, its class, a function that makes one, or a name ``"module:Class"`` that was registered.
+#: A task, its class, a function that returns one, or a registered name ``"module:Class"``.
 TaskLike = Task | type[Task] | Callable[..., Task] | str
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The keywords that every environment takes, whatever its task."""
+    """The keywords of every environment, independent of its task."""
 
-    #: Which puzzles to play: "train", "test" (held out by symmetry class) or "all".
+    #: Which puzzles to play: ``"train"``, ``"test"`` (held out by symmetry class) or ``"all"``.
     split: Split = "train"
-    #: How many distinct puzzles to hold; the task's own default if not given.
+    #: Number of distinct puzzles; None uses the default of the task.
     num_puzzles: int | None = None
-    #: Play these puzzles instead of generated ones: arrays, a PuzzleBatch, text, or a path to a file or a folder of
+    #: Puzzles to play instead of generated ones: arrays, a PuzzleBatch, text, or the path of a file or of a folder of
     #: an official data set; see :func:`hrm_envs.puzzles.sources.read_puzzles`.
     puzzles: PuzzlesLike | None = None
     #: Seed of the generated puzzles; the seed of ``reset`` only chooses among them.
     pool_seed: int = 0
-    #: Show random symmetric copies; by default only in the train split.
+    #: Whether to show random symmetric copies; None does so in the train split only.
     augment: bool | None = None
-    #: Segments until every answer is graded.
+    #: The segment at which every answer is graded.
     max_segments: int = 16
-    #: "exact", "partial", or a function from a Verdict to float32 [B].
+    #: ``"exact"``, ``"partial"``, or a function from a Verdict to float32 ``[B]``.
     reward: str | Reward = "exact"
-    #: Price of thinking on for one more segment.
+    #: Cost of each segment after which the agent continues.
     segment_cost: float = 0.0
-    #: How many of the puzzles, the first ones, keep their solution; the others have none at all (learning from reward
-    #: alone, or from few labels). All by default. Needs a task whose verifier does without.
+    #: Number of puzzles that keep their solution, for learning from reward with few or no labels; None keeps all.
+    #: Needs a task that grades without solutions.
     num_labelled: int | None = None
-    #: Whether ``info`` carries a right answer (supervised training needs it; the observation never has it).
+    #: Whether ``info`` includes a right answer, as supervised training needs. The observation never does.
     expose_solution: bool = False
 
     def __post_init__(self) -> None:
@@ -75,21 +75,21 @@ class Settings:
             raise ValueError("expose_solution: with num_labelled=0 there is no solution to expose")
 
 
-#: What a time limit of Gymnasium is here.
+#: Keywords that users try, and what to use instead.
 _ADVICE = {"max_episode_steps": "an episode ends at segment max_segments: set that"}
 
 
 def resolve_task(task: TaskLike, kwargs: Mapping[str, Any], constructor: str = "ReasoningEnv") -> Task:
-    """Build the task from a class, a factory or the registered name of one; an instance is taken as it is.
+    """Build the task from a class, a factory or a registered name. A Task instance is returned unchanged.
 
     Args:
         task: what to build it from.
-        kwargs: its keywords.
-        constructor: the environment that is made, for the text of an error.
+        kwargs: keywords of the task.
+        constructor: class name of the environment, for error messages.
 
     Raises:
-        TypeError: a keyword is neither the environment's nor the task's, or ``task`` is nothing that makes a task.
-        ValueError: the task itself refuses its keywords, or nobody registered the name.
+        TypeError: a keyword is unknown to environment and task, or ``task`` does not make a task.
+        ValueError: the task rejects its keywords, or the name is not registered.
     """
     factory = _factory(task)
     parameters = {} if isinstance(factory, Task) else _parameters(factory)
@@ -101,26 +101,26 @@ def resolve_task(task: TaskLike, kwargs: Mapping[str, Any], constructor: str = "
         raise unexpected_keyword(constructor, unknown[0], [*known, *ours], _ADVICE.get(unknown[0], ""))
     made = factory if isinstance(factory, Task) else factory(**kwargs)
     if not isinstance(made, Task):
-        raise TypeError(f"task={shown(task)} makes a {type(made).__name__}, which is no Task")
+        raise TypeError(f"task={shown(task)} returns a {type(made).__name__}, not a Task")
     return made
 
 
 def _factory(task: TaskLike) -> Task | Callable[..., Task]:
     factory: Task | Callable[..., Task] = entry_points.load(task) if isinstance(task, str) else task
     if not isinstance(factory, Task) and not callable(factory):
-        raise TypeError(f"task={shown(task)}: give a Task, its class, or a function that makes one")
+        raise TypeError(f"task={shown(task)}: pass a Task, its class, or a function that returns one")
     return factory
 
 
 def _parameters(factory: Callable[..., Task]) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(factory).parameters
-    except ValueError as error:  # some built-in ones do not tell
-        raise TypeError(f"task={shown(factory)} is no Task, nor makes one") from error
+    except ValueError as error:  # some built-in functions have no signature
+        raise TypeError(f"task={shown(factory)} is not a Task and does not return one") from error
 
 
 def _reads_puzzles(task: TaskLike) -> bool:
-    """Whether the task's constructor takes the keyword ``puzzles`` over from the environment."""
+    """Whether the constructor of the task handles the keyword ``puzzles`` itself."""
     factory = _factory(task)
     return not isinstance(factory, Task) and "puzzles" in _parameters(factory)
 
@@ -132,13 +132,13 @@ def build_dynamics(
     task_kwargs: Mapping[str, Any],
     constructor: str = "ReasoningEnv",
 ) -> SegmentDynamics:
-    """The dynamics of an environment with ``num_rows`` rows.
+    """Build the dynamics of an environment with ``num_rows`` rows.
 
-    Puzzles from outside are read and checked here; generated ones are made when they are first needed, so that
-    an environment which only plays a given puzzle makes none.
+    A user's puzzles are read and checked here. Generated puzzles are made on first use, so an environment that only
+    plays given puzzles generates none.
 
     Raises:
-        TypeError: a keyword is unknown, as :func:`resolve_task` says; ``constructor`` is what it names.
+        TypeError: unknown keyword, see :func:`resolve_task`.
         ValueError: a keyword is out of range, or the puzzles cannot be read.
     """
     source = settings.puzzles
@@ -153,7 +153,7 @@ def build_dynamics(
     if source is not None:
         pool = read_puzzles(source, made, settings.split, settings.num_puzzles)
     else:
-        # Files may change between two environments: what was read from them is not remembered.
+        # Files may change between two environments, so puzzles read from them are not cached.
         if isinstance(task, Task) or "puzzles" in task_kwargs:
             pool = partial(hold_pool, made, settings.split, settings.num_puzzles, settings.pool_seed)
         else:
@@ -162,8 +162,7 @@ def build_dynamics(
     if settings.num_labelled is not None:
         if not made.grades_without_solution:
             raise ValueError(
-                f"num_labelled: the verifier of {made.spec.name} needs the solutions; Sudoku does without them with "
-                "score='rules'"
+                f"num_labelled: the verifier of {made.spec.name} needs the solutions; for Sudoku, set score='rules'"
             )
         pool = partial(_withhold, pool, settings.num_labelled)
     return SegmentDynamics(
@@ -178,11 +177,7 @@ def build_dynamics(
 
 
 def _withhold(pool: PuzzleBatch | Callable[[], PuzzleBatch], num_labelled: int) -> PuzzleBatch:
-    """The puzzles of an environment of which only the first so many keep their solution.
-
-    Raises:
-        ValueError: there are not so many.
-    """
+    """The pool with the solutions of all but its first ``num_labelled`` puzzles removed."""
     puzzles = pool if isinstance(pool, PuzzleBatch) else pool()
     if num_labelled > len(puzzles):
         raise ValueError(f"num_labelled={num_labelled}: the environment holds {len(puzzles)} puzzles")
@@ -190,7 +185,7 @@ def _withhold(pool: PuzzleBatch | Callable[[], PuzzleBatch], num_labelled: int) 
 
 
 def observation_space(task: Task, max_segments: int) -> spaces.Dict:
-    """A flat ``Dict`` of 1-D boxes; ``S`` cells, ``V`` tokens. The task may add some of its own."""
+    """A flat ``Dict`` of 1-D boxes for ``S`` cells and ``V`` tokens. The task may add entries."""
     spec = task.spec
     return spaces.Dict(
         {
@@ -204,7 +199,7 @@ def observation_space(task: Task, max_segments: int) -> spaces.Dict:
 
 
 def action_space(spec: TaskSpec) -> spaces.Dict:
-    """``answer``: a token for every cell. ``halt``: 1 to be graded on it, 0 to think on."""
+    """``answer``: a token for every cell. ``halt``: 1 to halt, 0 to continue."""
     return spaces.Dict(
         {
             "answer": spaces.MultiDiscrete(np.full(spec.num_cells, spec.vocab_size)),
@@ -217,7 +212,7 @@ def as_action(action: Mapping[str, Any], spec: TaskSpec, num_rows: int) -> tuple
     """An action of ``num_rows`` rows as uint8 ``[B, S]`` and bool ``[B]``.
 
     Raises:
-        ValueError: a part is missing, of another shape, or out of range.
+        ValueError: an entry is missing, has another shape, or is out of range.
     """
     try:
         parts = action["answer"], action["halt"]
@@ -232,7 +227,7 @@ def as_action(action: Mapping[str, Any], spec: TaskSpec, num_rows: int) -> tuple
         )
     answer = answer.reshape(num_rows, spec.num_cells)
     if answer.dtype != np.uint8:
-        # Only after this check may the cast to uint8 wrap nothing around.
+        # Checked before the cast, which would wrap around.
         if answer.dtype.kind not in "ui" or answer.min() < 0 or answer.max() > 255:
             raise ValueError(f"action: 'answer' must hold integers from 0 to {spec.vocab_size - 1}")
         answer = answer.astype(np.uint8)
@@ -252,16 +247,16 @@ def as_action(action: Mapping[str, Any], spec: TaskSpec, num_rows: int) -> tuple
 
 
 def split_settings(kwargs: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
-    """The keywords that every environment takes, and the rest, which is for the task."""
+    """Split keywords into the environment's settings and the keywords of the task."""
     ours = {name: value for name, value in kwargs.items() if name in Settings.__dataclass_fields__}
     return Settings(**ours), {name: value for name, value in kwargs.items() if name not in ours}
 
 
 def as_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The options of ``reset``, as a fresh dict.
+    """The options of ``reset`` as a new dict.
 
     Raises:
-        ValueError: they are no mapping.
+        ValueError: not a mapping.
     """
     if options is None:
         return {}
@@ -271,10 +266,10 @@ def as_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def reset_choice(options: Mapping[str, Any] | None, num_rows: int, dynamics: SegmentDynamics) -> dict[str, Any]:
-    """What ``reset(options=...)`` asks to be played, as keywords of ``SegmentDynamics.reset``.
+    """The puzzles requested by ``reset(options=...)``, as keywords of ``SegmentDynamics.reset``.
 
     Raises:
-        ValueError: an unknown option, a bad puzzle, or an index out of range.
+        ValueError: unknown option, invalid puzzle, or index out of range.
     """
     options = as_options(options)
     unknown = sorted(set(options) - {"puzzle", "solution", "index"}, key=str)
@@ -292,7 +287,7 @@ def reset_choice(options: Mapping[str, Any] | None, num_rows: int, dynamics: Seg
         if len(batch) != num_rows:
             raise ValueError(f"reset options: {num_rows} puzzle(s) expected, {len(batch)} found")
         return {"puzzles": batch}
-    num_puzzles = len(dynamics.pool)  # made here at the latest: if that fails, nothing has changed yet
+    num_puzzles = len(dynamics.pool)  # generates the pool now: if that fails, nothing has changed yet
     if "index" in options:
         found = shown(options["index"])
         index = np.atleast_1d(as_array("reset options: 'index'", options["index"]))

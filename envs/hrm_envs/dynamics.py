@@ -1,11 +1,11 @@
-"""The segment MDP on a batch of puzzles: the only place where an episode steps.
+"""The segment MDP on a batch of puzzles. All episode stepping happens here.
 
-One step is one segment of thought. The agent proposes a whole answer and says whether to halt:
+One step is one segment. The agent proposes a whole answer and decides whether to halt:
 
-- halt: the verifier grades the answer, the reward is ``R(puzzle, answer)``, the episode terminates;
+- halt: the verifier grades the answer, the reward is ``R(puzzle, answer)`` and the episode terminates;
 - continue: the reward is ``-segment_cost``;
-- segment ``max_segments``: the answer is graded whatever ``halt`` says (a *forced halt*). The episode
-  terminates there too; were it truncated, generic algorithms would bootstrap past a graded end.
+- segment ``max_segments``: the answer is graded regardless of ``halt`` (a *forced halt*). The episode terminates
+  rather than truncates, because algorithms would bootstrap past a truncated end although its answer was graded.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from hrm_envs.task import PuzzleBatch, Task, Verdict
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one step did to each row. Shapes ``[B]``."""
+    """The result of one step, for each row. Shapes are ``[B]``."""
 
-    #: float64, the reward of the step.
+    #: float64, the reward.
     reward: NDArray[np.float64]
-    #: bool, the episode ended.
+    #: bool, whether the episode ended.
     terminated: NDArray[np.bool_]
-    #: bool, it ended because the segments ran out, not because the agent halted.
+    #: bool, whether it ended at the last segment although the agent did not halt.
     forced_halt: NDArray[np.bool_]
-    #: float32, what halting on this answer pays, halted or not: the target of Q(halt).
+    #: float32, the reward for halting on this answer, halted or not: the target of Q(halt).
     halt_reward: NDArray[np.float32]
-    #: The verifier's word on the answers.
+    #: The verifier's result for the answers.
     verdict: Verdict
 
     def info(self) -> dict[str, NDArray[Any]]:
-        """The arrays that an environment reports in ``info``."""
+        """The entries of the environment's ``info``."""
         return {
             "is_success": self.verdict.success,
             "score": self.verdict.score,
@@ -50,15 +50,15 @@ class Outcome:
 
 
 class SegmentDynamics:
-    """``num_rows`` episodes side by side, each with a random stream of its own.
+    """A batch of episodes, each with its own random stream.
 
     Args:
-        task: judges the answers and draws the symmetries.
-        pool: the puzzles to play, or a function that makes them when they are first needed.
+        task: grades the answers and draws the symmetries.
+        pool: the puzzles to play, or a function that makes them on first use.
         num_rows: ``B``.
         max_segments: ``M >= 1``, the segment at which every answer is graded.
-        reward: what halting pays.
-        segment_cost: price of thinking on for one more segment.
+        reward: the halt reward.
+        segment_cost: cost of each segment after which the agent continues.
         augment: whether each episode shows a random symmetric copy of its puzzle.
     """
 
@@ -86,7 +86,7 @@ class SegmentDynamics:
 
     @property
     def pool(self) -> PuzzleBatch:
-        """The puzzles to play; made now if nobody has asked for them before."""
+        """The puzzles to play, made on first use."""
         if not isinstance(self._pool, PuzzleBatch):
             self._pool = self._pool()
         return self._pool
@@ -106,11 +106,11 @@ class SegmentDynamics:
         index: NDArray[Any] | None = None,
         puzzles: PuzzleBatch | None = None,
     ) -> None:
-        """Begin a new episode in the rows of an integer array.
+        """Begin a new episode in the given rows.
 
         Args:
             rows: integers ``[K]``.
-            index: integers ``[K]``, play these puzzles of the pool as they are; random ones if absent.
+            index: integers ``[K]``, puzzles of the pool to play without augmentation; random by default.
             puzzles: ``K`` puzzles to play instead.
         """
         draws = Draws(self._keys[rows], self._episodes[rows])
@@ -133,16 +133,16 @@ class SegmentDynamics:
         self.segment[rows] = 0
 
     def step(self, answer: Tokens, halt: NDArray[np.bool_], rows: NDArray[np.bool_] | None = None) -> Outcome:
-        """Take one segment in every row, or in those of a mask.
+        """Take one segment in every row, or only in the rows of a mask.
 
         Args:
             answer: uint8 ``[B, S]``, the proposed answers.
             halt: bool ``[B]``.
-            rows: bool ``[B]``, the others wait: nothing happens to their episode, and of their outcome only reward 0
-                and not terminated mean anything. All step by default.
+            rows: bool ``[B]``, the rows to step; by default all. The episodes of other rows do not change: their
+                reward is 0, they are not terminated, and the rest of their outcome is undefined.
 
         Raises:
-            ValueError: the reward function does not return a number for each row.
+            ValueError: the reward function does not return one number per row.
         """
         self.answer = answer if rows is None else np.where(rows[:, None], answer, self.answer)
         self.segment += 1 if rows is None else rows
@@ -152,23 +152,23 @@ class SegmentDynamics:
             raise ValueError(f"the reward function returns shape {halt_reward.shape} for {len(self)} row(s)")
         last = self.segment >= self.max_segments
         terminated = halt | last
-        # In float64 from the start, for a cost of 0.1 to be charged as 0.1; and 0 - 0 because -0.0 looks odd.
+        # float64 keeps a cost of 0.1 exact, and 0.0 - cost avoids a reward of -0.0.
         reward = np.where(terminated, halt_reward.astype(np.float64), 0.0 - self.segment_cost)
         if rows is not None:
             terminated, last, reward = terminated & rows, last & rows, np.where(rows, reward, 0.0)
         return Outcome(reward, terminated, last & ~halt, halt_reward, verdict)
 
     def judge(self, answers: Tokens) -> tuple[Verdict, NDArray[np.float32]]:
-        """The verdict on answers to the current puzzles, and what halting on them would pay; nothing is stepped.
+        """The verdict and the halt reward of answers to the current puzzles, without stepping.
 
         Args:
-            answers: uint8 ``[B, S]``, or ``[B, K, S]`` for several to each puzzle.
+            answers: integers ``[B, S]``, or ``[B, K, S]`` for several answers per puzzle.
 
         Returns:
-            Both with the shape of ``answers`` but its last axis.
+            Verdict and float32 rewards, with the shape of ``answers`` without its last axis.
 
         Raises:
-            ValueError: they are no integers, of another shape, or out of range.
+            ValueError: the answers are not integers, have another shape, or are out of range.
         """
         answers = as_array("answers", answers)
         rows, cells = self.answer.shape
@@ -185,11 +185,11 @@ class SegmentDynamics:
         shape = answers.shape[:-1]
         batch = self.batch if len(shape) == 1 else self.batch.take(np.repeat(np.arange(len(self)), shape[1]))
         verdict = self.task.verify(batch, answers.reshape(len(batch), -1))
-        pays = np.asarray(self._reward(verdict), np.float32)
-        return Verdict(verdict.success.reshape(shape), verdict.score.reshape(shape)), pays.reshape(shape)
+        reward = np.asarray(self._reward(verdict), np.float32)
+        return Verdict(verdict.success.reshape(shape), verdict.score.reshape(shape)), reward.reshape(shape)
 
     def observe(self) -> dict[str, NDArray[Any]]:
-        """The observation of every row, as fresh copies."""
+        """The observation of every row, as copies."""
         return {
             "answer": self.answer.copy(),
             "puzzle": self.batch.puzzle.copy(),
@@ -199,7 +199,7 @@ class SegmentDynamics:
         }
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """All that the future depends on besides the settings, as copies."""
+        """The complete state of the episodes and random streams, as copies."""
         return {
             "keys": self._keys.copy(),
             "episodes": self._episodes.copy(),
@@ -212,11 +212,10 @@ class SegmentDynamics:
         }
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Continue from :meth:`get_state`.
+        """Restore a state from :meth:`get_state`.
 
         Raises:
-            ValueError: the state is of another number of rows or another grid, or holds what no state does; nothing
-                has changed then.
+            ValueError: the number of rows or the grid differs, or a value is out of range; nothing changes.
         """
         spec, last = self.task.spec, self.task.spec.vocab_size - 1
         highest = {"puzzle": last, "solution": last, "answer": last, "task_id": spec.num_task_ids - 1,
@@ -226,33 +225,27 @@ class SegmentDynamics:
             found[name] = state_entry(state, name, mine)
             if name in highest and not ((found[name] >= 0) & (found[name] <= highest[name])).all():
                 raise ValueError(f"environment state {name!r} must hold integers from 0 to {highest[name]}")
-        batch = PuzzleBatch(
-            found["puzzle"].astype(np.uint8),
-            found["solution"].astype(np.uint8),
-            found["task_id"].astype(np.int32),
-            found["example"].astype(np.int32),
-        )
+            found[name] = found[name].astype(mine.dtype)
+        batch = PuzzleBatch(found["puzzle"], found["solution"], found["task_id"], found["example"])
         self._context = dict(self.task.context(batch))
-        self._keys = found["keys"].astype(np.uint64)
-        self._episodes = found["episodes"].astype(np.int64)
-        self.batch = batch
-        self.answer = found["answer"].astype(np.uint8)
-        self.segment = found["segment"].astype(np.int32)
+        self._keys, self._episodes = found["keys"], found["episodes"]
+        self.batch, self.answer, self.segment = batch, found["answer"], found["segment"]
 
 
-def state_entry(state: Mapping[str, NDArray[Any]], name: str, mine: NDArray[Any]) -> NDArray[Any]:
-    """One array of a state, which must have the shape of ``mine``, and integers or booleans as that has.
+def state_entry(state: Mapping[str, NDArray[Any]], name: str, like: NDArray[Any]) -> NDArray[Any]:
+    """One array of a state, checked against the shape and kind (bool or integer) of ``like``.
 
     Raises:
-        ValueError: it is missing, or another; the text names it.
+        ValueError: the array is missing, or has another shape or kind; the message names it.
     """
     if not isinstance(state, Mapping):
         raise ValueError(f"an environment state is a dict of arrays by name, not {shown(state)}")
+    what = f"environment state {name!r}"
     if name not in state:
-        raise ValueError(f"environment state {name!r}: expected shape {mine.shape}, found nothing")
-    array = as_array(f"environment state {name!r}", state[name])
-    if array.shape != mine.shape:
-        raise ValueError(f"environment state {name!r}: expected shape {mine.shape}, found {shown(array.shape)}")
-    if array.dtype.kind not in ("b" if mine.dtype == np.bool_ else "ui"):
-        raise ValueError(f"environment state {name!r}: expected {mine.dtype}, found {form(array)}")
+        raise ValueError(f"{what}: expected shape {like.shape}, found nothing")
+    array = as_array(what, state[name])
+    if array.shape != like.shape:
+        raise ValueError(f"{what}: expected shape {like.shape}, found {shown(array.shape)}")
+    if array.dtype.kind not in ("b" if like.dtype == np.bool_ else "ui"):
+        raise ValueError(f"{what}: expected {like.dtype}, found {form(array)}")
     return array

@@ -1,7 +1,7 @@
-"""Tasks by the name of their class, such as ``"hrm_envs.sudoku:SudokuTask"``, imported when they are first needed.
+"""Registered task classes by entry point, such as ``"hrm_envs.sudoku:SudokuTask"``, imported on first use.
 
-A name may come from a file: from the settings beside a model, from the specification of an environment. Importing
-what a file names runs the code of whoever wrote the file, so only names that this program has registered are known.
+An entry point may come from a file, such as the settings saved with a model or an environment's spec. Importing it
+would run code that the file's author chose, so only entry points that this program registered are loaded.
 """
 
 from __future__ import annotations
@@ -11,32 +11,33 @@ from typing import Any
 
 from hrm_envs.checks import shown
 
-_known: set[str] = set()
+#: The entry points that may be imported.
+registered: set[str] = set()
 
 
 def know(name: str) -> None:
-    """Allow a name, ``"module:Class"``, to be imported from now on.
+    """Allow the entry point ``"module:Class"`` to be imported.
 
     Raises:
-        ValueError: it is not of this form.
+        ValueError: the name does not have this form.
     """
     module, colon, attribute = name.partition(":")
     if not colon or not attribute.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
-        raise ValueError(f"task={shown(name)}: a task is named as 'module:Class', such as 'hrm_envs.maze:MazeTask'")
-    _known.add(name)
+        raise ValueError(f"task={shown(name)}: expected 'module:Class', such as 'hrm_envs.maze:MazeTask'")
+    registered.add(name)
 
 
 def load(name: str) -> Any:
-    """What a known name stands for.
+    """Import a registered entry point.
 
     Raises:
-        ValueError: nobody made the name known; nothing was imported.
-        ImportError: its module is absent, or has nothing of that name.
+        ValueError: the name is not registered; nothing is imported.
+        ImportError: the module does not exist, or has no such attribute.
     """
-    if name not in _known:
+    if name not in registered:
         raise ValueError(
-            f"task={shown(name)}: no register_task() call of this program names it, so it is not imported; "
-            "register it first, or give the class itself"
+            f"task={shown(name)}: not registered in this program, so it is not imported; "
+            "call register_task() first, or pass the class itself"
         )
     module, _, attribute = name.partition(":")
     try:

@@ -11,114 +11,116 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from hrm_envs.checks import as_array, choice, form, shown
-from hrm_envs.construction import (
-    TaskLike,
-    action_space,
-    as_action,
-    build_dynamics,
-    observation_space,
-    reset_choice,
-    split_settings,
-)
-from hrm_envs.episode_view import EpisodeView
+from hrm_envs.checks import as_array, form, shown
+from hrm_envs.construction import TaskLike, action_space, as_action, observation_space, reset_choice
+from hrm_envs.env_base import ReasoningBase
+from hrm_envs.frame_builder import FrameBuilder
 from hrm_envs.rendering.frame import Draft, Thoughts
-from hrm_envs.rendering.paint import ansi, paint
+from hrm_envs.rendering.render import render_ansi, render_rgb
 from hrm_envs.rendering.window import Window
-from hrm_envs.spec import TaskSpec, Tokens
+from hrm_envs.spec import Tokens
 from hrm_envs.streams import as_seed, stream_key
-from hrm_envs.task import PuzzleBatch, Verdict
+from hrm_envs.task import Verdict
 
 RENDER_MODES = ("human", "rgb_array", "ansi")
 
 _FIRST = np.array([0])
 
 
-class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
-    """A puzzle that an agent solves by thinking in segments.
+class ReasoningEnv(ReasoningBase, gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
+    """A puzzle that an agent solves in segments of computation.
 
     ## Description
-    Each step is one segment of thought: the agent proposes a whole answer and decides to halt or to think on.
-    The environment keeps the puzzle, the last answer and the segment number; what the agent carries in mind
-    from segment to segment is the agent's own business.
+    Each step is one segment: the agent proposes a whole answer and decides whether to halt or to continue. The
+    environment holds the puzzle, the last answer and the segment number. A recurrent agent keeps its own state (the
+    *carry*) between segments.
 
     ## Action space
-    ``Dict(answer=MultiDiscrete([V] * S), halt=Discrete(2))`` for a grid of ``S`` cells and ``V`` tokens.
+    ``Dict(answer=MultiDiscrete([V] * S), halt=Discrete(2))`` for a grid of ``S`` cells and ``V`` tokens:
+
+    | Key      | Meaning                                               |
+    |----------|-------------------------------------------------------|
+    | `answer` | a token for every cell, in row-major order            |
+    | `halt`   | 1 to halt and be graded on this answer, 0 to continue |
 
     ## Observation space
-    ``Dict`` of 1-D boxes: ``puzzle`` uint8 ``[S]``; ``answer`` uint8 ``[S]``, the last proposal, zeros before
-    the first; ``segment`` int32 ``[1]``, segments taken; ``task_id`` int32 ``[1]``, 0 where tasks have none.
+    ``Dict`` of 1-D boxes; a task may add entries:
+
+    | Key       | Shape, dtype | Meaning                                       |
+    |-----------|--------------|-----------------------------------------------|
+    | `puzzle`  | `[S]`, uint8 | the tokens of the puzzle                      |
+    | `answer`  | `[S]`, uint8 | the last answer, zeros before the first       |
+    | `segment` | `[1]`, int32 | number of segments taken                      |
+    | `task_id` | `[1]`, int32 | identity of the task (ARC), 0 for other tasks |
 
     ## Rewards
-    Halting pays ``reward(verdict)``: 1 for a right answer and else 0 (``"exact"``), the verifier's partial
-    credit (``"partial"``), or a function of yours. Thinking on costs ``segment_cost``.
+    Halting is rewarded with ``reward(verdict)``: 1 for a right answer and 0 otherwise (``"exact"``), the verifier's
+    partial credit (``"partial"``), or a function of your own. Continuing is rewarded with ``-segment_cost``.
+
+    After each step, ``info`` has ``is_success``, ``score``, ``halt_reward`` (the reward for halting on this answer,
+    halted or not) and ``forced_halt``. With ``expose_solution=True`` it also has ``solution`` uint8 ``[S]``, after a
+    reset too.
 
     ## Starting state
-    A random puzzle of the split, in the train split as a random symmetric copy. ``reset(options=...)`` takes
-    ``{"puzzle": p}`` (an array or text in the task's notation) to play a given one, or ``{"index": i}`` for
-    puzzle ``i`` of the environment's own.
+    A random puzzle of the split; in the train split, a random symmetric copy of it. ``reset(options={"puzzle": p})``
+    plays a given puzzle, as an array or as text in the notation of the task; ``{"index": i}`` plays puzzle ``i`` of
+    the environment.
 
     ## Episode end
-    The episode terminates when the agent halts, or at segment ``max_segments``, where the answer is graded
-    whatever the agent decides. It is never truncated.
+    1. Termination: the agent halts.
+    2. Termination: segment ``max_segments`` is reached. The answer is graded regardless of ``halt``.
 
-    ## Info
-    After a step: ``is_success``, ``score``, ``halt_reward`` (what halting on this answer pays, halted or not)
-    and ``forced_halt``. With ``expose_solution=True`` also ``solution`` uint8 ``[S]``, after a reset too.
+    Episodes are never truncated.
 
     ## Arguments
-    ``task``: a Task, its class, or a name that was registered; ids have it built in. Then the fields of
-    :class:`~hrm_envs.construction.Settings`, and the keywords of the task itself.
+    | Parameter         | Default   | Description                                                                   |
+    |-------------------|-----------|-------------------------------------------------------------------------------|
+    | `task`            |           | a Task, its class, a function that returns one, or a registered name          |
+    | `render_mode`     | `None`    | `"human"`, `"rgb_array"` or `"ansi"`                                          |
+    | `split`           | `"train"` | `"train"`, `"test"` (held out by symmetry class) or `"all"`                   |
+    | `num_puzzles`     | `None`    | number of distinct puzzles; None uses the default of the task                 |
+    | `puzzles`         | `None`    | puzzles to play instead of generated ones: arrays, text, or a path            |
+    | `pool_seed`       | `0`       | seed of the generated puzzles; the seed of `reset` only chooses among them    |
+    | `augment`         | `None`    | whether to show random symmetric copies; None does so in the train split only |
+    | `max_segments`    | `16`      | the segment at which every answer is graded                                   |
+    | `reward`          | `"exact"` | `"exact"`, `"partial"`, or a function from a Verdict to float32 `[B]`         |
+    | `segment_cost`    | `0.0`     | cost of each segment after which the agent continues                          |
+    | `num_labelled`    | `None`    | number of puzzles that keep their solution; None keeps all                    |
+    | `expose_solution` | `False`   | whether `info` includes a right answer                                        |
+
+    Registered ids set ``task``. All other keywords go to the task, such as ``size`` of
+    :class:`~hrm_envs.sudoku.task.SudokuTask`.
+
+    ## Example
+    ```python
+    >>> import gymnasium as gym
+    >>> import hrm_envs
+    >>> env = gym.make("HRM/Sudoku-4x4-v0", num_puzzles=100, expose_solution=True)
+    >>> obs, info = env.reset(seed=0)
+    >>> obs["puzzle"].reshape(4, 4)  # 1 is a blank, digit + 1 a digit
+    array([[1, 1, 4, 2],
+           [1, 4, 1, 5],
+           [1, 3, 1, 1],
+           [1, 1, 1, 1]], dtype=uint8)
+    >>> obs, reward, terminated, truncated, info = env.step({"answer": info["solution"], "halt": 1})
+    >>> reward, terminated, truncated, info["is_success"]
+    (1.0, True, False, True)
+
+    ```
 
     ## Version history
-    * v0: initial version.
+    * v0: initial version
     """
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 4}  # noqa: RUF012
 
     def __init__(self, task: TaskLike, *, render_mode: str | None = None, **kwargs: Any) -> None:
-        if render_mode is not None:
-            choice("render_mode", render_mode, RENDER_MODES)
-        settings, task_kwargs = split_settings(kwargs)
-        self.render_mode = render_mode
-        self._dynamics = build_dynamics(task, 1, settings, task_kwargs, type(self).__name__)
-        self.task = self._dynamics.task
-        self._expose_solution = settings.expose_solution
-        self._view = EpisodeView(self.task, settings.max_segments)
+        self._build(task, 1, kwargs, render_mode, RENDER_MODES)
+        self._frame_builder = FrameBuilder(self.task, self.max_segments)
         self._window = Window(self.task_spec.name)
         self._over = True
-        self.observation_space = observation_space(self.task, settings.max_segments)  # type: ignore[assignment]
+        self.observation_space = observation_space(self.task, self.max_segments)  # type: ignore[assignment]
         self.action_space = action_space(self.task_spec)
-
-    @property
-    def task_spec(self) -> TaskSpec:
-        """Grid, alphabet and name of the task."""
-        return self.task.spec
-
-    @property
-    def num_puzzles(self) -> int:
-        """How many puzzles the environment holds; ``reset(options={"index": i})`` plays the i-th."""
-        return len(self._dynamics.pool)
-
-    @property
-    def puzzles(self) -> PuzzleBatch:
-        """The puzzles that the environment holds, in the order of their index; shared, so copy them to change them."""
-        return self._dynamics.pool
-
-    @property
-    def data_hash(self) -> str:
-        """SHA-256 of the puzzles that the environment holds."""
-        return self._dynamics.pool.digest()
-
-    @property
-    def max_segments(self) -> int:
-        """``M``, the segment at which every answer is graded."""
-        return self._dynamics.max_segments
-
-    @property
-    def expose_solution(self) -> bool:
-        """Whether ``info`` carries a right answer."""
-        return self._expose_solution
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -126,14 +128,14 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         """Begin a new episode.
 
         Args:
-            seed: start the random stream anew; without it the stream goes on.
+            seed: restarts the random stream; None continues it.
             options: ``{"puzzle": ...}`` or ``{"index": i}``, see the class.
 
         Raises:
-            ValueError: the given puzzle is malformed, has no (unique) solution, the index is out of range, or the
-                seed is none.
+            ValueError: the seed is invalid, the puzzle is malformed or has no (unique) solution, or the index is out
+                of range.
         """
-        # A bad seed or option must change nothing.
+        # Checked first: an invalid seed or option must change nothing.
         seed = as_seed("seed", seed)
         chosen = reset_choice(options, 1, self._dynamics)
         unseeded = self._np_random is None
@@ -142,7 +144,7 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
             self._dynamics.seed(np.array([stream_key(self.np_random)]), _FIRST)
         self._dynamics.reset(_FIRST, **chosen)
         self._over = False
-        self._view.begin(self._dynamics.batch, 0)
+        self._frame_builder.begin(self._dynamics.batch, 0)
         self._show()
         return self._observe(), self._info({})
 
@@ -158,16 +160,16 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         answer, halt = as_action(action, self.task_spec, 1)
         outcome = self._dynamics.step(answer, halt)
         terminated = self._over = bool(outcome.terminated[0])
-        self._view.advance(answer[0], outcome, 0)
+        self._frame_builder.advance(answer[0], outcome, 0)
         self._show()
         info = {name: values[0].item() for name, values in outcome.info().items()}
         return self._observe(), float(outcome.reward[0]), terminated, False, self._info(info)
 
     def judge(self, answer: Tokens) -> Verdict:
-        """What the verifier says of an answer (uint8 ``[S]``) that is not handed in, in shapes ``[1]``.
+        """Grade an answer (integers ``[S]``) to the current puzzle without stepping; the verdict has shape ``[1]``.
 
         Raises:
-            ValueError: it is no such array.
+            ValueError: the answer has another shape or dtype, or a token is out of range.
         """
         answer = as_array("answer", answer)
         if answer.ndim != 1:
@@ -175,8 +177,8 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         return self._dynamics.judge(answer[None])[0]
 
     def preview(self, draft: Draft) -> None:
-        """Show an unfinished answer in the pictures until the next step or reset."""
-        self._view.preview(draft)
+        """Render an unfinished answer until the next step or reset."""
+        self._frame_builder.preview(draft)
         self._show()
 
     def post_thoughts(
@@ -187,16 +189,16 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
         confidence: NDArray[np.float32] | None = None,
         decision: str | None = None,
     ) -> None:
-        """Say what the agent thinks of the step it is about to take; the frame after that step, and no other, shows it.
+        """Pass the agent's estimates for its next step, which the frame after that step shows.
 
         Args:
-            q_halt: value of halting now.
-            q_continue: value of thinking on.
-            confidence: float32 ``[S]`` in [0, 1], how sure it is of each cell.
-            decision: a word or two, such as ``"halt"``.
+            q_halt: value of halting.
+            q_continue: value of continuing.
+            confidence: float32 ``[S]`` in [0, 1], the confidence in each cell.
+            decision: one or two words, such as ``"halt"``.
 
         Raises:
-            ValueError: one of them is of another kind.
+            ValueError: an argument has another type or shape.
         """
         if confidence is not None:
             confidence = as_array("confidence", confidence)
@@ -207,32 +209,32 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
                 )
             confidence = confidence.astype(np.float32)
         if decision is not None and not isinstance(decision, str):
-            raise ValueError(f"decision={shown(decision)} must be a word or two")
+            raise ValueError(f"decision={shown(decision)} must be a string")
         q_halt, q_continue = _as_value("q_halt", q_halt), _as_value("q_continue", q_continue)
-        self._view.posted = Thoughts(q_halt, q_continue, confidence, decision)
+        self._frame_builder.posted = Thoughts(q_halt, q_continue, confidence, decision)
 
     def render(self) -> Any:
         """The current frame: uint8 ``[H, W, 3]`` for ``"rgb_array"``, a string for ``"ansi"``."""
         if self.render_mode == "rgb_array":
-            return paint(self.task, self._view.frame())
+            return render_rgb(self.task, self._frame_builder.frame())
         if self.render_mode == "ansi":
-            return ansi(self.task, self._view.frame())
+            return render_ansi(self.task, self._frame_builder.frame())
         if self.render_mode is None:
             gym.logger.warn('render() needs a mode: make the environment with render_mode="rgb_array"')
         return None
 
     @property
     def window_closed(self) -> bool:
-        """Whether somebody closed the window of render mode ``"human"``."""
+        """Whether the user closed the window of render mode ``"human"``."""
         return self._window.dismissed
 
     def close(self) -> None:
-        """Close the window, if there is one."""
+        """Close the window, if any."""
         self._window.close()
 
     def _show(self) -> None:
         if self.render_mode == "human":
-            self._window.show(paint(self.task, self._view.frame()), self.metadata["render_fps"])
+            self._window.show(render_rgb(self.task, self._frame_builder.frame()), self.metadata["render_fps"])
 
     def _observe(self) -> dict[str, NDArray[Any]]:
         return {name: array[0] for name, array in self._dynamics.observe().items()}
@@ -244,7 +246,7 @@ class ReasoningEnv(gym.Env[dict[str, NDArray[Any]], dict[str, Any]]):
 
 
 def _as_value(name: str, value: float | None) -> float | None:
-    """A Q-value as a plain float; one that has diverged (NaN or infinite) is shown as such."""
+    """A Q-value as a float. NaN and infinity are allowed, to show that training diverged."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, Real):

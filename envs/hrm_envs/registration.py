@@ -1,4 +1,4 @@
-"""One call registers a task as a single and as a vector environment."""
+"""Registration of tasks as Gymnasium environments, single and vector."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def register_task(
     max_segments: int = 16,
     kwargs: Mapping[str, Any] | None = None,
 ) -> None:
-    """Make ``gym.make(id)`` and ``gym.make_vec(id, num_envs=n)`` work for a task.
+    """Register a task for ``gym.make(id)`` and ``gym.make_vec(id, num_envs=n)``.
 
     Args:
-        id: a Gymnasium id such as ``"MyLab/Nonogram-5x5-v0"``; raise the version when results change.
-        task: the :class:`~hrm_envs.task.Task` subclass, a function that builds one, or ``"module:Class"``,
-            which is imported only when an environment is made. No environment takes a name that was not registered.
-        max_segments: segments until every answer is graded.
-        kwargs: keywords given to the task (or the environment) unless a user overrides them in ``make``.
+        id: a Gymnasium id such as ``"MyLab/Nonogram-5x5-v0"``; increase the version when results change.
+        task: the :class:`~hrm_envs.task.Task` subclass, a function that returns a task, or ``"module:Class"``, which
+            is imported when an environment is made. Environments accept only registered names.
+        max_segments: the segment at which every answer is graded.
+        kwargs: default keywords of the task or the environment, which ``make`` can override.
 
     Raises:
-        ValueError: ``task`` is a text of another form.
+        ValueError: ``task`` is a string of another form.
     """
     if isinstance(task, str):
         entry_points.know(task)
@@ -43,11 +43,11 @@ def register_task(
 
 
 def register_moves(id: str, **kwargs: Any) -> None:
-    """Make ``gym.make(id)`` and ``gym.make_vec(id, num_envs=n)`` give mazes that are walked move by move.
+    """Register a maze that is walked move by move for ``gym.make(id)`` and ``gym.make_vec(id, num_envs=n)``.
 
     Args:
         id: a Gymnasium id such as ``"MyLab/MazeMoves-15x15-v0"``.
-        kwargs: keywords of :class:`~hrm_envs.moves.env.MazeMoves` unless a user overrides them in ``make``.
+        kwargs: default keywords of :class:`~hrm_envs.moves.env.MazeMoves`, which ``make`` can override.
     """
     gym.register(
         id,
@@ -58,12 +58,12 @@ def register_moves(id: str, **kwargs: Any) -> None:
 
 
 def registered_ids() -> list[str]:
-    """Every id that :func:`register_task` made, built-in or not, sorted by name and size."""
+    """All ids registered with :func:`register_task`, built-in or not, sorted by name and size."""
     ids = [id for id, spec in gym.registry.items() if spec.entry_point == "hrm_envs.env:ReasoningEnv"]
     return sorted(ids, key=_natural)
 
 
 def _natural(id: str) -> list[tuple[int, str]]:
-    """Sort key with numbers in numeric order: 4x4, 9x9, 15x15."""
+    """Natural sort key, which orders numbers by value: 4x4, 9x9, 15x15."""
     words = "".join(c if c.isdigit() else f" {c} " for c in id).split()
     return [(int(word), "") if word.isdigit() else (-1, word) for word in words]

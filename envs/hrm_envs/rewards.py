@@ -1,7 +1,6 @@
-"""What halting pays: pure functions from a verdict to a reward per row.
+"""Halt rewards: pure functions from a verdict to one reward per row.
 
-The price of thinking on, ``segment_cost``, is not among them: the dynamics charge it for every segment after
-which the agent continues, whatever the reward.
+The segment cost is not part of them: the dynamics charge it for each segment after which the agent continues.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 from hrm_envs.checks import shown
 from hrm_envs.task import Verdict
 
-#: Maps a verdict on ``B`` answers to float32 ``[B]``.
+#: Maps a verdict of ``B`` answers to float32 ``[B]``.
 Reward = Callable[[Verdict], NDArray[np.float32]]
 
 
 def exact(verdict: Verdict) -> NDArray[np.float32]:
-    """1 for a right answer, else 0: the paper's reward (Wang et al. 2025, section 2, adaptive computation)."""
+    """1 for a right answer, else 0: the reward of the paper (Wang et al. 2025, section 2)."""
     return verdict.success.astype(np.float32)
 
 
@@ -32,10 +31,10 @@ REWARDS: dict[str, Reward] = {"exact": exact, "partial": partial}
 
 
 def resolve_reward(reward: str | Reward) -> Reward:
-    """The reward function of a name, or the function itself.
+    """The reward function called ``reward``, or ``reward`` itself if it is a function.
 
     Raises:
-        ValueError: the name is unknown.
+        ValueError: unknown name.
     """
     if callable(reward):
         return reward

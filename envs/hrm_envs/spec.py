@@ -1,18 +1,14 @@
-"""What everything else may know of a task: its name, grid, alphabet, marks and identities."""
+"""The specification of a task: name, grid shape, symbols, marks and task identities."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.checks import shown, whole_number
 from hrm_envs.limits import MAX_CELLS, MAX_TASK_IDS, MAX_TOKENS
-
-if TYPE_CHECKING:
-    pass
 
 Tokens = NDArray[np.uint8]
 
@@ -24,16 +20,16 @@ MARK_NONE, MARK_RIGHT, MARK_WRONG = 0, 1, 2
 
 @dataclass(frozen=True)
 class IdTable:
-    """What each task identity stands for: the table that a trained task embedding must never be parted from.
+    """The meaning of each task identity. A trained task embedding is useless without it.
 
     Identity 0 means "none"; copy ``k`` of task ``i`` has identity ``1 + i * copies + k``.
     """
 
-    #: The names of the tasks, in order.
+    #: Task names, in order.
     tasks: tuple[str, ...]
-    #: Copies of each task with an identity of their own, such as its augmentations; copy 0 is the task itself.
+    #: Number of copies of each task with their own identity, such as augmentations; copy 0 is the original.
     copies: int = 1
-    #: Seed from which the copies are drawn.
+    #: Seed of the copies.
     seed: int = 0
 
     def __len__(self) -> int:
@@ -42,23 +38,22 @@ class IdTable:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """The sizes and the alphabet of a task, from which agents take theirs."""
+    """The sizes and symbols of a task, from which agents derive their own."""
 
     #: Short name for tables and window titles, such as ``"Sudoku 4x4"``.
     name: str
     #: Rows and columns of the grid.
     grid_shape: tuple[int, int]
-    #: The text of every token, one character each; ``symbols[0]`` is padding. ``V = len(symbols)``.
+    #: One character per token; ``symbols[0]`` is padding. ``V = len(symbols)``.
     symbols: tuple[str, ...]
-    #: What the task identities stand for; None if there are none.
+    #: The task identities; None if the task has none.
     id_table: IdTable | None = None
 
     def __post_init__(self) -> None:
         """Check the sizes.
 
         Raises:
-            ValueError: the grid, the alphabet or the table of identities is empty or larger than anything here can
-                work with; see :mod:`hrm_envs.limits`.
+            ValueError: the grid, the symbols or the identity table is empty or exceeds :mod:`hrm_envs.limits`.
         """
         try:
             rows, columns = self.grid_shape
@@ -71,16 +66,16 @@ class TaskSpec:
 
     @property
     def num_task_ids(self) -> int:
-        """Number of task identities; identity 0 means "none", so 1 is a task without identities."""
-        # Not len(), which refuses very large numbers in words of its own.
+        """Number of task identities, including 0 for "none": a task without identities has 1."""
+        # Not len(id_table): len() raises OverflowError for very large numbers.
         return 1 if self.id_table is None else 1 + len(self.id_table.tasks) * self.id_table.copies
 
     @property
     def num_cells(self) -> int:
-        """``S``, the cells of the grid."""
+        """``S``, the number of cells."""
         return self.grid_shape[0] * self.grid_shape[1]
 
     @property
     def vocab_size(self) -> int:
-        """``V``, the number of tokens, padding included."""
+        """``V``, the number of tokens, including padding."""
         return len(self.symbols)

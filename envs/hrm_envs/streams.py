@@ -1,8 +1,8 @@
-"""Counter-based random numbers: one independent stream per environment row, drawn for all rows at once.
+"""Counter-based random numbers: one independent stream per row, drawn for all rows at once.
 
-A stream is a 64-bit key. Draw ``k`` of episode ``e`` is a hash of (key, e, k), so a row's numbers depend on
-nothing but its own seed and history: a batch of rows draws what each row would have drawn alone, and the state
-of a stream is two integers. The hash is the SplitMix64 finaliser (Steele, Lea and Flood 2014).
+A stream is a 64-bit key. Draw ``k`` of episode ``e`` is a hash of (key, e, k), so the numbers of a row depend only on
+its own seed and history: a row draws the same numbers in a batch as alone, and the state of a stream is two integers.
+The hash is the SplitMix64 finaliser (Steele, Lea and Flood 2014).
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ _S27, _S30, _S31, _S32 = (np.uint64(s) for s in (27, 30, 31, 32))
 
 
 def mix(words: Words) -> Words:
-    """The SplitMix64 finaliser, element by element: a bijection of 64-bit words that scrambles them well."""
+    """The SplitMix64 finaliser of each element: a bijection on 64-bit words that mixes all bits."""
     words = (words ^ (words >> _S30)) * _MIX_1
     words = (words ^ (words >> _S27)) * _MIX_2
     return words ^ (words >> _S31)
 
 
 def hash_rows(array: NDArray[Any]) -> Words:
-    """A 64-bit hash ``[B]`` of every row of an integer array ``[B, N]``; equal rows hash equal."""
+    """A 64-bit hash ``[B]`` of each row of an integer array ``[B, N]``, the same in every process."""
     words = array.astype(np.uint64)
     places = mix(_GOLDEN * np.arange(1, words.shape[1] + 1, dtype=np.uint64))
     return mix(mix(words + places).sum(axis=1, dtype=np.uint64))
 
 
 def stream_key(rng: np.random.Generator) -> np.uint64:
-    """A key for a new stream, drawn from a seeded generator."""
+    """Draw the key of a new stream from a seeded generator."""
     return np.uint64(rng.integers(0, 2**64, dtype=np.uint64))
 
 
 def as_seed(name: str, seed: Any) -> int | None:
-    """A seed that a user gave, as an int; None stays None.
+    """A user's seed as an int; None stays None.
 
     Raises:
-        ValueError: it is no whole number, negative, or beyond 128 bits.
+        ValueError: not an integer, negative, or longer than 128 bits.
     """
     return None if seed is None else whole_number(name, seed, 0, MAX_SEED)
 
 
 def row_seeds(seed: int | np.integer[Any] | Sequence[int | None] | None, num_rows: int) -> list[int | None]:
-    """The seed of each row of a vector environment: ``seed + i``, or ``seed[i]``; None where a stream goes on.
+    """The seed of each row of a vector environment: ``seed + i``, or ``seed[i]``; None continues a stream.
 
     Raises:
-        ValueError: there are not as many seeds as rows, or one is none.
+        ValueError: the number of seeds differs from the number of rows, or a seed is invalid.
     """
     if seed is None:
         return [None] * num_rows
@@ -74,12 +74,12 @@ def row_seeds(seed: int | np.integer[Any] | Sequence[int | None] | None, num_row
 def fresh_keys(
     rows: NDArray[np.int64], seeds: Sequence[int | None], seeded: NDArray[np.bool_]
 ) -> tuple[Words, NDArray[np.int64]]:
-    """New keys for those of ``rows`` that have a seed or never had a stream, and which rows these are.
+    """New keys for those of ``rows`` that have a seed or have no stream yet, and the indices of these rows.
 
     Args:
-        rows: int64 ``[K]``, rows that begin anew.
-        seeds: of all rows, from :func:`row_seeds`.
-        seeded: bool ``[n]``, rows that have had a stream.
+        rows: int64 ``[K]``, the rows to reset.
+        seeds: the seed of every row, from :func:`row_seeds`.
+        seeded: bool ``[n]``, rows that already have a stream.
     """
     fresh = [row for row in rows if seeds[row] is not None or not seeded[row]]
     keys: Words = np.array([stream_key(seeding.np_random(seeds[row])[0]) for row in fresh], np.uint64)
@@ -87,11 +87,11 @@ def fresh_keys(
 
 
 class Draws:
-    """Random numbers for one episode of each row; every call moves on, in step for all rows.
+    """The random numbers of one episode of each row. Each call advances all rows together.
 
     Args:
         keys: uint64 ``[B]``, the streams.
-        episodes: integer ``[B]``, how many episodes each stream has begun.
+        episodes: integer ``[B]``, number of earlier episodes of each stream.
     """
 
     def __init__(self, keys: Words, episodes: NDArray[Any]) -> None:
@@ -108,7 +108,7 @@ class Draws:
         return mix(self._base[:, None] + steps)
 
     def integers(self, high: int | NDArray[np.int64]) -> NDArray[np.int64]:
-        """Uniform integers ``[B]`` in ``[0, high)``, for ``0 < high <= 2**32``, one for all rows or one a row."""
+        """Uniform integers ``[B]`` in ``[0, high)``; ``0 < high <= 2**32`` is one number or one per row."""
         return (((self.bits(1)[:, 0] >> _S32) * np.asarray(high, np.uint64)) >> _S32).astype(np.int64)
 
     def permutations(self, size: int, groups: int = 1) -> NDArray[np.int64]:

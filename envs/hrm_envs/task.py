@@ -1,18 +1,18 @@
-"""The contract of a reasoning task: what a user writes to get a new environment.
+"""The interface of a reasoning task: what a user implements to get a new environment.
 
-A :class:`Task` makes puzzles and judges answers, both in batches of numpy arrays. Everything else (episodes,
-splits, rewards, vectorisation, rendering, seeding) is done for it by the rest of the package.
+A :class:`Task` makes puzzles and grades answers, both in batches of numpy arrays. The rest of the package provides
+everything else: episodes, splits, rewards, vectorisation, rendering and seeding.
 
-Shapes: ``B`` is a batch of puzzles and ``S = rows * columns`` the cells of the grid in row-major order. A cell
-holds a token, an integer in ``[0, V)`` stored as uint8; token 0 is padding and means "nothing here".
+Shapes: ``B`` is the batch size and ``S = rows * columns`` the number of cells of the grid, in row-major order. A cell
+holds a token, an integer in ``[0, V)`` stored as uint8; token 0 is padding.
 """
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -34,12 +34,11 @@ class PuzzleBatch:
 
     #: uint8 ``[B, S]``, what the agent sees.
     puzzle: Tokens
-    #: uint8 ``[B, S]``, one right answer. Others may exist: the verifier decides, not this array. All padding where it
-    #: is withheld.
+    #: uint8 ``[B, S]``, one right answer. There may be others: the verifier decides. All padding if withheld.
     solution: Tokens
-    #: int32 ``[B]``, identity of the task instance (ARC); 0 where the task has none.
+    #: int32 ``[B]``, task identity (ARC); 0 for tasks without identities.
     task_id: NDArray[np.int32] = field(default=None)  # type: ignore[arg-type]
-    #: int32 ``[B]``, which example of its task a row is, as the task numbers them; 0 where it does not.
+    #: int32 ``[B]``, index of the example within its task (ARC); 0 for other tasks.
     example: NDArray[np.int32] = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
@@ -51,21 +50,21 @@ class PuzzleBatch:
         return len(self.puzzle)
 
     def take(self, index: NDArray[Any] | slice) -> PuzzleBatch:
-        """The rows that ``index`` (integers, a mask or a slice) selects."""
-        return PuzzleBatch(self.puzzle[index], self.solution[index], self.task_id[index], self.example[index])
+        """The rows selected by ``index`` (integers, a mask or a slice)."""
+        return self._map(lambda array: array[index])
 
     def labelled(self, num: int) -> PuzzleBatch:
-        """The same puzzles, of which only the first ``num`` keep their solution; those of the others are zeros."""
+        """The same puzzles; only the first ``num`` keep their solution, the others get zeros."""
         solution = np.zeros_like(self.solution)
         solution[:num] = self.solution[:num]
-        return PuzzleBatch(self.puzzle, solution, self.task_id, self.example)
+        return replace(self, solution=solution)
 
     def copy(self) -> PuzzleBatch:
-        """The same rows in memory of their own."""
-        return PuzzleBatch(self.puzzle.copy(), self.solution.copy(), self.task_id.copy(), self.example.copy())
+        """A copy that shares no memory."""
+        return self._map(np.ndarray.copy)
 
     def digest(self) -> str:
-        """SHA-256 of all rows, hexadecimal: equal exactly for the same puzzles in the same order."""
+        """SHA-256 of all rows, hexadecimal: equal only for the same puzzles in the same order."""
         state = hashlib.sha256()
         for array in (self.puzzle, self.solution, self.task_id):
             state.update(f"{array.shape}{array.dtype.str}".encode())
@@ -74,51 +73,52 @@ class PuzzleBatch:
 
     @staticmethod
     def concatenate(batches: Sequence[PuzzleBatch]) -> PuzzleBatch:
-        """One batch of all rows, in order."""
-        return PuzzleBatch(
-            np.concatenate([b.puzzle for b in batches]),
-            np.concatenate([b.solution for b in batches]),
-            np.concatenate([b.task_id for b in batches]),
-            np.concatenate([b.example for b in batches]),
-        )
+        """All rows in one batch, in order."""
+        return PuzzleBatch(*map(np.concatenate, zip(*(batch._arrays for batch in batches), strict=True)))
+
+    def _map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> PuzzleBatch:
+        return PuzzleBatch(*map(function, self._arrays))
+
+    @property
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        return self.puzzle, self.solution, self.task_id, self.example
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the verifier says of a batch of answers."""
+    """The verifier's result for a batch of answers."""
 
-    #: bool ``[B]``, the answer is right.
+    #: bool ``[B]``, whether the answer is right.
     success: NDArray[np.bool_]
     #: float32 ``[B]`` in [0, 1], partial credit; 1 exactly where ``success``.
     score: NDArray[np.float32]
 
 
 class Task(ABC):
-    """A family of puzzles. Subclass it, write :meth:`sample` and :meth:`verify`, and register it.
+    """A family of puzzles. To add one, subclass this, implement :meth:`sample` and :meth:`verify`, and register it.
 
-    A subclass sets :attr:`spec` in its constructor; the constructor's keywords become keywords of the
-    environment (one named ``puzzles`` takes the environment's own keyword of that name over). A task with a fixed
-    collection of puzzles writes :meth:`stored` instead of :meth:`sample`.
+    A subclass sets :attr:`spec` in its constructor. The constructor's keywords become keywords of the environment; a
+    keyword ``puzzles`` replaces the environment's own. A task with a fixed collection of puzzles implements
+    :meth:`stored` instead of :meth:`sample`.
 
-    Override :meth:`augment` and :meth:`symmetry_key` together where the puzzle has symmetries, :meth:`complete` to
-    let users play puzzles of their own, and :meth:`draw` to paint more than symbols.
+    Override :meth:`augment` and :meth:`symmetry_key` together if the puzzle has symmetries, :meth:`complete` to let
+    users play their own puzzles, and :meth:`draw` to draw more than symbols.
     """
 
     spec: TaskSpec
-    #: How many puzzles an environment holds unless told otherwise, for each split.
-    #: Of no meaning to a task with stored puzzles, whose environment holds them all.
+    #: Default number of puzzles of an environment, by split. Tasks with stored puzzles ignore it and use them all.
     default_num_puzzles: dict[str, int] = {"train": 1000, "test": 1000}  # noqa: RUF012 (overridden, not changed)
-    #: Whether :meth:`verify`, :meth:`augment` and :meth:`mark` do without ``batch.solution``, so that the keyword
-    #: ``num_labelled`` of the environment can withhold it.
+    #: Whether :meth:`verify`, :meth:`augment` and :meth:`mark` work without ``batch.solution``. The environment's
+    #: keyword ``num_labelled`` needs this.
     grades_without_solution: bool = False
-    #: How many views of a puzzle the keyword ``views`` of the environment can ask for, for :meth:`ensemble`.
+    #: Largest value of the environment's keyword ``views``, the number of views of a puzzle for :meth:`ensemble`.
     max_views: int = 1
 
     def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
-        """Draw about ``num`` puzzles (at least one), with all randomness from ``rng``.
+        """Draw about ``num`` puzzles (at least one), using only ``rng`` for randomness.
 
-        Called when an environment is made, not at every reset. Duplicates and both splits may be among them:
-        the caller removes what it does not want and asks again. The default draws from the stored puzzles.
+        Called when an environment is made, not at each reset. The result may contain duplicates and puzzles of both
+        splits: the caller filters them and samples again. The default draws from the stored puzzles.
         """
         stored = [batch for batch in (self.stored("train"), self.stored("test")) if batch is not None]
         if not stored:
@@ -127,24 +127,24 @@ class Task(ABC):
         return collection.take(rng.integers(len(collection), size=num))
 
     def stored(self, split: Literal["train", "test"]) -> PuzzleBatch | None:
-        """All puzzles of a split, for a task with a fixed collection; None (the default) for one that samples.
+        """All puzzles of a split for a task with a fixed collection; None (the default) for a task that samples.
 
-        The task itself answers for the two splits having no puzzle in common.
+        The implementation must ensure that the two splits have no puzzle in common.
         """
         return None
 
     @abstractmethod
     def verify(self, batch: PuzzleBatch, answer: Tokens) -> Verdict:
-        """Judge ``answer`` (uint8 ``[B, S]``) on each row of ``batch``; must accept every right answer."""
+        """Grade ``answer`` (uint8 ``[B, S]``) for each row of ``batch``; must accept every right answer."""
 
     def augment(self, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
-        """Apply a random symmetry to each row, drawn from that row's stream. The default changes nothing."""
+        """Apply a random symmetry to each row, drawn from the stream of that row. The default changes nothing."""
         return batch
 
     def symmetry_key(self, puzzle: Tokens) -> NDArray[np.uint64]:
-        """A number ``[B]`` that is equal for puzzles (uint8 ``[B, S]``) which :meth:`augment` can exchange.
+        """A key uint64 ``[B]``, equal for puzzles (uint8 ``[B, S]``) that :meth:`augment` maps to each other.
 
-        Splits are cut by this number, so no puzzle of one split is a symmetric copy of one in the other.
+        The key decides the split, so that no puzzle of one split is a symmetric copy of a puzzle of the other.
         """
         return hash_rows(puzzle)
 
@@ -152,29 +152,29 @@ class Task(ABC):
     def answer_tokens(self) -> Tokens:
         """The tokens that an agent may write into an editable cell, uint8 ``[V']``, ascending.
 
-        For views that edit cell by cell. The default is every token but padding: a task whose answers hold padding
-        where the puzzle has something else must say so.
+        Used by wrappers that edit single cells. The default is every token except padding.
         """
         return np.arange(1, self.spec.vocab_size, dtype=np.uint8)
 
     def editable(self, puzzle: Tokens) -> NDArray[np.bool_]:
-        """Which cells of puzzles (uint8 ``[B, S]``) are not given, bool ``[B, S]``; all of them by default."""
+        """Which cells of puzzles (uint8 ``[B, S]``) may change, bool ``[B, S]``; by default all."""
         return np.ones(puzzle.shape, np.bool_)
 
     def complete(self, puzzle: Tokens) -> PuzzleBatch:
-        """Check puzzles (uint8 ``[B, S]``) that came from outside and solve them.
+        """Check and solve a user's puzzles (uint8 ``[B, S]``).
 
         Raises:
-            ValueError: a puzzle is malformed or has no (unique) solution; the text names row, cell and reason.
+            ValueError: a puzzle is malformed or has no (unique) solution; the message names row, cell and reason.
         """
-        raise ValueError(f"{self.spec.name} cannot solve puzzles from outside: give the solutions too")
+        raise ValueError(f"{self.spec.name} cannot solve puzzles: pass the solutions too")
 
     def parse(self, text: str) -> Tokens:
-        """Read puzzles from text: uint8 ``[N, S]``. The default takes the symbols of :attr:`spec`, a line a row
-        or a whole puzzle a line.
+        """Read puzzles from text: uint8 ``[N, S]``.
+
+        The default expects the symbols of :attr:`spec`, with one grid row or one whole puzzle per line.
 
         Raises:
-            ValueError: a character is not a symbol or a puzzle is not full; the text names line and column.
+            ValueError: a character is not a symbol, or a puzzle is incomplete; the message names line and column.
         """
         codes = {symbol: token for token, symbol in enumerate(self.spec.symbols)}
         cells: list[int] = []
@@ -182,7 +182,7 @@ class Task(ABC):
             for column, character in enumerate(line, 1):
                 if character not in codes:
                     known = shown("".join(self.spec.symbols))
-                    raise ValueError(f"line {number}, column {column}: {character!r} is none of {known}")
+                    raise ValueError(f"line {number}, column {column}: {character!r} is not one of {known}")
                 cells.append(codes[character])
         size = self.spec.num_cells
         if not cells or len(cells) % size:
@@ -190,67 +190,68 @@ class Task(ABC):
         return np.array(cells, np.uint8).reshape(-1, size)
 
     def format(self, tokens: Tokens) -> str:
-        """One grid (uint8 ``[S]``) as text, a line a row."""
+        """One grid (uint8 ``[S]``) as text, one line per row."""
         columns = self.spec.grid_shape[1]
         text = "".join(self.spec.symbols[token] for token in tokens)
         return "\n".join(text[i : i + columns] for i in range(0, len(text), columns))
 
     def context_spaces(self) -> Mapping[str, spaces.Box]:
-        """Spaces of further entries of the observation, 1-D each; none by default."""
+        """Spaces of additional observation entries, each 1-D; by default none."""
         return {}
 
     def context(self, batch: PuzzleBatch) -> Mapping[str, NDArray[Any]]:
-        """Those entries for each row ``[B, ...]``, as fresh arrays: what the agent may read beside the puzzle.
+        """The additional observation entries ``[B, ...]``, as new arrays.
 
-        Must not depend on ``batch.solution``.
+        They must not depend on ``batch.solution``.
         """
         return {}
 
     def ensemble(self, batch: PuzzleBatch, answer: Tokens, halt_probability: NDArray[np.float32]) -> Ensemble | None:
-        """Combine answers to several views of the same puzzles, for a task that has views.
+        """Combine the answers to several views of the same puzzles.
 
         Args:
             batch: the views, in the order of the environment's puzzles.
-            answer: uint8 ``[B, S]``, the answer to each.
-            halt_probability: float32 ``[B]`` in [0, 1], how sure the agent was of it.
+            answer: uint8 ``[B, S]``, the answer to each view.
+            halt_probability: float32 ``[B]`` in [0, 1], the agent's confidence in each answer.
 
         Returns:
-            None (the default) for a task whose puzzles have one view.
+            None (the default) if puzzles have only one view.
         """
         return None
 
     def check(self, batch: PuzzleBatch) -> None:
-        """Check puzzles that came from outside with their solutions. The default asks the verifier.
+        """Check a user's puzzles and solutions. The default calls the verifier.
 
         Raises:
-            ValueError: a solution does not solve its puzzle; the text names the first such row.
+            ValueError: a solution does not solve its puzzle; the message names the first such row.
         """
         wrong = np.flatnonzero(~self.verify(batch, batch.solution).success)
         if len(wrong):
-            raise ValueError(f"puzzle {wrong[0]}: its solution does not solve it ({len(wrong)} such in all)")
+            raise ValueError(f"puzzle {wrong[0]}: its solution does not solve it ({len(wrong)} in total)")
 
     def mark(self, batch: PuzzleBatch, answer: Tokens) -> NDArray[np.uint8]:
-        """Judge each cell for display: ``MARK_NONE`` (given or empty), ``MARK_RIGHT`` or ``MARK_WRONG``.
+        """Mark each cell for display, uint8 ``[B, S]``.
 
-        uint8 ``[B, S]``. The default compares the cells that the solution changes with the solution.
+        ``MARK_NONE`` (given or empty), ``MARK_RIGHT`` or ``MARK_WRONG``.
+        The default compares the answer with the solution in the cells that either of them changes.
         """
         asked = (batch.puzzle != batch.solution) | (answer != batch.puzzle)
         marks = np.where(answer == batch.solution, MARK_RIGHT, MARK_WRONG)
         return np.where(asked & (answer != PAD), marks, MARK_NONE).astype(np.uint8)
 
     def draw(self, board: Board) -> None:
-        """Paint one puzzle and the current answer. The default writes each cell's symbol."""
+        """Draw one puzzle and the current answer. The default writes the symbol of each cell."""
         board.draw_symbols()
 
 
 class Ensemble(Protocol):
-    """A combined result that can be reported and written."""
+    """The combined result of several views, which can be reported and saved."""
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """Figures by name, such as ``{"pass@2": 0.4}``: for tables, JSON and TensorBoard."""
+        """Metrics by name, such as ``{"pass@2": 0.4}``, for tables, JSON and TensorBoard."""
         ...
 
     def write(self, folder: Path) -> list[Path]:
-        """Write the result's files (predictions, pictures) into ``folder``, which exists; returns their paths."""
+        """Write predictions and pictures into an existing ``folder``; returns the paths."""
         ...

@@ -1,4 +1,4 @@
-"""The native vector environment: the segment dynamics with a batch of n, in one process and without a loop."""
+"""The vector reasoning environment: the segment dynamics with a batch of n, without a Python loop over rows."""
 
 from __future__ import annotations
 
@@ -18,35 +18,34 @@ from hrm_envs.construction import (
     action_space,
     as_action,
     as_options,
-    build_dynamics,
     observation_space,
     reset_choice,
-    split_settings,
 )
 from hrm_envs.dynamics import Outcome, state_entry
-from hrm_envs.episode_view import EpisodeView
+from hrm_envs.env_base import ReasoningBase
+from hrm_envs.frame_builder import FrameBuilder
 from hrm_envs.limits import MAX_ROWS
 from hrm_envs.rendering.frame import Draft
-from hrm_envs.rendering.paint import ansi, paint
-from hrm_envs.spec import TaskSpec, Tokens
+from hrm_envs.rendering.render import render_ansi, render_rgb
+from hrm_envs.spec import Tokens
 from hrm_envs.streams import fresh_keys, row_seeds
-from hrm_envs.task import PuzzleBatch, Verdict
+from hrm_envs.task import Verdict
 
 Observations = dict[str, NDArray[Any]]
 
 
-class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], NDArray[Any]]):
+class ReasoningVectorEnv(ReasoningBase, gym.vector.VectorEnv[Observations, Mapping[str, Any], NDArray[Any]]):
     """``num_envs`` copies of :class:`~hrm_envs.env.ReasoningEnv`, stepped together in numpy.
 
     Row ``i`` equals the single environment seeded with ``seed + i``, step for step, across resets.
 
     Args:
-        task: see :class:`~hrm_envs.env.ReasoningEnv`, as for all further keywords.
-        num_envs: rows.
-        autoreset_mode: ``SAME_STEP`` (default) refills a halted row in the step that ended it: the returned
-            observation is the new episode's, ``info["final_obs"]`` and ``info["final_info"]`` hold the old
-            one's. ``NEXT_STEP`` and ``DISABLED`` (with ``options={"reset_mask": mask}``) as in Gymnasium.
-        render_mode: ``"rgb_array"`` or ``"ansi"``: ``render()`` gives a tuple with one frame a row.
+        task: see :class:`~hrm_envs.env.ReasoningEnv`, also for all other keywords.
+        num_envs: number of rows.
+        autoreset_mode: ``SAME_STEP`` (default) resets a row in the step that ended its episode: the observation belongs
+            to the new episode, ``info["final_obs"]`` and ``info["final_info"]`` to the old one. ``NEXT_STEP`` and
+            ``DISABLED`` (with ``options={"reset_mask": mask}``) work as in Gymnasium.
+        render_mode: ``"rgb_array"`` or ``"ansi"``; ``render()`` returns a tuple with one frame per row.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012
@@ -65,59 +64,19 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         **kwargs: Any,
     ) -> None:
         num_envs = whole_number("num_envs", num_envs, 1, MAX_ROWS)
-        if render_mode is not None:
-            choice("render_mode", render_mode, self.metadata["render_modes"])
-        mode = as_autoreset_mode(autoreset_mode)
-        settings, task_kwargs = split_settings(kwargs)
-        self.num_envs = num_envs
-        self.render_mode = render_mode
-        self.autoreset_mode = mode
+        self.autoreset_mode = as_autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        self._dynamics = build_dynamics(task, num_envs, settings, task_kwargs, type(self).__name__)
-        self.task = self._dynamics.task
-        self._expose_solution = settings.expose_solution
-        self._views = [EpisodeView(self.task, settings.max_segments) for _ in range(num_envs)] if render_mode else []
+        self.num_envs = num_envs
+        self._build(task, num_envs, kwargs, render_mode, self.metadata["render_modes"])
+        self._frame_builders = (
+            [FrameBuilder(self.task, self.max_segments) for _ in range(num_envs)] if render_mode else []
+        )
         self._done = np.zeros(num_envs, np.bool_)
         self._seeded = np.zeros(num_envs, np.bool_)
-        self.single_observation_space = observation_space(self.task, settings.max_segments)
+        self.single_observation_space = observation_space(self.task, self.max_segments)
         self.single_action_space = action_space(self.task_spec)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-
-    @property
-    def task_spec(self) -> TaskSpec:
-        """Grid, alphabet and name of the task."""
-        return self.task.spec
-
-    @property
-    def num_puzzles(self) -> int:
-        """How many puzzles the environment holds; ``reset(options={"index": [...]})`` plays those."""
-        return len(self._dynamics.pool)
-
-    @property
-    def puzzles(self) -> PuzzleBatch:
-        """The puzzles that the environment holds, in the order of their index; shared, so copy them to change them."""
-        return self._dynamics.pool
-
-    @property
-    def data_hash(self) -> str:
-        """SHA-256 of the puzzles that the environment holds."""
-        return self._dynamics.pool.digest()
-
-    @property
-    def max_segments(self) -> int:
-        """``M``, the segment at which every answer is graded."""
-        return self._dynamics.max_segments
-
-    @property
-    def expose_solution(self) -> bool:
-        """Whether ``info`` carries right answers."""
-        return self._expose_solution
-
-    @property
-    def segment_cost(self) -> float:
-        """The price of thinking on for one more segment."""
-        return self._dynamics.segment_cost
 
     def reset(
         self,
@@ -128,21 +87,20 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         """Begin new episodes.
 
         Args:
-            seed: row ``i`` takes ``seed + i``, or ``seed[i]`` where that is not None; without a seed the random
-                streams go on.
-            options: ``{"puzzle": [n, S]}``, ``{"index": [n]}`` as in the single environment;
-                ``{"reset_mask": bool [n]}`` resets only those rows (puzzle and index then have a row for each).
+            seed: row ``i`` gets ``seed + i``, or ``seed[i]``; None continues the random streams.
+            options: ``{"puzzle": [n, S]}`` or ``{"index": [n]}``, as in the single environment;
+                ``{"reset_mask": bool [n]}`` resets only those rows, and puzzle and index then have one entry for each.
 
         Raises:
-            ValueError: an option, a seed or the number of seeds does not fit.
+            ValueError: an option, a seed or the number of seeds is invalid.
         """
-        rows, chosen = self._what_to_reset(options)  # a bad option must change nothing
+        rows, chosen = self._what_to_reset(options)  # checked first: an invalid option must change nothing
         seeds = row_seeds(seed, self.num_envs)
         super().reset(seed=seeds[0])
         self._seed_rows(rows, seeds)
         self._dynamics.reset(rows, **chosen)
         self._begin(rows)
-        return self._dynamics.observe(), self._reset_info(rows)
+        return self._dynamics.observe(), self._solution_info(np.isin(np.arange(self.num_envs), rows))
 
     def step(
         self, actions: Mapping[str, Any]
@@ -158,12 +116,12 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
     def step_rows(
         self, actions: Mapping[str, Any], rows: NDArray[np.bool_] | None
     ) -> tuple[Observations, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Take one segment in the rows of a mask while the others wait: for views in which an answer takes many steps.
+        """Take one segment in the rows of a mask only, for wrappers that need several steps per answer.
 
-        A row that waits keeps its episode, gets reward 0, and ``info`` says nothing of it but its solution.
+        The episodes of the other rows do not change: their reward is 0, and ``info`` has only their solution.
 
         Args:
-            actions: as for :meth:`step`; those of waiting rows must be well formed and are ignored.
+            actions: as in :meth:`step`; the actions of the other rows must be valid but are ignored.
             rows: bool ``[n]``; None for all.
 
         Raises:
@@ -192,60 +150,62 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         return self._dynamics.observe(), outcome.reward, outcome.terminated, self._never(), info
 
     def judge(self, answers: Tokens) -> Verdict:
-        """What the verifier says of answers to the current puzzles, which are not handed in.
+        """Grade answers to the current puzzles without stepping.
 
         Args:
-            answers: uint8 ``[n, S]``, one for each row, or ``[n, K, S]``, several.
+            answers: integers ``[n, S]``, one answer per row, or ``[n, K, S]``, several.
 
         Returns:
-            A verdict of ``[n]`` or ``[n, K]`` answers.
+            A verdict of shape ``[n]`` or ``[n, K]``.
+
+        Raises:
+            ValueError: the answers have another shape or dtype, or a token is out of range.
         """
         return self._dynamics.judge(answers)[0]
 
     def halt_rewards(self, answers: Tokens) -> NDArray[np.float32]:
-        """What halting on answers to the current puzzles would pay, float32; shapes as for :meth:`judge`."""
+        """The halt reward of answers to the current puzzles, float32, with the shapes of :meth:`judge`."""
         return self._dynamics.judge(answers)[1]
 
     def preview(self, draft: Callable[[int], Draft], rows: NDArray[np.bool_]) -> None:
-        """Show the unfinished answer of each row of a mask in the pictures until its next step.
+        """Render the unfinished answer of each row of a mask until the next step of the row.
 
         Args:
-            draft: gives that of a row; not asked where nothing is drawn.
+            draft: returns the draft of a row; called only if frames are rendered.
             rows: bool ``[n]``.
         """
-        for row, view in enumerate(self._views):
+        for row, view in enumerate(self._frame_builders):
             if rows[row]:
                 view.preview(draft(row))
 
     def render(self) -> tuple[Any, ...] | None:
-        """A frame for every row."""
+        """One frame per row."""
         if self.render_mode is None:
             gym.logger.warn('render() needs a mode: make the environment with render_mode="rgb_array"')
             return None
-        show: Callable[..., Any] = paint if self.render_mode == "rgb_array" else ansi
-        return tuple(show(self.task, view.frame()) for view in self._views)
+        show: Callable[..., Any] = render_rgb if self.render_mode == "rgb_array" else render_ansi
+        return tuple(show(self.task, view.frame()) for view in self._frame_builders)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """All that the future depends on besides the keywords, as arrays; see :meth:`set_state`."""
+        """The complete state of the episodes and random streams, as arrays; see :meth:`set_state`."""
         return {**self._dynamics.get_state(), "done": self._done.copy()}
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> Observations:
-        """Continue from :meth:`get_state` of an environment with the same keywords; gives the observation.
+        """Restore a state of an environment with the same keywords, from :meth:`get_state`; returns the observation.
 
         Raises:
-            ValueError: the state is of another number of rows or another grid, or holds what no state does; nothing
-                has changed then.
+            ValueError: the number of rows or the grid differs, or a value is out of range; nothing changes.
         """
         done = state_entry(state, "done", self._done)
         self._dynamics.set_state(state)
         self._done = done.copy()
         self._seeded[:] = True
-        for row, view in enumerate(self._views):
+        for row, view in enumerate(self._frame_builders):
             view.begin(self._dynamics.batch, row)
         return self._dynamics.observe()
 
     def solutions(self) -> NDArray[np.uint8]:
-        """A right answer of every row's current puzzle, uint8 ``[n, S]``.
+        """A right answer to the current puzzle of every row, uint8 ``[n, S]``.
 
         Raises:
             ValueError: the environment was not made with ``expose_solution=True``.
@@ -265,14 +225,14 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         return rows, reset_choice(chosen, len(rows), self._dynamics)
 
     def _seed_rows(self, rows: NDArray[np.int64], seeds: Sequence[int | None]) -> None:
-        """New streams for rows with a seed, and for rows that never had any stream."""
+        """New streams for rows that have a seed, or no stream yet."""
         self._dynamics.seed(*fresh_keys(rows, seeds, self._seeded))
         self._seeded[rows] = True
 
     def _step_some(
         self, answer: NDArray[np.uint8], halt: NDArray[np.bool_], rows: NDArray[np.bool_] | None
     ) -> tuple[Observations, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """NEXT_STEP: rows that ended in the step before begin anew and their actions are ignored."""
+        """NEXT_STEP: reset the rows that ended in the last step, and ignore their actions."""
         ended = self._done.copy()
         outcome = self._dynamics.step(answer, halt, rows)
         stepped = ~ended if rows is None else rows & ~ended
@@ -287,12 +247,12 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
         return self._dynamics.observe(), outcome.reward, outcome.terminated, self._never(), info
 
     def _refill(self, outcome: Outcome, stepped: NDArray[np.bool_]) -> dict[str, Any]:
-        """SAME_STEP: put the old episodes of the rows that ended aside and begin new ones in their place."""
+        """SAME_STEP: record the final observation and info of the rows that ended, then reset these rows."""
         ended = outcome.terminated
         rows = np.flatnonzero(ended)
         last = {name: array[rows] for name, array in self._dynamics.observe().items()}
         final_obs = np.full(self.num_envs, None, object)
-        # Iterating over arrays makes the views of their rows faster than indexing does.
+        # Iterating over arrays is faster than indexing them row by row.
         for row, *parts in zip(rows, *last.values(), strict=True):
             final_obs[row] = dict(zip(last, parts, strict=True))
         final_info = {**self._step_info(outcome, ended), **self._solution_info(ended)}
@@ -309,28 +269,23 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
 
     def _begin(self, rows: NDArray[np.int64]) -> None:
         self._done[rows] = False
-        if self._views:
+        if self._frame_builders:
             for row in rows:
-                self._views[row].begin(self._dynamics.batch, row)
+                self._frame_builders[row].begin(self._dynamics.batch, row)
 
     def _advance(self, outcome: Outcome, stepped: NDArray[np.bool_]) -> None:
-        for row, view in enumerate(self._views):
+        for row, view in enumerate(self._frame_builders):
             if stepped[row]:
                 view.advance(self._dynamics.answer[row], outcome, row)
 
-    def _reset_info(self, rows: NDArray[np.int64]) -> dict[str, Any]:
-        mask = np.zeros(self.num_envs, np.bool_)
-        mask[rows] = True
-        return self._solution_info(mask)
-
     def _solution_info(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
-        """The solutions of the rows' puzzles of now, zero outside ``mask``, if they may be told."""
+        """The solutions of the current puzzles, zero outside ``mask``; empty if they are hidden."""
         if not self._expose_solution:
             return {}
         return {"solution": self._dynamics.batch.solution * mask[:, None], "_solution": mask.copy()}
 
     def _step_info(self, outcome: Outcome, mask: NDArray[np.bool_]) -> dict[str, Any]:
-        """The step's info in Gymnasium's form: arrays, zero outside ``mask``, and ``_name`` masks."""
+        """The info of a step in Gymnasium's format: arrays, zero outside ``mask``, and ``_name`` masks."""
         info: dict[str, Any] = {}
         for name, values in outcome.info().items():
             info[name], info[f"_{name}"] = np.where(mask, values, values.dtype.type(0)), mask.copy()
@@ -341,10 +296,10 @@ class ReasoningVectorEnv(gym.vector.VectorEnv[Observations, Mapping[str, Any], N
 
 
 def as_mask(name: str, mask: Any, num_rows: int) -> NDArray[np.bool_]:
-    """A mask of rows, bool ``[n]``.
+    """``mask`` as an array bool ``[n]``.
 
     Raises:
-        ValueError: it is none.
+        ValueError: another shape or dtype; the message names the argument.
     """
     array = as_array(name, mask)
     if array.shape != (num_rows,) or array.dtype != np.bool_:
@@ -353,10 +308,10 @@ def as_mask(name: str, mask: Any, num_rows: int) -> NDArray[np.bool_]:
 
 
 def as_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    """The mode of a name, or the mode itself.
+    """The autoreset mode called ``mode``, or ``mode`` itself.
 
     Raises:
-        ValueError: there is no such mode.
+        ValueError: unknown mode.
     """
     if isinstance(mode, AutoresetMode):
         return mode

@@ -193,7 +193,7 @@ def test_a_module_in_the_working_directory_brings_its_own_ids(tmp_path, monkeypa
     assert main(["train", "echo_task:Echo-v0", *flags]) == 0
     assert main(["evaluate", "runs/echo_task-Echo-v0"]) == 0
     assert main(["solve", "runs/echo_task-Echo-v0", "abca"]) == 2
-    assert "give the solutions too" in capsys.readouterr().err
+    assert "pass the solutions too" in capsys.readouterr().err
 
 
 def test_a_module_that_is_not_there(error):

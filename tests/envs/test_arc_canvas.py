@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from hrm_envs.arc.augmentation import INVERSE, AugmentationTable, turn
 from hrm_envs.arc.grids import SYMBOLS, corners, place, read_grid, read_sizes
-from hrm_envs.arc.transforms import Moves, place_turned
+from hrm_envs.arc.transforms import Transforms, place_turned
 from hrm_envs.spec import IdTable
 
 SIDE = 9
@@ -120,11 +120,11 @@ def test_a_batch_goes_from_any_augmentation_to_any_other(batch, data):
                      for _ in range(2))  # fmt: skip
     shown = place([TABLE[i].apply(grid) for i, grid in zip(before, batch, strict=True)], SIDE)
     expected = place([TABLE[i].apply(grid) for i, grid in zip(after, batch, strict=True)], SIDE)
-    moves = Moves(SIDE, TABLE)
-    assert (moves.move(shown, before, after, np.zeros((len(batch), 2), np.int64)) == expected).all()
+    transforms = Transforms(SIDE, TABLE)
+    assert (transforms.apply(shown, before, after, np.zeros((len(batch), 2), np.int64)) == expected).all()
     sizes = np.array([TABLE[i].apply(grid).shape for i, grid in zip(before, batch, strict=True)])
     turned = [list(TABLE[i].apply(grid).shape) for i, grid in zip(after, batch, strict=True)]
-    assert moves.turned(sizes, before, after).tolist() == turned
+    assert transforms.size_after(sizes, before, after).tolist() == turned
 
 
 def test_every_symmetry_has_its_inverse():

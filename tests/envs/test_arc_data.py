@@ -126,13 +126,13 @@ def test_a_demonstration_that_comes_twice_is_kept_once():
 
 def test_a_test_pair_among_the_demonstrations_gives_its_answer_away():
     content = {**GOOD, "test": [*GOOD["test"], GOOD["train"][1]]}
-    with pytest.raises(ValueError, match="x: test 1 is one of the demonstrations"):
+    with pytest.raises(ValueError, match="x: test 1 is also a demonstration"):
         read_problem("x", content, "x")
 
 
 def test_a_folder_of_the_official_builder_is_told_from_one_of_tasks(tmp_path):
     write(tmp_path / "train", dataset={})
-    with pytest.raises(ValueError, match="a folder of arrays, whose identities are not ours"):
+    with pytest.raises(ValueError, match="a folder of arrays, whose identities are incompatible"):
         load_folder(tmp_path)
 
 

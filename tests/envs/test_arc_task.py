@@ -263,7 +263,7 @@ def test_a_puzzle_from_outside_has_no_task_and_no_demonstrations():
     assert obs["task_id"] == [0]
     assert not obs["demonstrations"].any()
     assert not obs["demonstration_mask"].any()
-    with pytest.raises(ValueError, match="give the solutions too"):
+    with pytest.raises(ValueError, match="pass the solutions too"):
         env.reset(options={"puzzle": puzzle})
 
 

@@ -95,13 +95,13 @@ def test_headers_of_other_hands(tmp_path, header):
     ("content", "reason"),
     [
         (b"", "it is empty"),
-        (b"1234", "begins as neither .npy nor .npz does"),
-        (npy()[:4], "begins as neither"),
-        (npy()[:7], "does not begin as an array does"),
-        (npy()[:30], "it ends within its header"),
+        (b"1234", "it is neither .npy nor .npz"),
+        (npy()[:4], "it is neither"),
+        (npy()[:7], "it is not in .npy format"),
+        (npy()[:30], "its header is incomplete"),
         (npy()[:-1], "claims 96 bytes of shape .*, it has 95"),
         (npy() + b"1", "claims 96 bytes of shape .*, it has 97"),
-        (with_header("{}", version=9), "version 9 of the format is unknown"),
+        (with_header("{}", version=9), "unknown format version 9"),
         (with_header("{}", version=0), "version 0"),
         (with_header("{}", version=2, length=2**32 - 1), "its header claims 4,294,967,295 bytes"),
         (with_header("{}", length=60_000), "its header claims 60,000 bytes"),
@@ -124,17 +124,17 @@ def test_headers_of_other_hands(tmp_path, header):
         (described("True"), "expected numbers"),
         (described(fortran="'no'"), "does not describe"),
         (described(fortran="(1,)"), "does not describe"),
-        (described(shape="(-12,)"), r"gives the shape '\(-12,\)'"),
-        (described(shape="(12.0,)"), "gives the shape"),
-        (described(shape="(3 4)"), "gives the shape"),
-        (described(shape="(,)"), "gives the shape"),
-        (described(shape="'12'"), "gives the shape"),
-        (described(shape="(" + "1, " * 33 + ")"), "gives the shape"),
-        (described(shape="(" + "9" * 40 + ",)"), "gives the shape"),
+        (described(shape="(-12,)"), r"has the invalid shape '\(-12,\)'"),
+        (described(shape="(12.0,)"), "has the invalid shape"),
+        (described(shape="(3 4)"), "has the invalid shape"),
+        (described(shape="(,)"), "has the invalid shape"),
+        (described(shape="'12'"), "has the invalid shape"),
+        (described(shape="(" + "1, " * 33 + ")"), "has the invalid shape"),
+        (described(shape="(" + "9" * 40 + ",)"), "has the invalid shape"),
         (described(shape="(99999999999, 16)"), "claims 1599999999984 bytes"),
         (described(shape="(0, 999999999999999999, 999999999999999999)", data=b""), "claims the shape"),
         (npy(np.array([{}], object), allow_pickle=True), "expected numbers"),
-        (pickle.dumps(GRID), "begins as neither"),
+        (pickle.dumps(GRID), "it is neither"),
     ],
     ids=lambda value: value[:40].hex() if isinstance(value, bytes) else "",
 )
@@ -160,10 +160,10 @@ def test_bad_archives(tmp_path):
         (bytes(encrypted), "'inputs.npy' is encrypted"),
         (bytes(stored), "array 'inputs': Bad CRC-32"),
         (bytes(longer), "'inputs.npy' would unpack from .* to 2,147,483,648 bytes, more than 100 times"),
-        (packed({"inputs.npy": npy()}, zipfile.ZIP_BZIP2), "packed by method 12; numpy stores or deflates"),
-        (packed({"inputs.npy": npy()}, zipfile.ZIP_LZMA), "packed by method 14"),
-        (packed({"inputs.npy": npy(), "README": b"x"}), "it holds 'README', which is no .npy array"),
-        (packed({"folder/": b""}), "it holds 'folder/', which is no .npy array"),
+        (packed({"inputs.npy": npy()}, zipfile.ZIP_BZIP2), "compression method 12; numpy stores or deflates"),
+        (packed({"inputs.npy": npy()}, zipfile.ZIP_LZMA), "compression method 14"),
+        (packed({"inputs.npy": npy(), "README": b"x"}), "it holds 'README', which is not an .npy array"),
+        (packed({"folder/": b""}), "it holds 'folder/', which is not an .npy array"),
     ):
         assert re.search(reason, refused(tmp_path, content))
     twice = packed({"inputs.npy": npy(), "output.npy": npy()}).replace(b"output", b"inputs")
@@ -190,7 +190,7 @@ def test_archives_that_unpack_to_far_more_than_they_are(tmp_path, monkeypatch):
     end[12:16] = struct.pack("<I", len(entries))
     assert "claim more packed bytes than the file has" in refused(tmp_path, one[:start] + entries + bytes(end))
     monkeypatch.setattr(arrays, "MAX_ARRAYS", 3)
-    assert "it holds 4 arrays" in refused(tmp_path, packed({f"{i}.npy": npy() for i in range(4)}))
+    assert "it has 4 arrays" in refused(tmp_path, packed({f"{i}.npy": npy() for i in range(4)}))
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,10 @@ def test_json_documents(tmp_path):
         (b"[" * 100_000, "it is nested too deeply"),
         (b'{"a":' * 100_000, "it is nested too deeply"),
         (b"9" * 10_000, "Exceeds the limit"),
-        (b"[NaN]", "'NaN' is no number of JSON"),
-        (b"[-Infinity]", "'-Infinity' is no number of JSON"),
-        (b'\n{"a": "\xff"}', "a.json, line 2: byte 0xff is no UTF-8"),
-        ('{"a": 1}'.encode("utf-16"), "is no UTF-8"),
+        (b"[NaN]", "'NaN' is not valid JSON"),
+        (b"[-Infinity]", "'-Infinity' is not valid JSON"),
+        (b'\n{"a": "\xff"}', "a.json, line 2: byte 0xff is not UTF-8"),
+        ('{"a": 1}'.encode("utf-16"), "is not UTF-8"),
         (b'{"a": "\x01"}', "Invalid control character"),
         (b"\x00", "Expecting value"),
     ],
@@ -86,13 +86,13 @@ def test_pipes_devices_and_folders_are_never_opened(tmp_path):
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path / "loop"):
         assert kind_of(path) == "other"
         for reader in (read_json, read_text, load_arrays):
-            assert "is no regular file" in refusal(reader, path)
+            assert "is not a regular file" in refusal(reader, path)
     for path in (*(tmp_path / f"pipe{end}" for end in ("", ".npz", ".csv", ".txt")), Path("/dev/zero"), "/dev/zero"):
-        assert "is neither a regular file nor a folder" in refusal(make, path)
+        assert "is neither a regular file nor a readable folder" in refusal(make, path)
     for reader in (read_json, read_text, load_arrays):
         assert "is a folder, not a file" in refusal(reader, tmp_path / "folder.npz")
-    assert "no regular file" in refusal(make, tmp_path)  # dataset.json
-    assert "no regular file" in refusal(load_folder, tmp_path)  # dataset.json, task.json
+    assert "not a regular file" in refusal(make, tmp_path)  # dataset.json
+    assert "not a regular file" in refusal(load_folder, tmp_path)  # dataset.json, task.json
 
 
 @pytest.mark.parametrize("name", ["nowhere", "a\0b", "x" * 300, "\ud800", "a.npz/b", "folder/" * 2000])
@@ -123,16 +123,16 @@ def test_files_that_may_not_be_read(tmp_path, monkeypatch):
         assert name in text
         assert "Permission denied" in text
     monkeypatch.setattr(Path, "stat", forbid)
-    assert "is neither a regular file nor a folder that may be read" in refusal(make, tmp_path / "a.npz")
+    assert "is neither a regular file nor a readable folder" in refusal(make, tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.txt", b"12..\n\xff...\n", "line 2: byte 0xff is no UTF-8"),
+        ("a.txt", b"12..\n\xff...\n", "line 2: byte 0xff is not UTF-8"),
         ("a.txt", b"12\0.", "line 1, column 3: '\\x00'"),
         ("a.txt", b"1" * 3_000_000, "line 1: has 3000000 cells"),
-        ("a.csv", b"question,answer\n\xff,1\n", "byte 0xff is no UTF-8; save it as UTF-8 text"),
+        ("a.csv", b"question,answer\n\xff,1\n", "byte 0xff is not UTF-8; save it as UTF-8 text"),
         ("a.csv", b"question,answer\n" + b"1" * 3_000_000, "line 2: field larger than field limit"),
         ("a.csv", b"question,answer\n" + b"," * 1_000_000, "line 2: has 1000001 fields, the header has 2"),
         ("a.csv", b"," * 100_000, "line 1: the header is"),
@@ -169,7 +169,7 @@ def write_folder(folder: Path, **facts) -> Path:
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
-        ({"sets": ["../outside"]}, "'sets' must list plain names of files in this folder, found '../outside'"),
+        ({"sets": ["../outside"]}, "'sets' must list plain file names, found '../outside'"),
         ({"sets": ["all", "/outside"]}, "found '/outside'"),
         ({"sets": ["x\\outside"]}, "found 'x"),
         ({"sets": ["a\0b"]}, "found 'a\\x00b'"),
@@ -210,7 +210,7 @@ def test_arrays_of_a_folder_that_do_not_go_together(tmp_path):
     for array in (BATCH.puzzle.reshape(-1, 4, 4), np.array(3)):
         for part in ("inputs", "labels"):
             np.save(folder / f"more__{part}.npy", array)
-        assert "have shapes that do not go together" in refusal(make, folder)
+        assert "have incompatible shapes" in refusal(make, folder)
     np.savez(folder / "more", x=BATCH.puzzle)
     (folder / "more.npz").rename(folder / "more__inputs.npy")
     assert "holds ['x']; expected one array" in refusal(make, folder)
@@ -228,4 +228,4 @@ def test_arc_tasks_of_strangers(tmp_path):
         os.rename(path, os.fsencode(tmp_path) + b"/\xff.json")
     except OSError:
         pytest.skip("no such names here")
-    assert "whose name is no UTF-8" in refusal(load_folder, tmp_path)
+    assert "is not valid UTF-8" in refusal(load_folder, tmp_path)

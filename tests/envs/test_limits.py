@@ -99,7 +99,7 @@ def test_rows_with_demonstrations_are_larger():
         ReasoningEnv(**{**task, "demonstrations": 65})
     with pytest.raises(ValueError, match=r"its number of identities=.* must be from 1 to 16777216"):
         ReasoningEnv(**{**task, "augmentations": 2**24})
-    with pytest.raises(ValueError, match="views=9000: the test inputs under so many would be over 1,193,046 puzzles"):
+    with pytest.raises(ValueError, match="views=9000: the test split would have more than 1,193,046 puzzles"):
         ReasoningEnv(**{**task, "augmentations": 9000, "views": 9000})
 
 
@@ -155,5 +155,5 @@ def test_pools_are_bounded_whoever_asks():
             make_pool(task, "train", num)
     everywhere = np.broadcast_to(np.uint8(1), (10**9, 16))
     for source in (everywhere, (everywhere, everywhere)):
-        with pytest.raises(ValueError, match="1,000,000,000 puzzles; at most 67,108,864 are held"):
+        with pytest.raises(ValueError, match="1,000,000,000 puzzles; at most 67,108,864 are allowed"):
             read_puzzles(source, task)

@@ -220,7 +220,7 @@ def test_complete_rejects_shapes_and_types():
         task.complete(np.ones((1, 25)))
     wide = parse_maze(GOOD).reshape(1, -1).astype(np.int64)
     wide[0, 7] = 258
-    with pytest.raises(ValueError, match="row 2, column 3 holds 258, no token"):
+    with pytest.raises(ValueError, match="row 2, column 3 holds 258, not a token"):
         task.complete(wide)
 
 

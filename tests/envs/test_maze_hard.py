@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import hrm_envs  # noqa: F401 (registers the ids)
+from hrm_envs.maze.build_dataset import hard_mazes, reaching
 from hrm_envs.maze.hard import DATA_FILE, MIN_STEPS, SIZE, WALL_SHARE, HardMazeTask, load_mazes, load_seed, save_mazes
-from hrm_envs.maze.make_hard import hard_mazes, reaching
 from hrm_envs.maze.search import UNREACHED, distances
 from hrm_envs.maze.tokens import GOAL, PATH, START, WALL
 from hrm_envs.puzzles.pool import hold_pool

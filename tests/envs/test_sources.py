@@ -29,7 +29,7 @@ def make(task="hrm_envs.sudoku:SudokuTask", **kwargs):
 
 
 def pool(env) -> PuzzleBatch:
-    return env._dynamics.pool
+    return env.puzzles
 
 
 def sources(folder: Path):
@@ -84,7 +84,7 @@ def test_outside_puzzles_are_split_by_symmetry_class():
     assert not in_split(TASK, pool(train).puzzle, "test").any()
     assert make(puzzles=BATCH, split="all", num_puzzles=7).num_puzzles == 7
     one = BATCH.take(in_split(TASK, BATCH.puzzle, "train")).take(slice(1))
-    with pytest.raises(ValueError, match="none of the 1 puzzles falls into split 'test'"):
+    with pytest.raises(ValueError, match="none of the 1 puzzles is in split 'test'"):
         make(puzzles=one, split="test")
 
 
@@ -182,7 +182,7 @@ def test_bad_csv_files(tmp_path):
         path.write_text("\n".join([*lines[:at], line, *lines[at + 1 :]]), encoding="utf-8")
         with pytest.raises(ValueError, match=message):
             make(puzzles=path, split="all")
-    for content, message in ((b"", "line 1: the header is ''"), (HEADER.encode(), "holds no row below its header"),
+    for content, message in ((b"", "line 1: the header is ''"), (HEADER.encode(), "has no rows below its header"),
                              (HEADER.encode() + b"\n\xff,", "cannot be read as a CSV file")):  # fmt: skip
         path.write_bytes(content)
         with pytest.raises(ValueError, match=message):
@@ -239,7 +239,7 @@ def test_folders_of_another_task(tmp_path):
     }
     identities = PuzzleBatch(BATCH.puzzle, BATCH.solution, np.ones(40, np.int32))
     folders["more"] = write_folder(tmp_path / "more", identities)
-    use_json = r"give HRM/ARC-AGI-1-v0 or HRM/ARC-AGI-2-v0 the folder of JSON tasks"
+    use_json = r"pass the folder of JSON tasks"
     for task, name, message in (
         (big, "maze", r"holds 30x30 mazes \(900 cells, 6 tokens\), but Sudoku 9x9 has 81 cells and 11 tokens: make"),
         (maze, "sudoku", r"holds 9x9 Sudoku \(81 cells, 11 tokens\), but Random maze 30x30 has 900"),
@@ -320,13 +320,13 @@ def test_bad_files(tmp_path):
         "cut.npy": "cannot be read as a numpy file",
         "objects.npy": "cannot be read as a numpy file",
         "bad.txt": "line 1, column 3: 'x'",
-        "empty.txt": "no Sudoku board",
+        "empty.txt": "no Sudoku grid",
         "names.npz": r"holds \['puzzles'\]; expected 'inputs'",
         "short.npz": "40 puzzles but 3 solutions",
         "floats.npz": "expected integer tokens, found float64",
         "other.npz": r"4 x 4 = 16 cells; found shape \(3, 81\)",
         "none.npz": r"found shape \(0, 16\)",
-        "wrong.npz": r"puzzle 4: its solution does not solve it \(2 such in all\)",
+        "wrong.npz": r"puzzle 4: its solution does not solve it \(2 in total\)",
     }
     for name, message in expected.items():
         with pytest.raises(ValueError, match=message):
@@ -341,7 +341,7 @@ def test_bad_files(tmp_path):
         (PuzzleBatch(BATCH.puzzle, BATCH.solution, np.ones(40, np.int32)), "Sudoku 4x4 has identities 0 to 0"),
         (PuzzleBatch(BATCH.puzzle, BATCH.solution, np.zeros(3, np.int32)), r"task_id: .* found shape \(3,\)"),
         (np.where(np.arange(16) == 6, 17, BATCH.puzzle[:2]), r"puzzle 0: cell \(row 2, column 3\) holds 17"),
-        ("", "no Sudoku board"),
+        ("", "no Sudoku grid"),
     ],
 )
 def test_bad_puzzles(source, message):
@@ -358,7 +358,7 @@ def test_tasks_without_a_solver_want_solutions():
     class Unsolved(SudokuTask):
         complete = SudokuTask.__mro__[1].complete
 
-    with pytest.raises(ValueError, match="give the solutions too"):
+    with pytest.raises(ValueError, match="pass the solutions too"):
         ReasoningEnv(Unsolved(4), puzzles=BATCH.puzzle)
     assert ReasoningEnv(Unsolved(4), puzzles=(BATCH.puzzle, BATCH.solution), split="all").num_puzzles == 40
 

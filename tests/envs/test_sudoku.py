@@ -15,7 +15,7 @@ from hrm_envs.puzzles.pool import make_pool
 from hrm_envs.streams import Draws
 from hrm_envs.sudoku import SudokuTask
 from hrm_envs.sudoku.generator import random_grids
-from hrm_envs.sudoku.geometry import BLANK
+from hrm_envs.sudoku.layout import BLANK
 from hrm_envs.sudoku.solver import solve
 from hrm_envs.task import PuzzleBatch
 
@@ -33,26 +33,26 @@ def draws_for(seed: int, num: int) -> Draws:
     return Draws(np.arange(num, dtype=np.uint64) + np.uint64(seed), np.zeros(num, np.int64))
 
 
-def is_complete(board, tokens) -> bool:
-    return all(set(tokens[unit]) == set(range(2, board.size + 2)) for unit in board.units)
+def is_complete(layout, tokens) -> bool:
+    return all(set(tokens[unit]) == set(range(2, layout.size + 2)) for unit in layout.units)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_generated_puzzles_are_unique_and_in_range(size):
     task, batch = sampled(size)
-    result = solve(task.board, batch.puzzle)
+    result = solve(task.layout, batch.puzzle)
     assert len(batch) == 200
     assert result.is_unique.all()
     np.testing.assert_array_equal(result.solution, batch.solution)
     empty = (batch.puzzle == BLANK).sum(axis=1)
     low, high = task.empty_cells
     assert low <= empty.min() < empty.max() <= high
-    assert all(is_complete(task.board, row) for row in batch.solution)
+    assert all(is_complete(task.layout, row) for row in batch.solution)
 
 
 def test_random_4x4_grids_cover_all_288():
     task, _ = sampled(4)
-    grids, counts = np.unique(random_grids(task.board, np.random.default_rng(0), 14_400), axis=0, return_counts=True)
+    grids, counts = np.unique(random_grids(task.layout, np.random.default_rng(0), 14_400), axis=0, return_counts=True)
     assert len(grids) == 288
     # 50 on average, but 38 and 56 for the two classes.
     assert counts.min() > 12
@@ -63,7 +63,7 @@ def test_levels_keep_their_promise():
     for level, num in (("singles", 50), ("easy", 20), ("medium", 4)):
         task = SudokuTask(level=level)
         batch = task.sample(np.random.default_rng(1), num)
-        guesses = solve(task.board, batch.puzzle).guesses
+        guesses = solve(task.layout, batch.puzzle).guesses
         assert task.difficulty is not None
         assert (guesses >= task.difficulty[0]).all()
         assert (guesses <= task.difficulty[1]).all()
@@ -90,7 +90,7 @@ def test_same_seed_same_puzzles(size):
 @pytest.mark.parametrize("size", SIZES)
 def test_verifier_rejects_every_single_cell_corruption(size):
     task, batch = sampled(size)
-    cells = task.board.num_cells
+    cells = task.layout.num_cells
     for i in range(3):
         one = batch.take(np.full(cells * 256, i))
         answer = one.solution.copy()
@@ -108,16 +108,16 @@ def test_verifier_agrees_with_brute_force(seed):
     task, _ = sampled(4)
     rng = np.random.default_rng(seed)
     # Few givens, so that several answers are right, and answers that are grids, nearly grids or noise.
-    solution = random_grids(task.board, rng, 64)
+    solution = random_grids(task.layout, rng, 64)
     puzzle = np.where(rng.random(solution.shape) < 0.9, BLANK, solution).astype(np.uint8)
-    answer = random_grids(task.board, rng, 64)
+    answer = random_grids(task.layout, rng, 64)
     answer[:32] = np.where(puzzle[:32] != BLANK, puzzle[:32], answer[:32])
     noise = rng.random(answer.shape) < rng.choice([0, 0.05], (64, 1))
     answer = np.where(noise, rng.integers(0, 6, answer.shape), answer).astype(np.uint8)
     verdict = task.verify(PuzzleBatch(puzzle, solution), answer)
     for i in range(64):
         kept = all(p in (BLANK, a) for p, a in zip(puzzle[i], answer[i], strict=True))
-        right = kept and is_complete(task.board, answer[i])
+        right = kept and is_complete(task.layout, answer[i])
         asked = [j for j in range(16) if puzzle[i, j] == BLANK or puzzle[i, j] != answer[i, j]]
         hits = sum(puzzle[i, j] == BLANK and answer[i, j] == solution[i, j] for j in asked)
         assert verdict.success[i] == right
@@ -141,7 +141,7 @@ def test_puzzle_without_blanks():
 def test_augment_keeps_validity_and_class(size, seed):
     task, batch = sampled(size)
     copy = task.augment(batch, draws_for(seed, len(batch)))
-    result = solve(task.board, copy.puzzle)
+    result = solve(task.layout, copy.puzzle)
     assert result.is_unique.all()
     np.testing.assert_array_equal(result.solution, copy.solution)
     assert task.verify(copy, copy.solution).success.all()
@@ -262,11 +262,11 @@ def test_complete_names_what_is_wrong():
         ({"size": 5}, "size=5: a Sudoku has one of the sizes 4, 6, 9"),
         ({"level": "nightmare"}, "level='nightmare': choose one of 'singles', 'easy'"),
         ({"size": 4, "level": "easy"}, "levels are for size 9"),
-        ({"empty_cells": (5, 3)}, r"empty_cells=\(5, 3\) must meet low <= high"),
+        ({"empty_cells": (5, 3)}, r"empty_cells=\(5, 3\) must satisfy low <= high"),
         ({"empty_cells": (-1, 3)}, "empty_cells=-1 must be from 0 to 64"),
         ({"size": 4, "empty_cells": (4, 13)}, "empty_cells=13 must be from 0 to 12"),
         ({"empty_cells": 5}, "two integers"),
-        ({"difficulty": (3, 2)}, r"difficulty=\(3, 2\) must meet low <= high"),
+        ({"difficulty": (3, 2)}, r"difficulty=\(3, 2\) must satisfy low <= high"),
         ({"difficulty": (1, 2, 3)}, "two integers"),
     ],
 )

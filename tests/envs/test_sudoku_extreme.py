@@ -14,11 +14,11 @@ import pytest
 import hrm_envs  # noqa: F401  (registers the ids)
 from hrm_envs.puzzles.pool import hold_pool
 from hrm_envs.sudoku import SudokuExtremeTask
+from hrm_envs.sudoku.build_dataset import Recipe, choose, main, make
 from hrm_envs.sudoku.extreme import DATA_FILE, load_collection
 from hrm_envs.sudoku.generator import generate, random_grids
-from hrm_envs.sudoku.geometry import BLANK, geometry
-from hrm_envs.sudoku.hard_search import Found, Pool, minimise, neighbours
-from hrm_envs.sudoku.make_extreme import Recipe, choose, main, make
+from hrm_envs.sudoku.hill_climbing import Found, Pool, minimise, neighbours
+from hrm_envs.sudoku.layout import BLANK, layout_for
 from hrm_envs.sudoku.solver import candidate_masks, search, solve
 from hrm_envs.sudoku.symmetry import class_key
 from hrm_envs.testing import check_task
@@ -38,56 +38,56 @@ def without_one_clue(puzzle):
     return fewer
 
 
-def is_minimal(board, puzzle) -> bool:
-    return all(not solve(board, without_one_clue(row)).is_unique.any() for row in puzzle)
+def is_minimal(layout, puzzle) -> bool:
+    return all(not solve(layout, without_one_clue(row)).is_unique.any() for row in puzzle)
 
 
 # -- the search --------------------------------------------------------------------------------------------------
 
 
 def test_search_lists_every_solution():
-    board = geometry(4)
+    layout = layout_for(4)
     empty = np.full((2, 16), BLANK, np.uint8)
     empty[1, 0] = 2
-    _, owner, found = search(board, candidate_masks(board, empty), limit=1000)
+    _, owner, found = search(layout, candidate_masks(layout, empty), limit=1000)
     assert np.bincount(owner).tolist() == [288, 72]  # all 4x4 grids, and those with a 1 in the corner
     assert len(np.unique(found[owner == 0], axis=0)) == 288
     assert (found[owner == 1, 0] == 2).all()
-    _, owner, _ = search(board, candidate_masks(board, empty), limit=10)
+    _, owner, _ = search(layout, candidate_masks(layout, empty), limit=10)
     assert (np.bincount(owner) >= 10).all()
 
 
 @pytest.mark.parametrize("size", [4, 6])
 def test_minimise_drops_every_needless_clue(size):
-    board, rng = geometry(size), np.random.default_rng(0)
-    batch = generate(board, rng, 20, (2, 6))
-    puzzle = minimise(board, rng, batch.puzzle)
-    result = solve(board, puzzle)
+    layout, rng = layout_for(size), np.random.default_rng(0)
+    batch = generate(layout, rng, 20, (2, 6))
+    puzzle = minimise(layout, rng, batch.puzzle)
+    result = solve(layout, puzzle)
     assert result.is_unique.all()
     assert np.array_equal(result.solution, batch.solution)
     assert ((puzzle == batch.puzzle) | (puzzle == BLANK)).all()
-    assert is_minimal(board, puzzle)
-    assert np.array_equal(minimise(board, rng, puzzle), puzzle)
+    assert is_minimal(layout, puzzle)
+    assert np.array_equal(minimise(layout, rng, puzzle), puzzle)
 
 
 def test_neighbours_have_one_solution_and_share_most_clues():
-    board, rng = geometry(6), np.random.default_rng(0)
-    grids = random_grids(board, rng, 80)
-    puzzle = minimise(board, rng, grids)
-    children, parent = neighbours(board, rng, puzzle, grids)
+    layout, rng = layout_for(6), np.random.default_rng(0)
+    grids = random_grids(layout, rng, 80)
+    puzzle = minimise(layout, rng, grids)
+    children, parent = neighbours(layout, rng, puzzle, grids)
     assert len(np.unique(parent)) > 20
-    assert solve(board, children).is_unique.all()
+    assert solve(layout, children).is_unique.all()
     parents = puzzle[parent]
     lost = ((parents != BLANK) & (children != parents)).sum(axis=1)
     gained = ((children != BLANK) & (children != parents)).sum(axis=1)
     assert (lost.min(), lost.max()) == (1, 3)
     assert set((gained - lost).tolist()) <= {0, 1}
     # Some left the grid that their parent solves to.
-    assert (solve(board, children).solution != grids[parent]).any()
+    assert (solve(layout, children).solution != grids[parent]).any()
 
 
 def pool_after(steps, seed=0, lines=24):
-    pool = Pool(geometry(6), np.random.default_rng(seed), lines)
+    pool = Pool(layout_for(6), np.random.default_rng(seed), lines)
     start = pool.best
     for _ in range(steps):
         pool.step()
@@ -96,14 +96,14 @@ def pool_after(steps, seed=0, lines=24):
 
 def test_a_pool_climbs():
     start, pool = pool_after(16)
-    board, found = pool.board, pool.found
+    layout, found = pool.layout, pool.found
     assert (start.guesses.mean(), len(start)) < (pool.best.guesses.mean() / 2, 25)
     assert len(pool.best) == 3  # 24 lines, halved three times
-    result = solve(board, found.puzzle)
+    result = solve(layout, found.puzzle)
     assert result.is_unique.all()
     assert np.array_equal(result.guesses, found.guesses)
     assert np.array_equal(result.solution, found.solution)
-    assert is_minimal(board, found.puzzle)
+    assert is_minimal(layout, found.puzzle)
     for line in range(24):
         own = found.guesses[found.line == line]
         assert own[0] == start.guesses[line]
@@ -125,7 +125,7 @@ def test_runners_up_are_nearly_as_hard():
     assert np.array_equal(pool.best.line, best.line)
     for i, line in enumerate(best.line):
         assert pool.best.guesses[i] == max(best.guesses[i], *new.guesses[new.line == line], 0)
-    assert is_minimal(pool.board, new.puzzle)
+    assert is_minimal(pool.layout, new.puzzle)
 
 
 def test_same_seed_same_pool_and_a_longer_search_goes_on_from_it():
@@ -137,9 +137,9 @@ def test_same_seed_same_pool_and_a_longer_search_goes_on_from_it():
 
 
 def test_choice_takes_the_hardest_of_each_line():
-    board = geometry(4)
-    puzzle = minimise(board, np.random.default_rng(0), random_grids(board, np.random.default_rng(1), 40))
-    _, distinct = np.unique(class_key(board, puzzle), return_index=True)
+    layout = layout_for(4)
+    puzzle = minimise(layout, np.random.default_rng(0), random_grids(layout, np.random.default_rng(1), 40))
+    _, distinct = np.unique(class_key(layout, puzzle), return_index=True)
     puzzle = puzzle[distinct[:8]]
     # Lines 0 and 1 lasted; the last row is a copy, by class, of the first one of line 2.
     puzzle[7] = puzzle[5].reshape(4, 4).T.ravel()
@@ -148,28 +148,28 @@ def test_choice_takes_the_hardest_of_each_line():
 
     def chosen(seen=(), **settings):
         recipe = Recipe(**{"per_line": 2, "per_pool": 99, **settings})
-        took = choose(board, np.random.default_rng(0), found, np.array([0, 1]), recipe, set(seen))
+        took = choose(layout, np.random.default_rng(0), found, np.array([0, 1]), recipe, set(seen))
         return took.guesses.tolist()
 
     assert set(chosen()) in ({2, 3, 4, 6, 5}, {2, 3, 4, 6, 7})
     assert chosen(per_pool=3) == [2, 3, 4]
     assert len(chosen(per_pool=4)) == 4
-    assert 4 not in chosen(seen=class_key(board, puzzle[4:5]).tolist())
+    assert 4 not in chosen(seen=class_key(layout, puzzle[4:5]).tolist())
 
 
 def test_making_a_collection():
-    board = geometry(6)
+    layout = layout_for(6)
     recipe = Recipe(pools=2, lines=16, steps=3, collect=2, per_line=2, per_pool=12)
     lines: list[str] = []
-    arrays = make(board, recipe, lines.append)
+    arrays = make(layout, recipe, lines.append)
     assert len(lines) == 4 * 5
     assert "pool 4 of 4, step 5 of 5" in lines[-1]
     assert json.loads(str(arrays["recipe"]))["lines"] == 16
     assert all(0 < len(arrays[f"{split}_puzzle"]) <= 24 for split in SPLITS)
     assert arrays["train_line"].max() < 2 * 16 <= arrays["test_line"].min()
-    keys = class_key(board, np.concatenate([arrays[f"{split}_puzzle"] for split in SPLITS]))
+    keys = class_key(layout, np.concatenate([arrays[f"{split}_puzzle"] for split in SPLITS]))
     assert len(np.unique(keys)) == len(keys)
-    again = make(board, recipe)
+    again = make(layout, recipe)
     assert all(np.array_equal(arrays[name], again[name]) for name in arrays)
 
 
@@ -208,11 +208,11 @@ def test_shipped_puzzles_are_what_they_claim(split):
     assert len(batch) >= 1000
     assert task.verify(batch, batch.solution).success.all()
     rows = np.random.default_rng(0).choice(len(batch), FEW, replace=False)
-    result = solve(task.board, batch.puzzle[rows])
+    result = solve(task.layout, batch.puzzle[rows])
     assert result.is_unique.all()
     assert np.array_equal(result.solution, batch.solution[rows])
     assert np.array_equal(result.guesses, collection.guesses[rows])
-    assert is_minimal(task.board, batch.puzzle[rows[:6]])
+    assert is_minimal(task.layout, batch.puzzle[rows[:6]])
 
 
 def test_shipped_puzzles_are_distinct_and_hardly_related():
@@ -239,7 +239,7 @@ def test_official_guess_counts_are_as_the_docstring_says():
         pytest.skip("the official sample is not here")
     with np.load(OFFICIAL) as data:
         few = data["inputs"][::4].astype(np.uint8)
-    assert 80 < solve(geometry(9), few).guesses.mean() < 140
+    assert 80 < solve(layout_for(9), few).guesses.mean() < 140
 
 
 # -- the task ----------------------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ def test_difficulty_selects_by_guess_count():
         guesses = load_collection(split).guesses
         stored = task.stored(split)
         assert 0 < len(stored) == ((guesses >= low) & (guesses <= high)).sum() < len(guesses)
-        result = solve(task.board, stored.puzzle[:20])
+        result = solve(task.layout, stored.puzzle[:20])
         assert result.guesses.min() >= low
         assert result.guesses.max() <= high
     exact = int(load_collection("train").guesses[0])
@@ -281,11 +281,11 @@ def test_difficulty_selects_by_guess_count():
 @pytest.mark.parametrize(
     ("difficulty", "message"),
     [
-        ((5, 2), "must meet low <= high"),
+        ((5, 2), "must satisfy low <= high"),
         ((-1, 2), "difficulty=-1 must be from 0"),
         (7, "two integers"),
         (("a", 2), "difficulty='a' must be a whole number"),
-        ((10**6, 10**7), r"guess counts go from \d+ to \d+ \(train\) and \d+ to \d+ \(test\), the nearest is \d+"),
+        ((10**6, 10**7), r"guess counts range from \d+ to \d+ \(train\) and \d+ to \d+ \(test\), the nearest is \d+"),
     ],
 )
 def test_bad_difficulty(difficulty, message):
@@ -296,7 +296,7 @@ def test_bad_difficulty(difficulty, message):
 def test_keywords_reach_the_task():
     env = gym.make(ID, difficulty=(50, 100), split="test", num_puzzles=5)
     obs, _ = env.reset(seed=0)
-    guesses = solve(geometry(9), obs["puzzle"][None]).guesses
+    guesses = solve(layout_for(9), obs["puzzle"][None]).guesses
     assert 50 <= guesses[0] <= 100
     with pytest.raises(TypeError, match="level"):
         gym.make(ID, level="hard")

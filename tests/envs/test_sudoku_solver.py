@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.sudoku import solver
 from hrm_envs.sudoku.generator import dig, random_grids
-from hrm_envs.sudoku.geometry import BLANK, geometry
+from hrm_envs.sudoku.layout import BLANK, layout_for
 from hrm_envs.sudoku.task import SudokuTask
 
 
-def brute_force(board, puzzle) -> list[tuple[int, ...]]:
+def brute_force(layout, puzzle) -> list[tuple[int, ...]]:
     """All solutions, by trying every digit in every blank."""
     cells = list(puzzle)
     found = []
@@ -29,14 +29,14 @@ def brute_force(board, puzzle) -> list[tuple[int, ...]]:
         if puzzle[cell] != BLANK:
             fill(cell + 1)
             return
-        for token in range(2, board.size + 2):
-            if all(cells[peer] != token for peer in np.flatnonzero(board.peers[cell])):
+        for token in range(2, layout.size + 2):
+            if all(cells[peer] != token for peer in np.flatnonzero(layout.peers[cell])):
                 cells[cell] = token
                 fill(cell + 1)
         cells[cell] = BLANK
 
     givens = [i for i in range(len(cells)) if puzzle[i] != BLANK]
-    if not any(board.peers[i, j] and puzzle[i] == puzzle[j] for i in givens for j in givens):
+    if not any(layout.peers[i, j] and puzzle[i] == puzzle[j] for i in givens for j in givens):
         fill(0)
     return found
 
@@ -44,16 +44,16 @@ def brute_force(board, puzzle) -> list[tuple[int, ...]]:
 @given(st.integers(0, 2**32))
 @settings(max_examples=6, deadline=None)
 def test_solver_agrees_with_brute_force_on_4x4(seed):
-    board = geometry(4)
+    layout = layout_for(4)
     rng = np.random.default_rng(seed)
-    grids = random_grids(board, rng, 24)
+    grids = random_grids(layout, rng, 24)
     puzzle = np.where(rng.random(grids.shape) < 0.65, BLANK, grids)
     # Half of them with a wrong given or two: no solution, or others.
     noise = rng.random(grids.shape) < np.where(np.arange(24) % 2, 0.06, 0)[:, None]
     puzzle = np.where(noise, rng.integers(2, 6, grids.shape), puzzle).astype(np.uint8)
-    result = solver.solve(board, puzzle)
+    result = solver.solve(layout, puzzle)
     for i, row in enumerate(puzzle):
-        expected = brute_force(board, row.tolist())
+        expected = brute_force(layout, row.tolist())
         assert result.count[i] == min(len(expected), 2)
         if expected:
             assert tuple(result.solution[i].tolist()) in expected
@@ -62,50 +62,50 @@ def test_solver_agrees_with_brute_force_on_4x4(seed):
 
 
 def test_all_288_grids_are_counted():
-    board = geometry(4)
+    layout = layout_for(4)
     blank = np.full((1, 16), BLANK, np.uint8)
-    assert solver.solve(board, blank, limit=255).count[0] == 255
+    assert solver.solve(layout, blank, limit=255).count[0] == 255
     first_row = blank.copy()
     first_row[0, :4] = (2, 3, 4, 5)
-    assert solver.solve(board, first_row, limit=255).count[0] == 288 // 24
+    assert solver.solve(layout, first_row, limit=255).count[0] == 288 // 24
 
 
 @pytest.mark.parametrize("size", [6, 9])
 def test_guess_count_does_not_depend_on_the_batch(size, monkeypatch):
-    board = geometry(size)
+    layout = layout_for(size)
     rng = np.random.default_rng(3)
-    grids = random_grids(board, rng, 40)
-    puzzle, guesses = dig(board, rng, grids, np.full(40, 24 if size == 6 else 54))
-    result = solver.solve(board, puzzle)
+    grids = random_grids(layout, rng, 40)
+    puzzle, guesses = dig(layout, rng, grids, np.full(40, 24 if size == 6 else 54))
+    result = solver.solve(layout, puzzle)
     assert result.is_unique.all()
     np.testing.assert_array_equal(result.guesses, guesses)
     monkeypatch.setattr(solver, "CHUNK", 8)
-    np.testing.assert_array_equal(solver.solve(board, puzzle[::-1]).guesses[::-1], guesses)
+    np.testing.assert_array_equal(solver.solve(layout, puzzle[::-1]).guesses[::-1], guesses)
     assert guesses.max() > 0 or size == 6
 
 
 def test_dig_respects_max_guesses():
-    board = geometry(9)
+    layout = layout_for(9)
     rng = np.random.default_rng(4)
-    puzzle, guesses = dig(board, rng, random_grids(board, rng, 30), np.full(30, 53), max_guesses=0)
+    puzzle, guesses = dig(layout, rng, random_grids(layout, rng, 30), np.full(30, 53), max_guesses=0)
     assert (guesses == 0).all()
-    assert (solver.solve(board, puzzle).guesses == 0).all()
+    assert (solver.solve(layout, puzzle).guesses == 0).all()
 
 
 def test_singles_alone_need_no_guess():
-    board = geometry(9)
-    grids = random_grids(board, np.random.default_rng(0), 50)
+    layout = layout_for(9)
+    grids = random_grids(layout, np.random.default_rng(0), 50)
     puzzle = grids.copy()
     puzzle[:, :9] = BLANK
-    result = solver.solve(board, puzzle)
+    result = solver.solve(layout, puzzle)
     assert result.is_unique.all()
     assert (result.guesses == 0).all()
 
 
 def test_empty_batch():
-    board = geometry(9)
-    assert len(solver.solve(board, np.empty((0, 81), np.uint8)).count) == 0
-    assert len(random_grids(board, np.random.default_rng(0), 0)) == 0
+    layout = layout_for(9)
+    assert len(solver.solve(layout, np.empty((0, 81), np.uint8)).count) == 0
+    assert len(random_grids(layout, np.random.default_rng(0), 0)) == 0
 
 
 # -- searches that are given up ----------------------------------------------------------------------------------
@@ -131,9 +131,7 @@ TASK = SudokuTask(9)
 def test_a_hopeless_search_is_given_up_in_time():
     puzzle = TASK.parse(HOPELESS)
     began = time.process_time()
-    with pytest.raises(
-        ValueError, match=r"^the search for its solution was given up after 5\d,\d{3} guesses: give the"
-    ):
+    with pytest.raises(ValueError, match=r"^no solution found within 5\d,\d{3} guesses: pass the"):
         TASK.complete(puzzle)
     assert time.process_time() - began < 10
 
@@ -143,7 +141,7 @@ def test_a_hopeless_search_in_a_batch():
     fine = TASK.parse("\n".join(HARDEST))
     batch = np.concatenate([fine[:3], TASK.parse(HOPELESS).repeat(20, axis=0)])
     began = time.process_time()
-    with pytest.raises(ValueError, match=r"^puzzle (3|\d\d): the search for its solution was given up after") as caught:
+    with pytest.raises(ValueError, match=r"^puzzle (3|\d\d): no solution found within") as caught:
         TASK.complete(batch)
     assert time.process_time() - began < 10
     assert 3 <= int(str(caught.value).split()[1][:-1]) < 23
@@ -151,7 +149,7 @@ def test_a_hopeless_search_in_a_batch():
 
 def test_hard_puzzles_stay_far_below_the_bound():
     puzzle = TASK.parse("\n".join(HARDEST))
-    result = solver.solve(TASK.board, puzzle)
+    result = solver.solve(TASK.layout, puzzle)
     assert result.is_unique.all()
     assert result.guesses.max() < solver.MOST_GUESSES / 20
     assert (TASK.complete(puzzle).solution == result.solution).all()
@@ -160,7 +158,7 @@ def test_hard_puzzles_stay_far_below_the_bound():
 @pytest.mark.skipif(not OFFICIAL.is_file(), reason="the official data sets are not here")
 def test_the_official_puzzles_stay_far_below_the_bound():
     with np.load(OFFICIAL) as data:
-        guesses = solver.solve(TASK.board, data["inputs"][:200], most_guesses=solver.MOST_GUESSES).guesses
+        guesses = solver.solve(TASK.layout, data["inputs"][:200], most_guesses=solver.MOST_GUESSES).guesses
     assert 500 < guesses.max() < solver.MOST_GUESSES / 20
 
 
@@ -177,10 +175,10 @@ def test_the_solution_beside_it_needs_no_search():
 def test_a_bound_changes_no_result_below_it():
     """And without one the search never ends early: the generator's and the rater's has none."""
     puzzle = TASK.parse("\n".join(HARDEST))
-    free, bound = (solver.solve(TASK.board, puzzle, most_guesses=most) for most in (None, 2000))
+    free, bound = (solver.solve(TASK.layout, puzzle, most_guesses=most) for most in (None, 2000))
     for name in ("count", "solution", "guesses"):
         assert np.array_equal(getattr(free, name), getattr(bound, name))
     with pytest.raises(solver.SearchTooLongError) as caught:
-        solver.solve(TASK.board, puzzle, most_guesses=300)
+        solver.solve(TASK.layout, puzzle, most_guesses=300)
     assert caught.value.guesses > 300
     assert free.guesses[caught.value.row] > 300

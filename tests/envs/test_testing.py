@@ -95,7 +95,7 @@ def test_padding_is_allowed_where_grids_are_smaller():
 def test_what_is_no_task_is_refused():
     with pytest.raises(ValueError, match=r"make one first: check_task\(SortTask\(\)\)"):
         check_task(SortTask)
-    with pytest.raises(ValueError, match=r"takes a task, not 'Sort'$"):
+    with pytest.raises(ValueError, match=r"takes a Task, not 'Sort'$"):
         check_task("Sort")
     with pytest.raises(ValueError, match=r"num=0"):
         check_task(SortTask(), num=0)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import hrm_envs  # noqa: F401
 from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG
 from hrm_envs.streams import Draws
+from hrm_envs.sudoku.rules import legal_cells
 from hrm_envs.sudoku.task import SudokuTask
-from hrm_envs.sudoku.verifier import lawful
 from hrm_envs.task import PuzzleBatch
 
 ID = "HRM/Sudoku-4x4-v0"
@@ -41,9 +41,9 @@ def test_lawful_cells_by_brute_force(seed, size):
     batch = task.sample(rng, 2).take(slice(0, 2))
     wrong = rng.random(batch.solution.shape) < 0.2
     answer = np.where(wrong, rng.integers(0, size + 2, batch.solution.shape), batch.solution).astype(np.uint8)
-    found = lawful(task.board, batch.puzzle, answer)
+    found = legal_cells(task.layout, batch.puzzle, answer)
     for row in range(2):
-        expected = lawful_by_hand(batch.puzzle[row], answer[row], size, task.board.box_shape)
+        expected = lawful_by_hand(batch.puzzle[row], answer[row], size, task.layout.box_shape)
         np.testing.assert_array_equal(found[row], expected)
     verdict = task.verify(batch, answer)
     np.testing.assert_allclose(verdict.score, found.mean(1))
@@ -110,7 +110,7 @@ def test_several_answers_are_judged_at_once_and_nothing_moves():
     env.reset(seed=0)
     before = env.get_state()
     answers = np.random.default_rng(0).integers(2, 6, (3, 5, 16)).astype(np.uint8)
-    answers[1, 2] = env.unwrapped._dynamics.batch.solution[1]
+    answers[1, 2] = before["solution"][1]
     verdict, pays = env.judge(answers), env.halt_rewards(answers)
     assert verdict.success.shape == verdict.score.shape == pays.shape == (3, 5)
     assert verdict.success[1, 2]

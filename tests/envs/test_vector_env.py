@@ -142,7 +142,7 @@ def test_info_is_laid_out_as_gymnasium_does(mode, expose):
             their_obs, their_info = theirs.reset(options={"reset_mask": ended})
             assert_same_layout(info, their_info)
             assert data_equivalence(obs, dict(their_obs), exact=True)
-        action = random_action(rng, env, env._dynamics.batch.solution)
+        action = random_action(rng, env, env.get_state()["solution"])
         result, expected = env.step(action), theirs.step(action)
         assert data_equivalence(result[0], dict(expected[0]), exact=True)
         for ours, other in zip(result[1:4], expected[1:4], strict=True):
@@ -159,7 +159,7 @@ def test_solutions_pair_with_the_observation_they_came_with():
     ends = 0
     for _ in range(30):
         held, solution = obs["puzzle"], info["solution"]
-        assert env.task.verify(env._dynamics.batch, solution).success.all()
+        assert env.judge(solution).success.all()
         given = held != 1
         assert (solution[given] == held[given]).all()
         obs, _, terminated, _, info = env.step(random_action(rng, env, solution))
@@ -183,7 +183,7 @@ def test_hidden_solutions_stay_hidden():
     env = vector(expose_solution=False)
     obs, info = env.reset(seed=0)
     assert info == {}
-    solution = env._dynamics.batch.solution.copy()
+    solution = env.get_state()["solution"]
     _, _, _, _, info = env.step({"answer": obs["puzzle"], "halt": np.ones(ROWS, int)})
     assert "solution" not in info
     assert "solution" not in info["final_info"]
@@ -198,7 +198,7 @@ def test_what_the_environment_returns_is_the_users_own():
         one.reset(seed=0)
     rng = np.random.default_rng(3)
     for _ in range(8):
-        action = random_action(rng, env, twin._dynamics.batch.solution)
+        action = random_action(rng, env, twin.get_state()["solution"])
         result, expected = env.step(action), twin.step({name: array.copy() for name, array in action.items()})
         assert data_equivalence(result[0], expected[0], exact=True)
         for array in (*result[0].values(), *result[1:4], *result[4].values(), *action.values()):
@@ -221,9 +221,9 @@ def test_state_continues_identically(mode):
     for array in state.values():
         array[...] = 0
     for _ in range(8):
-        action = random_action(rng, env, env._dynamics.batch.solution)
-        if mode is AutoresetMode.DISABLED and env._done.any():
-            ended = env._done.copy()
+        action = random_action(rng, env, env.get_state()["solution"])
+        ended = env.get_state()["done"]
+        if mode is AutoresetMode.DISABLED and ended.any():
             first, second = (one.reset(options={"reset_mask": ended}) for one in (env, twin))
             assert data_equivalence(first, second, exact=True)
         assert data_equivalence(env.step(action), twin.step(action), exact=True)
@@ -274,7 +274,7 @@ def test_a_masked_reset_leaves_the_other_rows():
     mask = np.array([False, True, False, False])
     obs, info = env.reset(seed=40, options={"reset_mask": mask, "index": [3]})
     assert obs["segment"][:, 0].tolist() == [1, 0, 1, 1]
-    assert np.array_equal(obs["puzzle"][1], env._dynamics.pool.puzzle[3])
+    assert np.array_equal(obs["puzzle"][1], env.puzzles.puzzle[3])
     assert info["_solution"].tolist() == mask.tolist()
     assert not info["solution"][~mask].any()
     alone = single()
@@ -285,7 +285,7 @@ def test_a_masked_reset_leaves_the_other_rows():
 def test_reset_options_for_every_row():
     env = vector()
     obs, _ = env.reset(options={"index": [3, 1, 1, 0]})
-    assert np.array_equal(obs["puzzle"], env._dynamics.pool.puzzle[[3, 1, 1, 0]])
+    assert np.array_equal(obs["puzzle"], env.puzzles.puzzle[[3, 1, 1, 0]])
     again, _ = env.reset(options={"puzzle": obs["puzzle"]})
     assert np.array_equal(again["puzzle"], obs["puzzle"])
 

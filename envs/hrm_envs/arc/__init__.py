@@ -1,4 +1,4 @@
-"""ARC-AGI: tasks, augmentations, judging, voting and pictures."""
+"""ARC-AGI: tasks, augmentations, verification, voting and rendering."""
 
 from hrm_envs.arc.task import ARCTask
 

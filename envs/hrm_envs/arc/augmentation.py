@@ -1,7 +1,7 @@
-"""The augmented copies of a task: a turn or flip of the grid and a permutation of its colours, black fixed.
+"""Augmented copies of a task: a symmetry of the square and a permutation of the colours except black.
 
-Which copies a task has depends on its name, the seed and the number of the copy alone, so that the table of
-identities is the same wherever and among whichever tasks it is made.
+The augmentation of a copy depends only on the name of the task, the seed and the index of the copy, so that the same
+identities mean the same augmentations everywhere and for any set of tasks.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from hrm_envs.arc.grids import NUM_COLOURS, Grid
 from hrm_envs.spec import IdTable
 from hrm_envs.streams import Draws
 
-#: The eight symmetries of the square: symmetry ``k`` flips (transposes, if ``k >= 4``) and then turns ``k % 4`` times.
+#: The symmetries of the square: symmetry ``k`` transposes if ``k >= 4``, then makes ``k % 4`` quarter turns.
 NUM_SYMMETRIES = 8
-#: The number that undoes each symmetry.
+#: The inverse of each symmetry.
 INVERSE = (0, 3, 2, 1, 4, 5, 6, 7)
 
 
 def turn(grid: Grid, symmetry: int) -> Grid:
-    """Symmetry ``symmetry`` of a grid ``[height, width]``: transposed from 4 on, then turned by quarters."""
+    """A grid ``[height, width]`` transformed by a symmetry, see :data:`NUM_SYMMETRIES`."""
     return np.rot90(grid.T if symmetry >= 4 else grid, symmetry % 4)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One way of showing a task."""
+    """The augmentation of one copy of a task."""
 
     #: In [0, 8), see :func:`turn`.
     symmetry: int
-    #: uint8 ``[10]``, the colour that each colour becomes; 0 stays 0.
+    #: uint8 ``[10]``, the new colour of each colour; 0 stays 0.
     colours: NDArray[np.uint8]
 
     def apply(self, grid: Grid) -> Grid:
-        """The grid, augmented."""
+        """Augment a grid."""
         return self.colours[turn(grid, self.symmetry)]
 
     def undo(self, grid: Grid) -> Grid:
-        """The grid that :meth:`apply` made ``grid`` of."""
+        """Invert :meth:`apply`."""
         return turn(self.colours.argsort().astype(np.uint8)[grid], INVERSE[self.symmetry])
 
 
 class AugmentationTable:
-    """The augmentations behind the identities of a table: copy 0 of each task is the task itself.
+    """The augmentation of each identity of a table. Copy 0 of each task is the task itself.
 
     Attributes:
-        symmetry: uint8 ``[N]`` for the ``N`` identities; identity 0 changes nothing.
+        symmetry: uint8 ``[N]`` for ``N`` identities; identity 0 changes nothing.
         colours: uint8 ``[N, 10]``.
     """
 

@@ -1,8 +1,8 @@
-"""Grids on a square canvas, as tokens: what the agent reads and writes.
+"""Grids on a square canvas, encoded as tokens.
 
-A cell outside the grid is padding; colour ``c`` is token ``c + 2``; end markers (token 1) run one row below the grid
-and one column right of it, where the canvas has room for them: they say where the grid ends. The scheme is that of
-the HRM paper's data set.
+Cells outside the grid are padding, and colour ``c`` is token ``c + 2``. End markers (token 1) fill the row below the
+grid and the column right of it, if the canvas has room, and mark where the grid ends. This is the encoding of the HRM
+paper's data set.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LARGEST_GRID = 30
 
 
 def place(grids: Sequence[Grid], side: int) -> Tokens:
-    """Grids in the upper left corner of canvases: uint8 ``[N, side * side]``.
+    """Place grids in the upper left corner of canvases: uint8 ``[N, side * side]``.
 
     Raises:
         ValueError: a grid is larger than the canvas.
@@ -44,36 +44,36 @@ def place(grids: Sequence[Grid], side: int) -> Tokens:
 
 
 def corners(tokens: Tokens, side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where well-formed grids lie (uint8 ``[B, S]``): (row, column) of the first cell and (height, width), ``[B, 2]``.
+    """Origin (row, column) and size (height, width) of the grids on canvases uint8 ``[B, S]``, each ``[B, 2]``.
 
-    A canvas without a coloured cell has origin (0, 0) and size (0, 0).
+    The canvases must be well formed. A canvas without a coloured cell has origin (0, 0) and size (0, 0).
     """
-    # Batch last, for speed: reductions over short inner axes are slow.
+    # The batch axis is last, because reductions over short inner axes are slow.
     grids = np.ascontiguousarray(tokens.T).reshape(side, side, len(tokens))
     lines = np.stack([grids.max(axis=1), grids.max(axis=0)]) >= FIRST_COLOUR
     return lines.argmax(axis=1).T, lines.sum(axis=1).T
 
 
 def read_sizes(tokens: Tokens, side: int, origin: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-    """How the grids in answers are read: the height and width ``[B, 2]`` of the largest rectangle of colours.
+    """The size of the grid in each answer: height and width ``[B, 2]`` of the largest rectangle of colours.
 
-    The rectangle's first cell is the origin; of several of the same area the flattest counts. (0, 0) where there is
-    no colour at the origin.
+    The rectangle begins at the origin. Among rectangles of equal area, the flattest counts. The size is (0, 0) if there
+    is no colour at the origin.
 
     Args:
-        tokens: uint8 ``[B, S]``, answers of any kind.
-        side: of the canvas.
-        origin: (row, column) where each grid begins, ``[B, 2]``; (0, 0) if not given.
+        tokens: uint8 ``[B, S]``, arbitrary answers.
+        side: side length of the canvas.
+        origin: (row, column) of the first cell of each grid, ``[B, 2]``; by default (0, 0).
     """
     coloured = (tokens >= FIRST_COLOUR).reshape(-1, side, side)
     if origin is not None:
         row, column = (origin[:, axis, None] + np.arange(side) for axis in (0, 1))
         inside = (row < side)[:, :, None] & (column < side)[:, None, :]
-        # Moves the origin to the corner; what came from beyond the canvas is no colour.
+        # Move the origin to the corner. Cells from beyond the canvas have no colour.
         rows = np.minimum(row, side - 1)[:, :, None]
         columns = np.minimum(column, side - 1)[:, None, :]
         coloured = coloured[np.arange(len(tokens))[:, None, None], rows, columns] & inside
-    # The colours in a row reach as far as its first gap, and a rectangle as far as the shortest of its rows.
+    # The colours of a row reach to its first gap, and a rectangle reaches as far as the shortest of its rows.
     gap = ~coloured
     reach = np.where(gap.any(axis=2), gap.argmax(axis=2), side)
     width = np.minimum.accumulate(reach, axis=1)
@@ -83,7 +83,7 @@ def read_sizes(tokens: Tokens, side: int, origin: NDArray[np.int64] | None = Non
 
 
 def read_grid(tokens: Tokens, side: int, origin: tuple[int, int] = (0, 0)) -> Grid:
-    """The grid in one answer uint8 ``[S]``, as :func:`read_sizes` reads it; uint8 ``[0, 0]`` if there is none."""
+    """The grid in one answer uint8 ``[S]``, by the rule of :func:`read_sizes`; uint8 ``[0, 0]`` if there is none."""
     height, width = read_sizes(tokens[None], side, np.array([origin]))[0]
     row, column = origin
     return tokens.reshape(side, side)[row : row + height, column : column + width] - np.uint8(FIRST_COLOUR)

@@ -1,4 +1,4 @@
-"""The result of a vote: figures, a submission, all votes, and picture sheets."""
+"""The result of a vote: metrics, a submission, all votes, and images."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from hrm_envs.arc.sheet import write_sheets
 from hrm_envs.arc.voting import Ballot, Candidate, TestInput, by_task, count_votes, known_tasks, pass_rate
 from hrm_envs.spec import Tokens
 
-#: Numbers of attempts that are scored.
+#: Values of k for which pass@k is reported.
 ATTEMPTS = (1, 2, 10, 100)
-#: Attempts that a submission holds, and a sheet shows.
+#: Number of attempts in a submission and on a sheet.
 SUBMITTED = 2
 
 
@@ -30,19 +30,19 @@ SUBMITTED = 2
 class ARCResult:
     """The votes on the test inputs of some tasks; a :class:`hrm_envs.task.Ensemble`."""
 
-    #: One for each test input.
+    #: One ballot per test input.
     ballots: tuple[Ballot, ...]
 
     @cached_property
     def metrics(self) -> Mapping[str, float]:
-        """Figures by name.
+        """Metrics by name.
 
-        - ``pass@1``, ``pass@2``, ``pass@10``, ``pass@100``: share of tasks with *all* outputs right within as many
-          attempts for each. ``pass@1 (mean over outputs)`` and so on: a task counts by its share of right outputs.
-          Only tasks of which every output is known count; without one, these figures are left out.
-        - ``right views``: share of single answers to known outputs that are right, to set the vote against.
-        - ``votes per output`` and ``candidates per output``: answers with a grid and different grids, on average.
-        - ``scored tasks``, ``tasks``, ``outputs``: how many there are.
+        - ``pass@1``, ``pass@2``, ``pass@10``, ``pass@100``: share of tasks with *all* outputs right within so many
+          attempts each. ``pass@1 (mean over outputs)`` and so on: each task counts by its share of right outputs.
+          Only tasks with all outputs known are scored; if there are none, these metrics are omitted.
+        - ``right views``: share of right single answers in scored tasks, for comparison with the vote.
+        - ``votes per output`` and ``candidates per output``: mean number of answers with a grid, and of distinct grids.
+        - ``scored tasks``, ``tasks``, ``outputs``: counts.
         """
         groups = known_tasks(self.ballots)
         scored = [ballot for group in groups for ballot in group]
@@ -65,25 +65,25 @@ class ARCResult:
     def submission(self) -> dict[str, list[dict[str, list[list[int]]]]]:
         """The first two candidates for each test input, in the format of the ARC Prize.
 
-        ``{task: [{"attempt_1": grid, "attempt_2": grid}, ...]}``, test inputs in order. Both attempts are always there:
-        an only candidate stands twice, and ``[[0]]`` where there is none.
+        ``{task: [{"attempt_1": grid, "attempt_2": grid}, ...]}``, test inputs in order. Both attempts are always
+        present: a single candidate is repeated, and ``[[0]]`` is used if there is none.
         """
         return {task: [_attempts(ballot) for ballot in group] for task, group in by_task(self.ballots).items()}
 
     def votes(self) -> dict[str, list[dict[str, Any]]]:
-        """All candidates, best first: enough to score again, or to add up the votes of several runs.
+        """All candidates, best first: enough to rescore, or to combine the votes of several runs.
 
-        ``{task: [{"views": answers given, "output": grid or null, "candidates": [{"grid": grid, "count": votes,
+        ``{task: [{"views": number of answers, "output": grid or null, "candidates": [{"grid": grid, "count": votes,
         "halt_probability": mean, "right": true, false or null}, ...]}, ...]}``, test inputs in order. To keep the file
-        small, a grid is a list of rows and a row a text of digits.
+        small, a grid is a list of rows, each a string of digits.
         """
         return {task: [_votes(ballot) for ballot in group] for task, group in by_task(self.ballots).items()}
 
     def write(self, folder: Path) -> list[Path]:
-        """Write ``submission.json``, ``votes.json`` and the pictures ``sheet.png``, ``sheet-2.png``, ...
+        """Write ``submission.json``, ``votes.json`` and the images ``sheet.png``, ``sheet-2.png``, ...
 
-        See :meth:`submission`, :meth:`votes` and :func:`hrm_envs.arc.sheet.write_sheets`. Where pygame is absent there
-        are no pictures.
+        See :meth:`submission`, :meth:`votes` and :func:`hrm_envs.arc.sheet.write_sheets`. Without pygame there are no
+        images.
         """
         paths = []
         for name, content in (("submission.json", self.submission()), ("votes.json", self.votes())):
@@ -102,7 +102,7 @@ def collect(
     which: Sequence[tuple[str, int]],
     tests: Sequence[TestInput],
 ) -> ARCResult:
-    """The result of all answers; arguments and errors are those of :func:`hrm_envs.arc.voting.count_votes`."""
+    """The result of all answers; arguments and errors as in :func:`hrm_envs.arc.voting.count_votes`."""
     return ARCResult(tuple(count_votes(answers, halt_probability, side, augmentations, which, tests)))
 
 

@@ -1,7 +1,7 @@
-"""Many answers to each test input, counted: the vote that makes an agent's few attempts out of its many views.
+"""Voting over the answers to many augmented views of each test input.
 
-An agent answers the same test input under many augmentations. Each answer is read from its canvas, its augmentation
-undone, and equal grids are one candidate; the candidates with most votes are the attempts.
+An agent answers each test input under many augmentations. The vote undoes the augmentation of each answer and counts
+equal grids as one candidate. The candidates with the most votes are the attempts.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from hrm_envs.arc.augmentation import Augmentation
 from hrm_envs.arc.grids import FIRST_COLOUR, SYMBOLS, Grid, read_sizes
 from hrm_envs.spec import Tokens
 
-# How many answers are read at once: enough for numpy to be quick, and little memory beside the answers themselves.
+# Number of answers read at once: enough for numpy to be fast, and little memory compared to the answers.
 _CHUNK = 1024
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer to one test input, read from its canvas and without its augmentation."""
+    """One answer to one test input, read from its canvas and with its augmentation undone."""
 
-    #: uint8 ``[height, width]``; ``[0, 0]`` where nothing was to be read.
+    #: uint8 ``[height, width]``; ``[0, 0]`` if the answer has no grid.
     grid: Grid
-    #: In [0, 1], how sure the agent was.
+    #: In [0, 1], the agent's confidence.
     halt_probability: float
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A grid that was the answer under one view at least."""
+    """A distinct grid among the answers."""
 
     #: uint8 ``[height, width]``.
     grid: Grid
-    #: Votes: under how many views it was the answer.
+    #: Number of votes, that is, of views with this answer.
     count: int
-    #: Their mean halt probability.
+    #: Mean halt probability of these views.
     halt_probability: float
 
 
@@ -49,14 +49,14 @@ class Candidate:
 class TestInput:
     """One test input of a task."""
 
-    __test__: ClassVar[bool] = False  # the name does not make it a test case of pytest
+    __test__: ClassVar[bool] = False  # keeps pytest from collecting this class
 
     #: Name of the task.
     task: str
-    #: Which of the task's test inputs this is, from 0.
+    #: Index among the test inputs of the task, from 0.
     index: int
     input: Grid
-    #: The right answer; None if it is not known.
+    #: The right answer; None if unknown.
     output: Grid | None = None
 
 
@@ -67,24 +67,24 @@ class Ballot:
     test: TestInput
     #: Best first, see :func:`vote`.
     candidates: tuple[Candidate, ...]
-    #: How many answers were given, those that are no vote included.
+    #: Number of answers, including those without a grid, which are not votes.
     views: int
 
     @cached_property
     def votes(self) -> int:
-        """How many of the answers held a grid."""
+        """Number of answers with a grid."""
         return sum(candidate.count for candidate in self.candidates)
 
     @cached_property
     def rank(self) -> int | None:
-        """The place, from 1, of the right grid among the candidates; None if it is not there, or not known."""
+        """The rank, from 1, of the right grid among the candidates; None if absent or unknown."""
         for place, candidate in enumerate(self.candidates, 1):
             if self.is_right(candidate):
                 return place
         return None
 
     def is_right(self, candidate: Candidate) -> bool:
-        """Whether a candidate is the right answer, in size and every cell."""
+        """Whether a candidate equals the right answer in size and all cells."""
         return self.test.output is not None and np.array_equal(candidate.grid, self.test.output)
 
     def solved(self, attempts: int) -> bool:
@@ -93,21 +93,20 @@ class Ballot:
 
 
 def vote(predictions: Iterable[Prediction]) -> list[Candidate]:
-    """Count equal grids: candidates, best first.
+    """Count equal grids; returns candidates, best first.
 
-    More votes rank higher; of as many votes, the higher mean halt probability; of equals, the one that was predicted
-    first. An empty grid is no vote.
+    Candidates rank by votes, then by mean halt probability, then by first occurrence. Empty grids are not votes.
     """
     grids: dict[tuple[tuple[int, ...], bytes], Grid] = {}
     sure: dict[tuple[tuple[int, ...], bytes], list[float]] = {}
     for prediction in predictions:
         if prediction.grid.size == 0:
             continue
-        # The bytes alone would not tell 2 x 3 cells from 3 x 2.
+        # The bytes alone would not distinguish 2 x 3 cells from 3 x 2.
         key = prediction.grid.shape, prediction.grid.tobytes()
         grids.setdefault(key, prediction.grid)
         sure.setdefault(key, []).append(prediction.halt_probability)
-    # fsum, because a sum that depends on the order of the views would decide between equals.
+    # fsum is exact, so that the order of the views does not decide between equal candidates.
     candidates = [Candidate(grid, len(sure[key]), fsum(sure[key]) / len(sure[key])) for key, grid in grids.items()]
     return sorted(candidates, key=lambda candidate: (-candidate.count, -candidate.halt_probability))
 
@@ -115,13 +114,13 @@ def vote(predictions: Iterable[Prediction]) -> list[Candidate]:
 def read_predictions(
     answers: Tokens, halt_probability: NDArray[np.float32], side: int, augmentations: Sequence[Augmentation]
 ) -> Iterator[Prediction]:
-    """The predictions in answers, in order, as :func:`hrm_envs.arc.grids.read_grid` reads them.
+    """The prediction of each answer, in order, read as by :func:`hrm_envs.arc.grids.read_grid`.
 
     Args:
         answers: uint8 ``[B, S]``, tokens.
         halt_probability: float32 ``[B]``.
-        side: of the canvas.
-        augmentations: ``[B]``, under which each answer was given.
+        side: side length of the canvas.
+        augmentations: ``[B]``, the augmentation of each answer.
     """
     for start in range(0, len(answers), _CHUNK):
         chunk = answers[start : start + _CHUNK]
@@ -143,23 +142,23 @@ def count_votes(
     """One ballot for each test input, in the order of ``tests``.
 
     Args:
-        answers: uint8 ``[B, S]``, tokens. A test input may have any number of answers, in any places.
+        answers: uint8 ``[B, S]``, tokens. Each test input may have any number of answers, in any order.
         halt_probability: float32 ``[B]`` in [0, 1].
-        side: of the canvas; ``S = side * side``.
-        augmentations: ``[B]``, under which each answer was given.
-        which: ``[B]``, the task and the index of the test input that each row answers.
-        tests: the test inputs; those of a task are numbered from 0 without a gap.
+        side: side length of the canvas; ``S = side * side``.
+        augmentations: ``[B]``, the augmentation of each answer.
+        which: ``[B]``, the task and the index of the test input of each answer.
+        tests: the test inputs; the indices within a task are 0, 1, ... without gaps.
 
     Raises:
-        ValueError: the sizes do not agree, a token or a probability is out of range, a row answers no test input
-            of ``tests``, or these are not numbered so; the text names the row or the task.
+        ValueError: the sizes do not agree, a token or probability is out of range, an answer is to an unknown test
+            input, or the indices have gaps; the message names the row or the task.
     """
     _check_rows(answers, halt_probability, side, len(augmentations), len(which))
     numbers = _numbers(tests)
     for row, name in enumerate(which):
         if name not in numbers:
             raise ValueError(f"row {row} answers test input {name[1]} of task {name[0]}, which is not among the tests")
-    # One sort instead of a search for each test input; a stable one keeps the order of the answers.
+    # One sort instead of a search per test input. It is stable, to keep the order of the answers.
     number = np.array([numbers[name] for name in which], np.int64)
     order = number.argsort(kind="stable")
     ends = np.searchsorted(number[order], np.arange(len(tests) + 1))
@@ -183,14 +182,14 @@ def _check_rows(answers: Tokens, halt_probability: NDArray[np.float32], side: in
     if answers.size and answers.max() >= len(SYMBOLS):
         row = int((answers >= len(SYMBOLS)).any(axis=1).argmax())
         raise ValueError(f"row {row} of the answers holds token {answers[row].max()}; the last is {len(SYMBOLS) - 1}")
-    bad = ~((halt_probability >= 0) & (halt_probability <= 1))  # also where it is not a number
+    bad = ~((halt_probability >= 0) & (halt_probability <= 1))  # includes NaN
     if bad.any():
         row = int(bad.argmax())
         raise ValueError(f"row {row} has the halt probability {halt_probability[row]}; give values from 0 to 1")
 
 
 def _numbers(tests: Sequence[TestInput]) -> dict[tuple[str, int], int]:
-    """The place of each test input in ``tests``, by task and index."""
+    """The position of each test input in ``tests``, by task and index."""
     indices: dict[str, list[int]] = {}
     for test in tests:
         indices.setdefault(test.task, []).append(test.index)
@@ -203,7 +202,7 @@ def _numbers(tests: Sequence[TestInput]) -> dict[tuple[str, int], int]:
 
 
 def by_task(ballots: Iterable[Ballot]) -> dict[str, list[Ballot]]:
-    """The ballots of each task in the order of its test inputs; tasks in the order of their first ballot."""
+    """The ballots of each task, ordered by test input; tasks in the order of their first ballot."""
     groups: dict[str, list[Ballot]] = {}
     for ballot in ballots:
         groups.setdefault(ballot.test.task, []).append(ballot)
@@ -211,33 +210,33 @@ def by_task(ballots: Iterable[Ballot]) -> dict[str, list[Ballot]]:
 
 
 def known_tasks(ballots: Iterable[Ballot]) -> list[list[Ballot]]:
-    """The ballots of each task of which every output is known: only those can be scored."""
+    """The ballots of each task with all outputs known, which can be scored."""
     groups = by_task(ballots).values()
     return [group for group in groups if all(ballot.test.output is not None for ballot in group)]
 
 
 @dataclass(frozen=True)
 class PassRate:
-    """Share of tasks solved within some attempts, by both rules in use; in [0, 1]."""
+    """Share of tasks solved within some attempts, by the two rules in use; in [0, 1]."""
 
-    #: A task counts if all its test inputs are solved.
+    #: A task counts as solved if all its test inputs are solved.
     all_outputs: float
-    #: A task counts by the share of its test inputs that are solved.
+    #: Each task counts by its share of solved test inputs.
     mean_over_outputs: float
 
 
 def pass_rate(ballots: Iterable[Ballot], attempts: int) -> PassRate:
-    """Pass@k: how many tasks are solved if ``attempts`` candidates for each test input may be handed in.
+    """Pass@k: the share of tasks solved with ``attempts`` candidates per test input.
 
-    Tasks with an unknown output are left out.
+    Tasks with an unknown output are ignored.
 
     Raises:
-        ValueError: ``attempts`` is less than 1, or no task is left.
+        ValueError: ``attempts`` is less than 1, or no task can be scored.
     """
     if attempts < 1:
-        raise ValueError(f"attempts={attempts}: at least 1 is needed")
+        raise ValueError(f"attempts={attempts} must be at least 1")
     solved = [[ballot.solved(attempts) for ballot in group] for group in known_tasks(ballots)]
     if not solved:
-        raise ValueError("there is no task of which every output is known: nothing to score")
+        raise ValueError("nothing to score: no task has all outputs known")
     shares = [sum(task) / len(task) for task in solved]
     return PassRate(sum(map(all, solved)) / len(solved), fsum(shares) / len(solved))

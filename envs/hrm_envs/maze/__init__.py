@@ -1,4 +1,4 @@
-"""Mazes: find a shortest path from S to G on a square grid."""
+"""Mazes: find a shortest path from S to G."""
 
 from hrm_envs.maze.task import MazeTask
 

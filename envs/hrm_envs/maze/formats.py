@@ -1,4 +1,4 @@
-"""Mazes as text: one line per grid row, one character per cell."""
+"""Text format of mazes: one line per row, one character per cell."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _TOKEN_OF = {symbol: token for token, symbol in enumerate(SYMBOLS)} | {".": FREE
 def parse_maze(text: str) -> Tokens:
     """Read a maze, such as ``"#####\\n#S.G#\\n#####"``.
 
-    ``#`` is a wall, a blank or ``.`` a free cell, ``S`` the start, ``G`` the goal, ``o`` a path cell and
-    ``?`` an empty answer cell. Empty lines before and after the maze are skipped.
+    ``#`` is a wall, a space or ``.`` a free cell, ``S`` the start, ``G`` the goal, ``o`` a path cell and ``?`` padding.
+    Empty lines before and after the maze are skipped.
 
     Returns:
         uint8 ``[R, C]``.
 
     Raises:
-        ValueError: no line, lines of different lengths, or an unknown character; the text names line and
-            column, both counted from 1 in ``text``.
+        ValueError: empty text, lines of different lengths, or an unknown character; the message names line and column,
+            both counted from 1.
     """
     lines = text.splitlines()
     first, last = 0, len(lines)
@@ -43,17 +43,17 @@ def parse_maze(text: str) -> Tokens:
         if len(line) != width:
             raise ValueError(
                 f"line {number}, column {min(len(line), width) + 1}: the line has {len(line)} characters, "
-                f"line {first + 1} has {width} (write free cells as '.' if an editor strips blanks)"
+                f"line {first + 1} has {width} (write free cells as '.' if your editor strips trailing spaces)"
             )
         rows.append([_TOKEN_OF[character] for character in line])
     return np.array(rows, np.uint8)
 
 
 def format_maze(grid: Tokens) -> str:
-    """The text of one maze (uint8 ``[R, C]``), lines joined by newlines; :func:`parse_maze` reads it back.
+    """The text of one maze (uint8 ``[R, C]``), which :func:`parse_maze` reads back.
 
     Raises:
-        ValueError: ``grid`` is not two-dimensional or holds something that is no token.
+        ValueError: ``grid`` is not two-dimensional or holds an invalid token.
     """
     if grid.ndim != 2:
         raise ValueError(f"expected a grid of shape [R, C], got shape {grid.shape}")

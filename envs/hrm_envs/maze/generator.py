@@ -1,7 +1,7 @@
-"""Random mazes in batches.
+"""Random mazes, generated in batches.
 
-Two kinds: *perfect* mazes, where exactly one path joins any two free cells, and *random* ones, where walls
-are thrown at random and many shortest paths compete, as in the Maze-Hard data set.
+In *perfect* mazes, exactly one path connects any two free cells. In *random* mazes, each cell is a wall with some
+probability and there are many shortest paths, as in the Maze-Hard data set.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from hrm_envs.task import PuzzleBatch
 
 Carver = Callable[[np.random.Generator, int], Mask]
 
-# Each round tries twice as many candidates as the one before, up to a bound on memory and time.
+# Each round tries twice as many candidates as the last, up to a bound on memory and time.
 _MAX_ROUNDS, _MAX_CANDIDATE_CELLS = 24, 4_000_000
 
 
 def perfect_grids(rng: np.random.Generator, num: int, size: int) -> Mask:
     """Free cells of perfect mazes: bool ``[num, size, size]``, for odd ``size >= 3``.
 
-    Rooms lie on odd coordinates, walls between them are one cell thick, and the border is wall. The opened
-    walls form a spanning tree of the rooms, each tree being equally likely: the Aldous-Broder algorithm
-    (Broder 1989, Aldous 1990) walks at random and opens the wall to each room that it enters for the first
-    time. All mazes walk in lockstep.
+    Rooms lie on odd coordinates, walls between them are one cell thick, and the border is wall. The opened walls form
+    a uniformly random spanning tree of the rooms, drawn with the Aldous-Broder algorithm (Broder 1989, Aldous 1990): a
+    random walk opens the wall to each room that it enters for the first time. All mazes walk in lockstep.
     """
     side = size // 2
     room_cell, neighbours, degree = _rooms(side, size)
@@ -43,15 +42,15 @@ def perfect_grids(rng: np.random.Generator, num: int, size: int) -> Mask:
     while len(room):
         towards = neighbours[room, (rng.random(len(room)) * degree[room]).astype(np.int64)]
         cell = base + room_cell[towards]
-        # A room is free from its first visit on, so the grid itself remembers the visits.
+        # A room is free from its first visit on, so the grid itself records the visits.
         fresh = ~flat[cell]
-        # Rooms lie two cells apart: the wall between them is the middle.
+        # Rooms lie two cells apart, with the wall in the middle.
         flat[(base + (room_cell[room] + room_cell[towards]) // 2)[fresh]] = True
         flat[cell] = True
         left -= fresh
         room = towards
         step += 1
-        # Dropping finished mazes costs as much as a step: do it now and then.
+        # Dropping finished mazes costs as much as a step, so it is done only every 8 steps.
         if step % 8 == 0:
             keep = left > 0
             room, base, left = room[keep], base[keep], left[keep]
@@ -59,7 +58,7 @@ def perfect_grids(rng: np.random.Generator, num: int, size: int) -> Mask:
 
 
 def _rooms(side: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Of ``side * side`` rooms: cells ``[N]``, neighbouring rooms ``[N, 4]`` (0-filled), degrees ``[N]``."""
+    """Cells ``[N]``, neighbouring rooms ``[N, 4]`` (padded with 0) and degrees ``[N]`` of ``side * side`` rooms."""
     row, column = np.divmod(np.arange(side * side), side)
     neighbours = np.zeros((side * side, 4), np.int64)
     degree = np.zeros(side * side, np.int64)
@@ -75,24 +74,23 @@ def _rooms(side: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], 
 def random_grids(rng: np.random.Generator, num: int, size: int, wall_share: tuple[float, float]) -> Mask:
     """Free cells of random mazes: bool ``[num, size, size]``.
 
-    Each maze draws its share of walls uniformly from ``wall_share`` and each of its cells is a wall with that
-    probability.
+    Each maze draws its wall probability uniformly from ``wall_share``.
     """
     share = rng.uniform(*wall_share, size=(num, 1, 1)).astype(np.float32)
     return rng.random((num, size, size), dtype=np.float32) >= share
 
 
 def place_ends(rng: np.random.Generator, free: Mask, min_path: int) -> PuzzleBatch:
-    """Put S and G on mazes, and solve them.
+    """Place S and G in mazes, and solve the mazes.
 
-    S is a uniform free cell and G a uniform one among those at least ``min_path`` steps from S; mazes without
-    such a cell are left out. The solution breaks ties as :func:`shortest_path` does without randomness: where
-    many shortest paths exist, a fixed rule makes the label a function of the maze, which can be learned.
+    S is a uniformly random free cell, and G a uniformly random one among those at least ``min_path`` steps from S.
+    Mazes without such a cell are dropped. The solution is the path of :func:`shortest_path` with its fixed tie-break:
+    this makes the label a function of the maze, which can be learned even if there are many shortest paths.
 
     Args:
-        rng: source of randomness.
+        rng: random generator.
         free: bool ``[B, R, C]``.
-        min_path: least number of steps from S to G, at least 1.
+        min_path: minimum number of steps from S to G, at least 1.
 
     Returns:
         At most ``B`` puzzles, in the order of their mazes.
@@ -114,25 +112,25 @@ def place_ends(rng: np.random.Generator, free: Mask, min_path: int) -> PuzzleBat
 
 
 def _random_cell(rng: np.random.Generator, mask: Mask) -> NDArray[np.int64]:
-    """A uniform set cell ``[B]`` of each row of a mask ``[B, R, C]``; rows have at least one."""
+    """A uniformly random true cell ``[B]`` of each row of a mask ``[B, R, C]``, which must have one."""
     flat = mask.reshape(len(mask), mask.shape[1] * mask.shape[2])
     rank = (rng.random(len(flat)) * flat.sum(axis=1)).astype(np.int64)
-    # The first cell by which more than `rank` cells are set.
+    # The first cell at which more than `rank` cells are true.
     return (flat.cumsum(axis=1, dtype=np.int32) > rank[:, None]).argmax(axis=1)
 
 
 def sample_mazes(rng: np.random.Generator, num: int, size: int, carve: Carver, min_path: int) -> PuzzleBatch:
-    """About ``num`` puzzles, at least one: at most ``num``, fewer where long paths are rare.
+    """Between 1 and ``num`` puzzles; fewer than ``num`` if long paths are rare.
 
     Args:
-        rng: source of randomness.
-        num: how many puzzles are wanted.
-        size: side of the grids.
-        carve: makes free cells, bool ``[n, size, size]``, from ``(rng, n)``.
-        min_path: least number of steps from S to G.
+        rng: random generator.
+        num: number of puzzles.
+        size: number of rows and columns.
+        carve: maps ``(rng, n)`` to free cells, bool ``[n, size, size]``.
+        min_path: minimum number of steps from S to G.
 
     Raises:
-        ValueError: none was found in many tries.
+        ValueError: many tries gave no puzzle.
     """
     most = max(1, _MAX_CANDIDATE_CELLS // size**2)
     candidates = min(max(num, 1), most)
@@ -154,9 +152,9 @@ def sample_mazes(rng: np.random.Generator, num: int, size: int, carve: Carver, m
 
 
 def all_perfect_grids(size: int) -> Mask:
-    """Free cells of every perfect maze of a size, bool ``[N, size, size]``: N = 4 for 5x5 and 192 for 7x7.
+    """Free cells of all perfect mazes of a size, bool ``[N, size, size]``: N = 4 for 5x5 and 192 for 7x7.
 
-    Tries every choice of walls to open, so it is meant for these sizes only (9x9 has 100,352 mazes).
+    It tries every choice of walls to open, so it suits only these sizes (9x9 has 100,352 mazes).
     """
     side = size // 2
     rooms = np.zeros((size, size), np.bool_)
@@ -164,7 +162,7 @@ def all_perfect_grids(size: int) -> Mask:
     inside = np.add.outer(np.arange(size), np.arange(size)) % 2 == 1
     inside[0] = inside[-1] = inside[:, 0] = inside[:, -1] = False
     walls = np.flatnonzero(inside)
-    # As many open walls as a tree has edges: a tree if and only if they join all rooms.
+    # With as many open walls as a tree has edges, the rooms form a tree if and only if they are connected.
     opened = np.array(list(combinations(walls, side * side - 1)))
     grids = np.repeat(rooms.reshape(1, -1), len(opened), axis=0)
     np.put_along_axis(grids, opened, True, axis=1)
@@ -175,7 +173,7 @@ def all_perfect_grids(size: int) -> Mask:
 
 @lru_cache(maxsize=64)
 def count_perfect_puzzles(size: int, min_path: int) -> int:
-    """How many puzzles :func:`all_perfect_grids` gives with S and G at least ``min_path`` steps apart."""
+    """Number of puzzles on all perfect mazes of a size with S and G at least ``min_path`` steps apart."""
     grids = all_perfect_grids(size)
     maze, start = np.nonzero(grids.reshape(len(grids), -1))
     distance = distances(grids[maze], start)

@@ -1,4 +1,4 @@
-"""The maze task with a fixed collection of hard mazes."""
+"""Hard 30x30 mazes: a fixed collection included in the package."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from hrm_envs.task import PuzzleBatch, Task
 
 #: Rows and columns of the mazes.
 SIZE = 30
-#: Mazes of each split.
+#: Number of mazes per split.
 NUM_PER_SPLIT = 1000
-#: Least number of steps from S to G: the path then has 110 cells, S and G among them.
+#: Minimum number of steps from S to G: a path of 110 cells, including S and G.
 MIN_STEPS = 109
-#: Range from which each maze drew its share of walls.
+#: Range of the wall probability, drawn for each maze.
 WALL_SHARE = (0.3, 0.5)
 
 DATA_FILE = Path(__file__).parent / "data" / "hard.npz"
 
 
 class HardMazeTask(MazeTask):
-    """A fixed collection of 30x30 mazes with long shortest paths, 1000 to train and 1000 to test.
+    """A fixed collection of 30x30 mazes with long shortest paths, 1000 per split.
 
-    Tokens, verifier and symmetries are those of :class:`MazeTask`. The mazes are this package's own, made by the
-    recipe of the Maze-Hard data set (Wang et al. 2025): 30 to 50% walls thrown at random, random S and G, kept if the
-    shortest path has at least 110 cells, S and G among them, which is 109 steps. (That "110" of the paper counts cells
-    with both ends is read off the official mazes, of which 154 have exactly 109 steps.) No maze of one split is a
-    rotation or reflection of one in the other. ``python -m hrm_envs.maze.make_hard`` makes the file again.
+    Tokens, verifier and symmetries are those of :class:`MazeTask`. This package generated the mazes by the recipe of
+    the Maze-Hard data set (Wang et al. 2025): 30 to 50% random walls, random S and G, kept if the shortest path has at
+    least 110 cells including S and G, which is 109 steps. (The official mazes show that the paper's "110" counts cells
+    including both ends: 154 of them have exactly 109 steps.) No maze of one split is a rotation or reflection of a maze
+    in the other. ``python -m hrm_envs.maze.build_dataset`` rebuilds the file.
 
-    Side by side with the official training set:
+    Comparison with the official training set:
 
     ========================================  ===============  ===============  ===============
     1000 mazes each                           train            test             official train
@@ -46,7 +46,7 @@ class HardMazeTask(MazeTask):
     number of shortest paths: median          5.3 million      3.2 million      3.9 million
     ========================================  ===============  ===============  ===============
 
-    The official mazes themselves are played with the environment's keyword ``puzzles``.
+    To play the official mazes, use the environment's keyword ``puzzles``.
     """
 
     def __init__(self) -> None:
@@ -54,17 +54,17 @@ class HardMazeTask(MazeTask):
         self.spec = TaskSpec(name="Maze 30x30 Hard", grid_shape=(SIZE, SIZE), symbols=SYMBOLS)
 
     def stored(self, split: Literal["train", "test"]) -> PuzzleBatch:
-        """The mazes of a split, read from the package's file and solved."""
+        """The mazes of a split, with solutions."""
         first = 0 if split == "train" else NUM_PER_SPLIT
         return self.complete(load_mazes(DATA_FILE, slice(first, first + NUM_PER_SPLIT)))
 
     def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
-        """Draw from the stored mazes, since a new one takes a long search."""
+        """Draw from the stored mazes, because generating one takes a long search."""
         return Task.sample(self, rng, num)
 
 
 def save_mazes(path: Path, puzzle: Tokens, seed: int) -> None:
-    """Write mazes (uint8 ``[N, S]``) without their solutions, a bit a cell, and the seed that they come from."""
+    """Write mazes (uint8 ``[N, S]``) without solutions, one bit per cell, and their seed."""
     np.savez_compressed(
         path,
         walls=np.packbits(puzzle == WALL, axis=1),
@@ -75,7 +75,7 @@ def save_mazes(path: Path, puzzle: Tokens, seed: int) -> None:
 
 
 def load_mazes(path: Path, rows: slice) -> Tokens:
-    """Read ``rows`` of the mazes that :func:`save_mazes` wrote: uint8 ``[N, S]``."""
+    """Read ``rows`` of the mazes written by :func:`save_mazes`: uint8 ``[N, S]``."""
     with np.load(path, allow_pickle=False) as data:
         walls, start, goal = data["walls"][rows], data["start"][rows], data["goal"][rows]
     is_wall = np.unpackbits(walls, axis=1, count=SIZE * SIZE).astype(np.bool_)

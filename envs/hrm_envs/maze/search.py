@@ -1,7 +1,7 @@
-"""Breadth-first search on many grids at once.
+"""Batched breadth-first search on grids.
 
-Shapes: ``B`` grids of ``R`` rows and ``C`` columns; cells are numbered in row-major order, ``r * C + c``.
-Steps go up, down, left and right.
+Shapes: ``B`` grids of ``R`` rows and ``C`` columns; cells are numbered in row-major order, ``r * C + c``. Steps go up,
+down, left and right.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Distance of cells that no walk reaches, walls among them.
+#: Distance of unreachable cells, including walls.
 UNREACHED = 65535
 
 Distances = NDArray[np.uint16]
 Mask = NDArray[np.bool_]
 
-# Cells searched together: few enough for the arrays of one step to stay in the processor's cache.
+# Cells searched together, few enough for the arrays of one step to fit the CPU cache.
 _CHUNK_CELLS = 200_000
 
 
@@ -25,11 +25,11 @@ def distances(open_cells: Mask, source: NDArray[Any]) -> Distances:
     """Number of steps from ``source`` to every cell.
 
     Args:
-        open_cells: bool ``[B, R, C]``, where one may walk.
-        source: integer ``[B]``, a cell of each grid; it need not be open.
+        open_cells: bool ``[B, R, C]``, the walkable cells.
+        source: integer ``[B]``, a cell of each grid, open or not.
 
     Returns:
-        uint16 ``[B, R, C]``, :data:`UNREACHED` where no walk leads.
+        uint16 ``[B, R, C]``, :data:`UNREACHED` for unreachable cells.
     """
     out = np.empty(open_cells.shape, np.uint16)
     step = max(1, _CHUNK_CELLS // (open_cells.shape[1] * open_cells.shape[2]))
@@ -39,15 +39,15 @@ def distances(open_cells: Mask, source: NDArray[Any]) -> Distances:
 
 
 def _distances(open_cells: Mask, source: NDArray[Any]) -> Distances:
-    """One chunk of :func:`distances`: the frontier of all grids grows by one step at a time."""
-    # The batch goes last: a shift by a row or a column is then one long slice, without edges to mask.
-    # (A copy even where the layout fits already: `todo` is written to.)
+    """One chunk of :func:`distances`: the frontiers of all grids grow in lockstep."""
+    # The batch axis is last, so that a shift by a row or a column is one long slice without edges to mask.
+    # Always a copy, because `todo` is modified.
     todo = open_cells.transpose(1, 2, 0).copy(order="C")
     rows, columns, batch = todo.shape
     frontier = np.zeros_like(todo)
     frontier.reshape(rows * columns, batch)[source, np.arange(batch)] = True
     todo &= ~frontier
-    # A cell's distance is the number of steps that began before it was reached.
+    # The distance of a cell is the number of steps that began before it was reached.
     distance = todo.astype(np.uint16)
     grown = np.empty_like(todo)
     while True:
@@ -71,22 +71,22 @@ def _distances(open_cells: Mask, source: NDArray[Any]) -> Distances:
 def shortest_path(distance: Distances, goal: NDArray[Any], rng: np.random.Generator | None = None) -> Mask:
     """The cells strictly between the source and ``goal`` on one shortest path of each grid.
 
-    Walks down the distances from the goal. Where several neighbours are one step closer, it takes the first
-    of up, left, right, down, or one at random when ``rng`` is given (uniform at each cell, not over paths).
+    The path follows decreasing distances from the goal. If several neighbours are one step closer, it takes the first
+    of up, left, right, down, or a random one if ``rng`` is given (uniform at each cell, not over paths).
 
     Args:
         distance: uint16 ``[B, R, C]``, from :func:`distances`.
         goal: integer ``[B]``, a cell of each grid.
-        rng: where ties are broken at random, the source of randomness.
+        rng: random generator to break ties.
 
     Returns:
-        bool ``[B, R, C]``, with ``distance - 1`` cells set in each row, none if goal and source coincide.
+        bool ``[B, R, C]``, with ``distance - 1`` true cells per grid, or none if goal and source coincide.
 
     Raises:
-        ValueError: a goal cannot be reached; the text names the row.
+        ValueError: a goal cannot be reached; the message names the row.
     """
     batch, rows, columns = distance.shape
-    # A rim of unreached cells spares the walk all tests for the border.
+    # A border of unreached cells avoids bounds checks.
     padded = np.pad(distance, ((0, 0), (1, 1), (1, 1)), constant_values=UNREACHED)
     width = columns + 2
     flat = padded.reshape(-1)

@@ -31,16 +31,16 @@ _MIN_SIZE, MAX_SIZE = 5, isqrt(MAX_CELLS)
 class MazeTask(Task):
     """Find a shortest path from S to G.
 
-    The answer repeats the grid and writes ``o`` on the cells between S and G. Every shortest path is right,
-    not only the one in ``solution``. Symmetries: the 8 rotations and reflections of the square.
+    The answer copies the grid and marks the cells between S and G with ``o``. Every shortest path is right, not only
+    the one in ``solution``. The symmetries are the 8 rotations and reflections of the square.
 
     Args:
         size: rows and columns of the grid, 5 to 128; odd for perfect mazes.
-        kind: ``"perfect"`` for mazes with exactly one path between any two free cells (a uniform spanning
-            tree of rooms on odd coordinates), ``"random"`` for walls thrown at random.
-        min_path: least number of steps from S to G. By default ``size // 2`` for perfect mazes and ``size``
-            for random ones.
-        wall_share: for random mazes, the range from which each maze draws its share of walls.
+        kind: ``"perfect"`` for mazes with exactly one path between any two free cells (a uniformly random spanning tree
+            of rooms on odd coordinates), ``"random"`` for random walls.
+        min_path: minimum number of steps from S to G; by default ``size // 2`` for perfect mazes and ``size`` for
+            random ones.
+        wall_share: range of the wall probability of random mazes, drawn for each maze.
 
     Raises:
         ValueError: an argument is out of range.
@@ -64,7 +64,7 @@ class MazeTask(Task):
             raise ValueError(f"wall_share must be (low, high) with 0 <= low <= high < 1, not {(low, high)}")
         if min_path is None:
             min_path = size // 2 if kind == "perfect" else size
-        # At best the path visits every free cell: the rooms and one wall fewer, or the whole grid.
+        # The longest possible path visits every free cell: the rooms and one wall fewer, or the whole grid.
         longest = 2 * (size // 2) ** 2 - 2 if kind == "perfect" else size**2 - 1
         min_path = whole_number("min_path", min_path, 1, longest)
         self.size = size
@@ -77,20 +77,20 @@ class MazeTask(Task):
         self.default_num_puzzles = self._default_num_puzzles()
 
     def _default_num_puzzles(self) -> dict[str, int]:
-        """Perfect mazes are cheap, so many, but clearly fewer than the smallest sizes have."""
+        """Many perfect mazes, because they are cheap, but well below the number that exist for small sizes."""
         if self.kind == "random":
             return {"train": 1000, "test": 1000}
         if self.size > 7:
             return {"train": 20_000 if self.size <= 15 else 4000, "test": 1000}
-        # An eighth of the classes is held out, give or take: half of the rest and a third of these are safe.
+        # About an eighth of the classes is held out. Half of the rest and a third of the held-out ones are safe sizes.
         exist = count_perfect_puzzles(self.size, self.min_path)
         return {"train": min(20_000, max(1, exist * 7 // 16)), "test": min(1000, max(1, exist // 24))}
 
     def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
-        """Draw at most ``num`` puzzles; see :func:`hrm_envs.maze.generator.sample_mazes`.
+        """Generate at most ``num`` puzzles; see :func:`hrm_envs.maze.generator.sample_mazes`.
 
         Raises:
-            ValueError: mazes with paths of ``min_path`` steps are too rare.
+            ValueError: paths of ``min_path`` steps are too rare.
         """
         return sample_mazes(rng, num, self.size, self._carve, self.min_path)
 
@@ -105,20 +105,20 @@ class MazeTask(Task):
         return verify_paths(batch, answer, self.size)
 
     def augment(self, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
-        """Turn and reflect each row: one of the 8 images of the square, the identity among them."""
+        """A random rotation or reflection of each row, one of 8 including the identity."""
         source = self._images[draws.integers(len(self._images))]
         source += (np.arange(len(batch)) * self.spec.num_cells)[:, None]
-        # One gather moves both grids: tokens fit four bits, so two of them share a byte.
+        # One gather moves both grids: tokens fit in four bits, so puzzle and solution share a byte.
         cells = (batch.puzzle | batch.solution << np.uint8(4)).reshape(-1).take(source)
         return PuzzleBatch(cells & np.uint8(15), cells >> np.uint8(4), batch.task_id)
 
     def symmetry_key(self, puzzle: Tokens) -> NDArray[np.uint64]:
-        """The smallest hash among the 8 images, uint64 ``[B]``."""
+        """The minimum hash over the 8 images, uint64 ``[B]``."""
         return np.min([hash_rows(puzzle[:, cells]) for cells in self._images], axis=0)
 
     @property
     def answer_tokens(self) -> Tokens:
-        """Path, and free to take it back."""
+        """Path, and free to remove it."""
         return np.array([FREE, PATH], np.uint8)
 
     def editable(self, puzzle: Tokens) -> NDArray[np.bool_]:
@@ -126,13 +126,13 @@ class MazeTask(Task):
         return puzzle == FREE
 
     def complete(self, puzzle: Tokens) -> PuzzleBatch:
-        """Check mazes from outside and solve them; ``min_path`` and ``kind`` do not matter for these.
+        """Check and solve a user's mazes, which need not satisfy ``min_path`` and ``kind``.
 
         Args:
             puzzle: integers ``[B, S]``.
 
         Raises:
-            ValueError: wrong shape, a token that no puzzle has, not exactly one S and one G, or no path.
+            ValueError: wrong shape, invalid token, not exactly one S and one G, or no path.
         """
         puzzle = np.asarray(puzzle)
         if puzzle.ndim != 2 or puzzle.shape[1] != self.spec.num_cells:
@@ -143,7 +143,7 @@ class MazeTask(Task):
             raise ValueError(f"{self.spec.name} takes puzzles of integers, got {puzzle.dtype}")
         for row, cell in np.argwhere((puzzle < WALL) | (puzzle > GOAL)):
             token = int(puzzle[row, cell])
-            kind = "the path token" if token == PATH else "padding" if token == PAD else "no token"
+            kind = "the path token" if token == PATH else "padding" if token == PAD else "not a token"
             raise ValueError(
                 f"puzzle {row}: row {cell // self.size + 1}, column {cell % self.size + 1} holds {token}, {kind}; "
                 f"a puzzle holds {WALL} wall, {FREE} free, {START} S and {GOAL} G"
@@ -168,10 +168,10 @@ class MazeTask(Task):
         return PuzzleBatch(puzzle, solution)
 
     def check(self, batch: PuzzleBatch) -> None:
-        """Check mazes and their solutions, which must be shortest paths: the verifier takes their length as best.
+        """Check mazes and their solutions, which must be shortest paths because the verifier relies on their length.
 
         Raises:
-            ValueError: as :meth:`complete`, or a solution is no shortest path.
+            ValueError: as :meth:`complete`, or a solution is not a shortest path.
         """
         best = (self.complete(batch.puzzle).solution == PATH).sum(axis=1)
         super().check(batch)
@@ -180,25 +180,24 @@ class MazeTask(Task):
             raise ValueError(f"puzzle {row}: its solution has {given[row]} path cells, a shortest path has {best[row]}")
 
     def mark(self, batch: PuzzleBatch, answer: Tokens) -> NDArray[np.uint8]:
-        """Judge each cell for display, uint8 ``[B, S]``.
+        """Mark each cell for display, uint8 ``[B, S]``.
 
-        A path cell is right if it lies on some shortest path from S to G, so a right answer is right
-        throughout; any other path cell and any other change of the grid is wrong. Padding and cells as the
-        puzzle has them get no mark.
+        A path cell is right if it lies on a shortest path from S to G. All other path cells and changes of the grid are
+        wrong. Padding and unchanged cells have no mark.
         """
         from_start = self._distances(batch.puzzle, START).reshape(answer.shape).astype(np.int32)
         from_goal = self._distances(batch.puzzle, GOAL).reshape(answer.shape)
         steps = (batch.solution == PATH).sum(axis=1, keepdims=True) + 1
-        # Walls have no distance, so a path across one is wrong without a further test.
+        # Walls are unreached, so a path across a wall fails this test too.
         right = (answer == PATH) & (batch.puzzle == FREE) & (from_start + from_goal == steps)
         marks = np.where(right, MARK_RIGHT, MARK_WRONG)
         return np.where((answer != batch.puzzle) & (answer != PAD), marks, MARK_NONE).astype(np.uint8)
 
     def parse(self, text: str) -> Tokens:
-        """Read mazes from text, uint8 ``[N, S]``: blocks of lines, with empty lines between the mazes.
+        """Read mazes from text, uint8 ``[N, S]``: blocks of lines, separated by empty lines.
 
         Raises:
-            ValueError: a maze is malformed (see :func:`hrm_envs.maze.formats.parse_maze`) or of another size.
+            ValueError: a maze is malformed (see :func:`hrm_envs.maze.formats.parse_maze`) or has another size.
         """
         lines = text.splitlines()
         empty = [number for number, line in enumerate(lines) if not line]
@@ -206,7 +205,7 @@ class MazeTask(Task):
         for start, end in zip([0, *(number + 1 for number in empty)], [*empty, len(lines)], strict=True):
             if start == end:
                 continue
-            # Empty lines in front, so that errors name the line in the whole text.
+            # Leading empty lines make errors name the line in the whole text.
             grid = parse_maze("\n" * start + "\n".join(lines[start:end]))
             if grid.shape != self.spec.grid_shape:
                 raise ValueError(
@@ -219,7 +218,7 @@ class MazeTask(Task):
         return np.stack(grids)
 
     def draw(self, board: Board) -> None:
-        """Paint walls, ends and the path; see :func:`hrm_envs.maze.drawing.draw_maze`."""
+        """Draw walls, ends and the path; see :func:`hrm_envs.maze.drawing.draw_maze`."""
         from hrm_envs.maze.drawing import draw_maze
 
         draw_maze(board)

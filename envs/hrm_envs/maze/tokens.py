@@ -1,8 +1,8 @@
-"""The alphabet of mazes. It equals that of the Maze-Hard data set of HRM: ``"# SGo"`` shifted by one."""
+"""The tokens of mazes, as in HRM's Maze-Hard data set: positions in ``"# SGo"``, plus one."""
 
 from __future__ import annotations
 
 PAD, WALL, FREE, START, GOAL, PATH = range(6)
 
-#: One character per token. Padding never appears in a puzzle; ``?`` keeps it apart from a free cell.
+#: One character per token. Padding never appears in a puzzle and is ``?``, because a space is a free cell.
 SYMBOLS = ("?", "#", " ", "S", "G", "o")

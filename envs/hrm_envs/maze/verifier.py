@@ -1,4 +1,4 @@
-"""Judging answers without a search."""
+"""Verification of shortest paths without a search."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hrm_envs.task import PuzzleBatch, Verdict
 
 
 def neighbour_count(cells: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
-    """How many of the four neighbours of each cell are set.
+    """The number of true cells among the four neighbours of each cell.
 
     Args:
         cells: uint8 ``[B, S]``, 0 or 1, grids in row-major order.
@@ -20,8 +20,8 @@ def neighbour_count(cells: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]
     Returns:
         uint8 ``[B, S]``.
     """
-    # Shifts of whole rows stay one long run of bytes, which numpy adds fast; a step sideways would wrap
-    # around into the next grid row, so the cells of the last and the first column are taken out for it.
+    # Shifts of the flat grid are fast in numpy, but a step sideways would wrap around to the next row, so it excludes
+    # the cells of the last or the first column.
     place = np.arange(cells.shape[1]) % columns
     count = np.zeros_like(cells)
     count[:, columns:] += cells[:, :-columns]
@@ -36,24 +36,22 @@ def verify_paths(batch: PuzzleBatch, answer: Tokens, columns: int) -> Verdict:
 
     An answer is right when
 
-    1. it equals the puzzle but for free cells that became path;
+    1. it equals the puzzle except for free cells that became path;
     2. S and G have one neighbour each among path, S and G, and every path cell has two;
     3. it has as many path cells as ``batch.solution``, which is a shortest path.
 
-    Why this is enough: take path, S and G as the nodes of a graph and join neighbours. By 2 every node
-    has degree two except S and G, which have one, so the graph is one simple path from S to G and, perhaps,
-    cycles apart from it. The path from S to G is a walk through the maze, so it alone has at least as many
-    path cells as a shortest one. By 3 that is all there are: no cell is left for a cycle, and the path is
-    shortest.
+    Sufficient: consider the graph of path cells, S and G, with edges between neighbours. By 2, every node has degree
+    two except S and G, which have degree one, so the graph is a simple path from S to G and possibly separate cycles.
+    The path from S to G alone has at least as many path cells as a shortest one. By 3 there are no others: there is no
+    cycle, and the path is shortest.
 
-    Why it is necessary: if two cells of a shortest path were neighbours without being consecutive, stepping
-    across would be shorter. So each has exactly its predecessor and its successor as neighbours.
+    Necessary: if two cells of a shortest path were neighbours without being consecutive, stepping across would be
+    shorter. So the neighbours of each cell are exactly its predecessor and its successor.
 
-    The score is the share of cells that are as they should be. Call a cell *claimed* if it is path, S or G
-    in the answer, or was changed against 1; it is *sound* if it is path, S or G, and 1 and 2 hold there. With
-    ``n`` the path cells of the solution, the score is ``min(sound, n + 2) / max(claimed, n + 2)``: 1 only if
-    nothing claimed is unsound and there are ``n + 2`` of them, which is 1 to 3 again. (The cap in the
-    numerator denies a flawless detour the full score.)
+    The score is a share of correct cells. A cell is *claimed* if it is path, S or G in the answer, or violates 1. It is
+    *sound* if it is path, S or G and satisfies 1 and 2. With ``n`` path cells in the solution, the score is
+    ``min(sound, n + 2) / max(claimed, n + 2)``. It is 1 only if all claimed cells are sound and there are ``n + 2`` of
+    them, which is equivalent to 1 to 3. (The minimum prevents a valid detour from scoring 1.)
 
     Args:
         batch: puzzles with a shortest path each.
@@ -64,7 +62,7 @@ def verify_paths(batch: PuzzleBatch, answer: Tokens, columns: int) -> Verdict:
     claimed = answer >= START
     degree = neighbour_count(claimed.view(np.uint8), columns)
     kept = (answer == batch.puzzle) | (is_path & (batch.puzzle == FREE))
-    # S and G ask for one neighbour, a path cell for one more.
+    # S and G need one neighbour, a path cell needs two.
     sound = claimed & kept & (degree == is_path.view(np.uint8) + np.uint8(1))
     claimed |= ~kept
     wanted = _count(batch.solution == PATH) + 2
@@ -75,6 +73,6 @@ def verify_paths(batch: PuzzleBatch, answer: Tokens, columns: int) -> Verdict:
 
 
 def _count(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Set cells ``[B]`` of each row of a mask ``[B, S]``, for ``S < 2**16``."""
+    """Number of true cells ``[B]`` in each row of a mask ``[B, S]``, for ``S < 2**16``."""
     # Summing bytes as uint16 is four times as fast as numpy's sum of a bool array.
     return mask.view(np.uint8).sum(axis=1, dtype=np.uint16).astype(np.int32)

@@ -1,1 +1,1 @@
-"""Where puzzles come from: pools of generated ones, and files of the user's own or of the published data sets."""
+"""Sources of puzzles: pools of generated ones, the user's own files, and published data sets."""

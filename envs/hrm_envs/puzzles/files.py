@@ -1,4 +1,4 @@
-"""Files from outside, opened with care: regular files only, and whatever is wrong with one is said in one line."""
+"""Safe access to untrusted files: only regular files are opened, and each problem is a one-line error."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ Kind = Literal["file", "folder", "other", "absent"]
 
 
 def kind_of(path: Path) -> Kind:
-    """What lies at a path, through links; ``"other"`` is a pipe, a device, or what may not be looked at.
+    """The kind of file at a path, following links; ``"other"`` is a pipe, a device, or inaccessible.
 
-    Reading from a pipe or a device may last for ever, so nothing but files and folders is ever opened.
+    Reading from a pipe or a device may block forever, so only files and folders are opened.
     """
     try:
         mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: no file can have such a name
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: invalid file name
         return "absent"
-    except OSError as error:  # a part of the path may not be searched, or links lead around in a circle
+    except OSError as error:  # no permission, or circular links
         return "absent" if error.errno == errno.ENAMETOOLONG else "other"
     return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
 
 
 @contextmanager
 def open_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file from outside for reading.
+    """Open a file for reading.
 
     Raises:
-        ValueError: there is none, it is no regular file, or it may not be read; the text begins with the path.
+        ValueError: the file is missing, not a regular file, or not readable; the message begins with the path.
     """
     kind = kind_of(path)
     if kind == "absent":
         raise ValueError(f"{shown_path(path)}: there is no such file")
     if kind != "file":
-        raise ValueError(f"{shown_path(path)} is {'a folder' if kind == 'folder' else 'no regular file'}, not a file")
+        raise ValueError(
+            f"{shown_path(path)} is {'a folder, not a file' if kind == 'folder' else 'not a regular file'}"
+        )
     try:
         file = path.open("rb")
     except OSError as error:
@@ -51,10 +53,10 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def list_folder(folder: Path, end: str) -> list[Path]:
-    """What in a folder has a name with this end, by name.
+    """The entries of a folder whose names end with ``end``, sorted by name.
 
     Raises:
-        ValueError: the folder may not be read.
+        ValueError: the folder cannot be read.
     """
     try:
         return sorted(path for path in folder.iterdir() if path.name.endswith(end))
@@ -63,15 +65,15 @@ def list_folder(folder: Path, end: str) -> list[Path]:
 
 
 def is_plain_name(name: Any) -> bool:
-    """Whether a text is the name of something directly inside a folder, on any system: no path, no way out of it."""
+    """Whether ``name`` is a plain file name on every system, not a path that could leave the folder."""
     return isinstance(name, str) and name not in ("", "..") and "\0" not in name and PureWindowsPath(name).name == name
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, with or without the mark that some editors put in front.
+    """The text of a UTF-8 file, with or without a byte-order mark.
 
     Raises:
-        ValueError: it cannot be read, or is no such text; the text names the file and the line.
+        ValueError: the file cannot be read or is not UTF-8; the message names the file and the line.
     """
     with open_file(path) as file:
         try:
@@ -83,16 +85,16 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(
-            f"{shown_path(path)}, line {line}: byte {content[error.start]:#04x} is no UTF-8; save it as UTF-8 text"
+            f"{shown_path(path)}, line {line}: byte {content[error.start]:#04x} is not UTF-8; save it as UTF-8 text"
         ) from error
 
 
 def read_json(path: Path) -> Any:
-    """A JSON document in UTF-8.
+    """Read a JSON document in UTF-8.
 
     Raises:
-        ValueError: it cannot be read, is larger than 64 MiB or no JSON (NaN and Infinity are none); the text names
-            the file, and the line where that is known.
+        ValueError: the file cannot be read, is larger than 64 MiB or is not valid JSON (NaN and Infinity are not); the
+            message names the file and, if known, the line.
     """
     path = Path(path)
     where = f"{shown_path(path)} cannot be read as JSON"
@@ -106,10 +108,11 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """A JSON document from its text.
+    """Parse a JSON document.
 
     Raises:
-        ValueError: it is no JSON (NaN and Infinity are none), or nested too deeply; the text says where.
+        ValueError: the text is not valid JSON (NaN and Infinity are not), or nested too deeply; the message gives the
+            position.
     """
     try:
         return json.loads(text, parse_constant=_no_number)
@@ -117,9 +120,9 @@ def parse_json(text: str) -> Any:
         raise ValueError("it is nested too deeply") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno}, column {error.colno}: {error.msg}") from error
-    except ValueError as error:  # a constant that is no number, or an integer of too many digits
+    except ValueError as error:  # NaN, Infinity, or an integer with too many digits
         raise ValueError(str(error).split(";")[0]) from error
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{shown(name)} is no number of JSON")
+    raise ValueError(f"{shown(name)} is not valid JSON")

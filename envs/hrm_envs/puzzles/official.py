@@ -1,7 +1,7 @@
-"""The two forms in which the official data sets of HRM come: CSV files, and the folders that its scripts build.
+"""The two formats of HRM's official data sets: CSV files, and the folders that its scripts build.
 
-Their tokens are ours: 0 padding, a Sudoku digit + 1 with blank 1, and the place in ``"# SGo"`` + 1 for a maze.
-Both readers give arrays as they stand in the file: whether a solution solves its puzzle is for the caller to check.
+The tokens equal ours: 0 is padding, Sudoku has 1 for a blank and digit + 1, and mazes have positions in ``"# SGo"``
+plus 1. Both readers return the arrays of the file. The caller must check that each solution solves its puzzle.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from hrm_envs.puzzles.arrays import load_arrays
 from hrm_envs.puzzles.files import is_plain_name, kind_of, list_folder, open_file, read_json
 from hrm_envs.spec import PAD, TaskSpec, Tokens
 
-#: Rows of a file that are read together.
+#: Number of rows read at once.
 CHUNK = 4096
 
 _SUFFIX = "__inputs.npy"
 _ARC = "ARC-AGI"
 _KNOWN = {(81, 11): "9x9 Sudoku", (900, 6): "30x30 mazes", (900, 12): _ARC}
 _ARC_ADVICE = (
-    "for ARC, give HRM/ARC-AGI-1-v0 or HRM/ARC-AGI-2-v0 the folder of JSON tasks that these puzzles were built from"
+    "for ARC, pass the folder of JSON tasks that these puzzles were built from to HRM/ARC-AGI-1-v0 or HRM/ARC-AGI-2-v0"
 )
 
 
 class Places(NamedTuple):
-    """Where the rows of a part of a file stand."""
+    """The positions of rows in a file, for error messages."""
 
     path: Path
-    #: What is counted, ``"line"`` or ``"puzzle"``.
+    #: The unit of the numbers, ``"line"`` or ``"puzzle"``.
     unit: str
     numbers: Sequence[int]
 
     def of(self, row: int) -> str:
-        """The place of a row, for the text of an error."""
+        """The position of a row."""
         return f"{shown_path(self.path)}, {self.unit} {self.numbers[row]}"
 
 
 class Rows(NamedTuple):
-    """Puzzles of a file with their solutions."""
+    """Puzzles and solutions of a file."""
 
     #: integer ``[N, S]``.
     puzzle: NDArray[Any]
@@ -56,14 +56,14 @@ class Rows(NamedTuple):
 
 
 def find_splits(folder: Path) -> dict[str, Path]:
-    """What a folder holds of ``train`` and ``test``: for each a built folder of that name, or a CSV file."""
+    """The splits ``train`` and ``test`` of a folder, each a built folder of that name or a CSV file."""
     choices = {split: (folder / split, folder / f"{split}.csv") for split in ("train", "test")}
     found = {split: next(filter(_is_data, paths), None) for split, paths in choices.items()}
     return {split: path for split, path in found.items() if path is not None}
 
 
 def _is_data(path: Path) -> bool:
-    """Whether there is something to read: one built folder, or a file."""
+    """Whether a path is a built folder or a file."""
     kind = kind_of(path)
     if kind != "folder":
         return kind == "file"
@@ -71,19 +71,19 @@ def _is_data(path: Path) -> bool:
 
 
 def read_folder(folder: Path, spec: TaskSpec) -> Rows:
-    """One built folder: ``dataset.json`` and, for each set that it lists, ``SET__inputs.npy`` and ``SET__labels.npy``.
+    """Read a built folder: ``dataset.json`` and, for each of its sets, ``SET__inputs.npy`` and ``SET__labels.npy``.
 
-    Without ``dataset.json`` the set is ``all``. A label that the training is told to ignore becomes the cell of the
-    puzzle. The order is that of the file; groups of augmented copies are not told apart.
+    Without ``dataset.json``, the set is ``all``. Labels equal to ``ignore_label_id`` are replaced by the cell of the
+    puzzle. The order is that of the file; groups of augmented copies are ignored.
 
     Raises:
-        ValueError: the folder is not a built one, an array is missing or unreadable, or the puzzles are of another
-            task or have identities (ARC); the text names the file and says what to do.
+        ValueError: the folder is not a built one, an array is missing or unreadable, or the puzzles belong to another
+            task or have identities (ARC); the message names the file and says what to do.
     """
     if not _is_data(folder):
         raise ValueError(
             f"puzzles={shown_path(folder)!r}: this folder holds no data set: expected dataset.json, all{_SUFFIX} and "
-            "all__labels.npy as HRM's scripts build them, or train and test with these, or train.csv and test.csv"
+            "all__labels.npy from HRM's scripts, or folders train and test with these, or train.csv and test.csv"
         )
     facts = _read_facts(folder / "dataset.json")
     _check_sizes(folder, spec, facts)
@@ -107,41 +107,41 @@ def read_folder(folder: Path, spec: TaskSpec) -> Rows:
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
-    """What ``dataset.json`` says; nothing if it is absent."""
+    """The content of ``dataset.json``; empty if it does not exist."""
     if kind_of(path) == "absent":
         return {}
     facts = read_json(path)
     if not isinstance(facts, dict):
-        raise ValueError(f"{shown_path(path)}: expected an object with 'seq_len', 'vocab_size' and so on")
+        raise ValueError(f"{shown_path(path)}: expected an object with 'seq_len', 'vocab_size' and other entries")
     return facts
 
 
 def _set_names(folder: Path, facts: dict[str, Any]) -> list[str]:
-    """The names of the sets, which become names of files."""
+    """The names of the sets, which are used in file names."""
     names = facts.get("sets", ["all"])
     where = shown_path(folder / "dataset.json")
     if not isinstance(names, list) or not names:
         raise ValueError(f"{where}: 'sets' must list the names of the sets, found {shown(names)}")
     for name in names:
         if not is_plain_name(name):
-            raise ValueError(f"{where}: 'sets' must list plain names of files in this folder, found {shown(name)}")
+            raise ValueError(f"{where}: 'sets' must list plain file names, found {shown(name)}")
     if len(set(names)) < len(names):
         raise ValueError(f"{where}: 'sets' names a set twice: {shown(names)}")
     return names
 
 
 def _join(folder: Path, names: list[str], part: str) -> NDArray[Any]:
-    """One array of all sets, in their order."""
+    """One array with the rows of all sets, in order."""
     arrays = [_load(folder / f"{name}__{part}.npy") for name in names]
     shapes = {array.shape[1:] for array in arrays}
     if len(shapes) > 1 or min(array.ndim for array in arrays) == 0:
         found = shown([array.shape for array in arrays])
-        raise ValueError(f"{shown_path(folder)}: the {part} of its sets have shapes that do not go together: {found}")
+        raise ValueError(f"{shown_path(folder)}: the {part} of its sets have incompatible shapes: {found}")
     return np.concatenate(arrays)
 
 
 def _check_sizes(folder: Path, spec: TaskSpec, facts: dict[str, Any]) -> None:
-    """Compare cells, alphabet and padding, as far as they are told, with those of the task."""
+    """Check that the number of cells, tokens and padding, if given, match the task."""
     expected = {"seq_len": spec.num_cells, "vocab_size": spec.vocab_size, "pad_id": PAD}
     cells, tokens, pad = found = tuple(facts.get(name, value) for name, value in expected.items())
     if found == tuple(expected.values()):
@@ -154,8 +154,7 @@ def _check_sizes(folder: Path, spec: TaskSpec, facts: dict[str, Any]) -> None:
     kind = _KNOWN.get((cells, tokens), "another task")
     raise ValueError(
         f"puzzles={shown_path(folder)!r} holds {kind} ({shown(cells)} cells, {shown(tokens)} tokens), but "
-        f"{spec.name} has {spec.num_cells} "
-        f"cells and {spec.vocab_size} tokens: "
+        f"{spec.name} has {spec.num_cells} cells and {spec.vocab_size} tokens: "
         + (_ARC_ADVICE if kind == _ARC else "make the environment of that task instead")
     )
 
@@ -170,18 +169,18 @@ def _load(path: Path) -> NDArray[Any]:
 
 
 def read_csv(path: Path, spec: TaskSpec) -> Iterator[Rows]:
-    """A CSV file with the columns ``question`` and ``answer``, at most ``CHUNK`` rows at a time.
+    """Read a CSV file with the columns ``question`` and ``answer``, at most ``CHUNK`` rows at a time.
 
-    A cell is one character, as in :attr:`TaskSpec.symbols`, row by row; ``0`` also stands for a blank written ``.``.
-    Other columns (``source``, ``rating``) are ignored. Rows are read only as they are asked for.
+    Each cell is one character of :attr:`TaskSpec.symbols`, in row-major order; ``0`` is also a blank if ``.`` is. Other
+    columns (``source``, ``rating``) are ignored. The iterator reads lazily.
 
     Raises:
-        ValueError: the file cannot be read, has another header, or a row is malformed; the text names the line.
+        ValueError: the file cannot be read, has another header, or a row is malformed; the message names the line.
     """
     codes = _codes(spec)
     what = f"puzzles={shown_path(path)!r} cannot be read as a CSV file"
     try:
-        # Excel begins a file with a mark, which this encoding skips.
+        # Excel writes a byte-order mark, which this encoding skips.
         with open_file(path) as file, TextIOWrapper(file, newline="", encoding="utf-8-sig") as text:
             reader = csv.reader(text)
             columns = _columns(path, next(reader, []))
@@ -193,7 +192,8 @@ def read_csv(path: Path, spec: TaskSpec) -> Iterator[Rows]:
                 if kept:
                     yield _read_rows(kept, columns, codes, spec, places)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{what}: byte {error.object[error.start]:#04x} is no UTF-8; save it as UTF-8 text") from error
+        byte = error.object[error.start]
+        raise ValueError(f"{what}: byte {byte:#04x} is not UTF-8; save it as UTF-8 text") from error
     except csv.Error as error:
         raise ValueError(f"{what}: line {reader.line_num}: {error}") from error
     except OSError as error:
@@ -201,7 +201,7 @@ def read_csv(path: Path, spec: TaskSpec) -> Iterator[Rows]:
 
 
 def _codes(spec: TaskSpec) -> NDArray[np.uint8]:
-    """The token of every character, 0 (padding, which no file holds) for one that is no cell and for the last."""
+    """The token of each character code; 0 (padding, which files do not contain) for others and for the last entry."""
     codes = np.zeros(max(map(ord, (*spec.symbols, "9"))) + 2, np.uint8)
     for token, symbol in enumerate(spec.symbols[1:], start=1):
         codes[ord(symbol)] = token
@@ -211,12 +211,12 @@ def _codes(spec: TaskSpec) -> NDArray[np.uint8]:
 
 
 def _columns(path: Path, header: list[str]) -> tuple[int, int, int]:
-    """Where question and answer stand, and how many columns there are."""
+    """The indices of question and answer, and the number of columns."""
     names = [name.strip() for name in header]
     if "question" not in names or "answer" not in names:
         raise ValueError(
             f"{shown_path(path)}, line 1: the header is {shown(','.join(header))}; expected source,question,answer,"
-            "rating (question and answer are needed, other columns are ignored)"
+            "rating (question and answer are required, other columns are ignored)"
         )
     return names.index("question"), names.index("answer"), len(names)
 
@@ -228,7 +228,7 @@ def _read_rows(
     spec: TaskSpec,
     places: Places,
 ) -> Rows:
-    """Tokens of a chunk of rows, none of them empty."""
+    """The tokens of a chunk of non-empty rows."""
     question, answer, width = columns
     if set(map(len, rows)) != {width}:
         bad = next(i for i, row in enumerate(rows) if len(row) != width)
@@ -238,7 +238,7 @@ def _read_rows(
 
 
 def _read_cells(texts: list[str], name: str, codes: NDArray[np.uint8], spec: TaskSpec, places: Places) -> Tokens:
-    """Tokens uint8 ``[N, S]`` of a column."""
+    """The tokens uint8 ``[N, S]`` of a column."""
     if set(map(len, texts)) != {spec.num_cells}:
         bad = next(i for i, text in enumerate(texts) if len(text) != spec.num_cells)
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The puzzles that an environment holds: stored by the task, or made once, distinct, and split by symmetry class."""
+"""The puzzle pool of an environment: stored by the task, or generated, distinct and split by symmetry class."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from hrm_envs.task import PuzzleBatch, Task
 Split = Literal["train", "test", "all"]
 SPLITS: tuple[Split, ...] = ("train", "test", "all")
 
-#: One symmetry class in this many is held out for the test split.
+#: One in this many symmetry classes is held out for the test split.
 TEST_SHARE = 8
-#: Sampling stops when this many rounds in a row bring nothing new.
+#: Sampling stops after this many consecutive rounds without a new puzzle.
 _MAX_BARREN_ROUNDS = 8
-#: Most puzzles asked of a task at once, so that giving up on more than exist does not take minutes.
+#: Maximum number of puzzles sampled at once, to fail fast if fewer exist than requested.
 _LARGEST_ROUND = 65_536
-#: And most cells, so that hashing them does not take many gigabytes.
+#: Maximum number of cells sampled at once, to bound the memory of hashing.
 _LARGEST_ROUND_CELLS = 2**27
 
 _cache: OrderedDict[tuple[object, ...], PuzzleBatch] = OrderedDict()
@@ -30,7 +30,7 @@ _CACHE_SIZE = 16
 
 
 def in_split(task: Task, puzzle: Tokens, split: Split) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which puzzles (uint8 ``[B, S]``) belong to ``split``: bool ``[B]``."""
+    """Whether puzzles (uint8 ``[B, S]``) belong to ``split``, bool ``[B]``."""
     if split == "all":
         return np.ones(len(puzzle), np.bool_)
     held_out = mix(task.symmetry_key(puzzle)) % np.uint64(TEST_SHARE) == 0
@@ -38,10 +38,10 @@ def in_split(task: Task, puzzle: Tokens, split: Split) -> np.ndarray[tuple[int],
 
 
 def make_pool(task: Task, split: Split, num_puzzles: int, seed: int = 0) -> PuzzleBatch:
-    """Sample ``num_puzzles`` distinct puzzles of a split. The same arguments give the same puzzles.
+    """Sample ``num_puzzles`` distinct puzzles of a split, determined by the arguments.
 
     Raises:
-        ValueError: the task runs out of distinct puzzles, or so many would take more than 2 GiB.
+        ValueError: the task has fewer distinct puzzles, or the puzzles would take more than 2 GiB.
     """
     whole_number("num_puzzles", num_puzzles, 1, most_puzzles(task.spec.num_cells))
     largest_round = min(_LARGEST_ROUND, _LARGEST_ROUND_CELLS // task.spec.num_cells)
@@ -52,7 +52,7 @@ def make_pool(task: Task, split: Split, num_puzzles: int, seed: int = 0) -> Puzz
         if barren == _MAX_BARREN_ROUNDS:
             raise ValueError(
                 f"{task.spec.name} has only {len(seen)} distinct puzzles in split {split!r} with these "
-                f"settings, not {num_puzzles}: ask for fewer with num_puzzles={len(seen)}"
+                f"settings, not {num_puzzles}: set num_puzzles={len(seen)} or less"
             )
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), round_)))
         wanted = num_puzzles - len(seen)
@@ -79,16 +79,16 @@ def stored_pool(task: Task, split: Split) -> PuzzleBatch | None:
 
 
 def hold_pool(task: Task, split: Split, num_puzzles: int | None, seed: int = 0) -> PuzzleBatch:
-    """The puzzles of an environment: the stored ones (a random choice of them, if fewer are asked for) or new ones.
+    """The puzzles of an environment: stored ones, or a random subset of them, or generated ones.
 
     Args:
-        task: makes or stores them.
-        split: which.
-        num_puzzles: how many; all stored ones, or the task's own default, if None.
-        seed: of the choice, or of the new puzzles.
+        task: stores or generates the puzzles.
+        split: the split.
+        num_puzzles: number of puzzles; None uses all stored ones, or the default of the task.
+        seed: seed of the subset, or of the generated puzzles.
 
     Raises:
-        ValueError: there are not so many, or none.
+        ValueError: there are fewer puzzles, or none.
     """
     stored = stored_pool(task, split)
     if stored is None:
@@ -107,15 +107,15 @@ def hold_pool(task: Task, split: Split, num_puzzles: int | None, seed: int = 0) 
 
 
 def cached_pool(task: Task, identity: object, split: Split, num_puzzles: int | None, seed: int) -> PuzzleBatch:
-    """:func:`hold_pool`, remembered for the process.
+    """:func:`hold_pool` with a cache for the process.
 
-    ``identity`` tells tasks with other settings apart. It is compared by value, never by its text: two classes may
-    share a name, and a function may get the address of one that is gone.
+    ``identity`` distinguishes tasks and their settings. It is compared by value, not by its repr: two classes may have
+    the same name, and a function may reuse the address of a deleted one.
     """
     key = (_frozen(identity), split, num_puzzles, seed)
     try:
         hash(key)
-    except TypeError:  # a setting without a value to compare by
+    except TypeError:  # a setting is not hashable
         return hold_pool(task, split, num_puzzles, seed)
     if key not in _cache:
         _cache[key] = hold_pool(task, split, num_puzzles, seed)
@@ -125,5 +125,5 @@ def cached_pool(task: Task, identity: object, split: Split, num_puzzles: int | N
 
 
 def _frozen(value: object) -> object:
-    """A value with its lists made tuples, so that it can be hashed."""
+    """A value with lists converted to tuples, which are hashable."""
     return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value

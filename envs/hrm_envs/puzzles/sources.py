@@ -1,4 +1,4 @@
-"""Puzzles from outside: arrays, text, and files of the user's own or of the official data sets, all checked."""
+"""A user's puzzles from arrays, text, files or official data sets, all checked."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ from hrm_envs.puzzles.pool import Split, in_split
 from hrm_envs.spec import TaskSpec, Tokens
 from hrm_envs.task import PuzzleBatch, Task
 
-#: Puzzles from outside: a batch, an array of puzzles, a pair (puzzles, solutions), a path, or text.
+#: A batch, an array of puzzles, a pair (puzzles, solutions), a path, or text.
 PuzzlesLike = PuzzleBatch | NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | str | Path
 
 _SUFFIXES = (".npz", ".npy", ".txt", ".csv")
 
 
 def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzzles: int | None = None) -> PuzzleBatch:
-    """Puzzles from outside, checked: each is well formed and each given solution passes the verifier.
+    """Read and check puzzles: each must be well formed, and each solution must pass the verifier.
 
-    A folder that has ``train`` and ``test`` is split already: ``split`` picks, and ``"all"`` takes both in this order.
-    Anything else is cut by symmetry class, as generated puzzles are. CSV files and folders are only checked as far as
-    ``num_puzzles`` asks for.
+    A folder with ``train`` and ``test`` is already split: ``split`` selects one, and ``"all"`` takes both in order.
+    All other sources are split by symmetry class, like generated puzzles. CSV files and folders are only checked as far
+    as ``num_puzzles`` requires.
 
     Args:
         source: a PuzzleBatch; puzzles uint8 ``[N, S]``, ``[N, rows, columns]`` or one puzzle ``[S]``; a pair
-            (puzzles, solutions); a path to ``.npz`` (``inputs`` and optionally ``labels``), ``.npy``, ``.csv`` or
-            text; a folder as HRM's scripts build it, or with ``train.csv`` and ``test.csv``; or the text itself, in
-            the task's own notation.
-        task: the task whose notation, checks and solver are used.
+            (puzzles, solutions); the path of an ``.npz`` (``inputs`` and optionally ``labels``), ``.npy``, ``.csv`` or
+            text file; a folder built by HRM's scripts, or with ``train.csv`` and ``test.csv``; or text in the notation
+            of the task.
+        task: the task that parses, checks and solves the puzzles.
         split: which puzzles to take.
-        num_puzzles: take the first so many of these, if there are more.
+        num_puzzles: maximum number of puzzles; the first ones are taken.
 
     Raises:
-        ValueError: the source cannot be read, a puzzle is bad or none is in the split; the text says which and why.
+        ValueError: the source cannot be read, a puzzle is invalid, or none is in the split; the message gives the
+            puzzle and the reason.
     """
     if isinstance(source, str) and _looks_like_path(source, task):
         source = Path(source)
@@ -64,14 +65,14 @@ def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzz
                 break
     if not any(map(len, found)):
         raise ValueError(
-            f"none of the {seen} puzzles falls into split {split!r} (cut by symmetry class): "
-            "give more puzzles, or split='all' to play them all"
+            f"none of the {seen} puzzles is in split {split!r} (splits are by symmetry class): "
+            "pass more puzzles, or set split='all' to play them all"
         )
     return PuzzleBatch.concatenate(found)
 
 
 def _read(source: PuzzlesLike, task: Task) -> Iterator[PuzzleBatch]:
-    """All puzzles of a source, in parts where it may be large."""
+    """All puzzles of a source; large sources come in several parts."""
     if isinstance(source, PuzzleBatch):
         yield _checked(task, source.puzzle, source.solution, source.task_id, source.example)
     elif isinstance(source, tuple):
@@ -87,12 +88,12 @@ def _read(source: PuzzlesLike, task: Task) -> Iterator[PuzzleBatch]:
 
 
 def _read_path(path: Path, task: Task) -> Iterator[PuzzleBatch]:
-    """All puzzles of a folder or a file, in parts where it may be large."""
+    """All puzzles of a folder or a file; large ones come in several parts."""
     kind, where = kind_of(path), f"puzzles={shown_path(path)!r}"
     if kind == "absent":
         raise ValueError(f"{where}: there is no such file or folder")
     if kind == "other":
-        raise ValueError(f"{where} is neither a regular file nor a folder that may be read")
+        raise ValueError(f"{where} is neither a regular file nor a readable folder")
     if kind == "folder":
         yield from _checked_folder(path, task)
     elif path.suffix.lower() == ".csv":
@@ -116,7 +117,7 @@ def _read_file(path: Path, task: Task) -> PuzzleBatch:
     if path.suffix.lower() not in (".npz", ".npy"):
         return task.complete(task.parse(read_text(path)))
     arrays = load_arrays(path)
-    if set(arrays) == {""}:  # an .npy file, whatever its suffix: files get renamed
+    if set(arrays) == {""}:  # an .npy file, regardless of its suffix
         arrays = {"inputs": arrays[""]}
     if "inputs" not in arrays:
         raise ValueError(
@@ -126,17 +127,17 @@ def _read_file(path: Path, task: Task) -> PuzzleBatch:
 
 
 def _checked_csv(path: Path, task: Task) -> Iterator[PuzzleBatch]:
-    """The rows of a CSV file, a chunk at a time."""
+    """The rows of a CSV file, in chunks."""
     empty = True
     for rows in read_csv(path, task.spec):
         empty = False
         yield _checked_rows(rows, task)
     if empty:
-        raise ValueError(f"puzzles={shown_path(path)!r} holds no row below its header")
+        raise ValueError(f"puzzles={shown_path(path)!r} has no rows below its header")
 
 
 def _checked_folder(folder: Path, task: Task) -> Iterator[PuzzleBatch]:
-    """The puzzles of a built folder, a chunk at a time."""
+    """The puzzles of a built folder, in chunks."""
     puzzle, solution, places = read_folder(folder, task.spec)
     puzzle = as_tokens(puzzle, task.spec, f"{shown_path(folder)}, puzzle")
     solution = as_tokens(solution, task.spec, f"{shown_path(folder)}, solution")
@@ -146,7 +147,7 @@ def _checked_folder(folder: Path, task: Task) -> Iterator[PuzzleBatch]:
 
 
 def _checked_rows(rows: Rows, task: Task) -> PuzzleBatch:
-    """Rows of a file as a batch; if the task refuses one, the error names its place in the file."""
+    """Rows of a file as a batch; if the task rejects one, the error names its position in the file."""
     batch = PuzzleBatch(rows.puzzle, rows.solution)
     try:
         task.check(batch)
@@ -155,7 +156,7 @@ def _checked_rows(rows: Rows, task: Task) -> PuzzleBatch:
             try:
                 task.check(batch.take(slice(row, row + 1)))
             except ValueError as error:
-                reason = str(error).removeprefix("puzzle 0: ").removesuffix(" (1 such in all)")
+                reason = str(error).removeprefix("puzzle 0: ").removesuffix(" (1 in total)")
                 raise ValueError(f"{rows.places.of(row)}: {reason}") from None
         raise
     return batch
@@ -184,14 +185,14 @@ def _checked(
 
 
 def _numbers(name: str, values: NDArray[Any] | None, num: int) -> NDArray[np.int32]:
-    """A number for each of ``num`` puzzles, int32; zeros if there are none."""
+    """One number per puzzle, int32; zeros if ``values`` is None."""
     if values is None:
         return np.zeros(num, np.int32)
     array = as_array(name, values)
     if array.shape != (num,) or array.dtype.kind not in "ui":
         raise ValueError(f"{name}: expected one integer for each of {num} puzzles, found {form(array)}")
     if array.min() < 0 or array.max() >= 2**31:
-        raise ValueError(f"{name}: numbers are 0 to 2**31 - 1, found {array.min()} to {array.max()}")
+        raise ValueError(f"{name}: expected numbers from 0 to 2**31 - 1, found {array.min()} to {array.max()}")
     return array.astype(np.int32)
 
 
@@ -199,7 +200,7 @@ def as_tokens(array: NDArray[Any], spec: TaskSpec, name: str) -> Tokens:
     """An integer array of puzzles as uint8 ``[N, S]``.
 
     Raises:
-        ValueError: its shape or a token does not fit the task; the text names the row and the cell.
+        ValueError: the shape or a token does not fit the task; the message names the row and the cell.
     """
     array = as_array(name, array)
     if array.dtype.kind not in "ui":
@@ -215,7 +216,7 @@ def as_tokens(array: NDArray[Any], spec: TaskSpec, name: str) -> Tokens:
             f"{name}: {spec.name} has {rows} x {columns} = {rows * columns} cells; found shape {shown(found)}"
         )
     if len(array) > most_puzzles(rows * columns):
-        raise ValueError(f"{name}: {len(array):,} puzzles; at most {most_puzzles(rows * columns):,} are held")
+        raise ValueError(f"{name}: {len(array):,} puzzles; at most {most_puzzles(rows * columns):,} are allowed")
     bad = np.argwhere((array < 0) | (array >= spec.vocab_size))
     if len(bad):
         row, cell = bad[0]

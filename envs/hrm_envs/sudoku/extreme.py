@@ -1,4 +1,4 @@
-"""Hard 9x9 Sudoku: a fixed collection of puzzles, found by search and shipped with the package."""
+"""Hard 9x9 Sudoku: a fixed collection of puzzles, found by search and included in the package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hrm_envs.sudoku.generator import Range
 from hrm_envs.sudoku.task import SudokuTask, checked_range
 from hrm_envs.task import PuzzleBatch, Task
 
-#: What ``python -m hrm_envs.sudoku.make_extreme`` writes; its layout is said there.
+#: Written by ``python -m hrm_envs.sudoku.build_dataset``, which documents its arrays.
 DATA_FILE = Path(__file__).parent / "data" / "extreme.npz"
 
 StoredSplit = Literal["train", "test"]
@@ -23,11 +23,11 @@ StoredSplit = Literal["train", "test"]
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """The puzzles of one split. Read-only: they are shared by all who ask."""
+    """The puzzles of one split, as read-only arrays that all callers share."""
 
     #: Puzzles and solutions, uint8 ``[B, 81]`` each.
     batch: PuzzleBatch
-    #: int32 ``[B]``, guess counts, as :func:`hrm_envs.sudoku.solver.solve` gives them.
+    #: int32 ``[B]``, guess counts of :func:`hrm_envs.sudoku.solver.solve`.
     guesses: NDArray[np.int32]
     #: int32 ``[B]``, equal for puzzles that descend from the same random puzzle.
     line: NDArray[np.int32]
@@ -35,7 +35,7 @@ class Collection:
 
 @cache
 def load_collection(split: StoredSplit) -> Collection:
-    """The shipped puzzles of a split, read once per process."""
+    """The puzzles of a split, read once per process."""
     with np.load(DATA_FILE, allow_pickle=False) as data:
         puzzle, solution, guesses, line = (
             data[f"{split}_{name}"] for name in ("puzzle", "solution", "guesses", "line")
@@ -46,14 +46,14 @@ def load_collection(split: StoredSplit) -> Collection:
 
 
 class SudokuExtremeTask(SudokuTask):
-    """Hard 9x9 puzzles with one solution each and no needless clue: a fixed collection, 1020 to train and to test.
+    """Hard minimal 9x9 puzzles with a unique solution: a fixed collection of 1020 per split.
 
-    They are this package's own, found by ``python -m hrm_envs.sudoku.make_extreme``: a search that starts from random
-    puzzles, replaces clues and keeps what makes the solver guess more often. A quarter are left easy, as in the
-    official set. At most 8 puzzles of a split descend from the same random puzzle (they often differ in a few clues
-    only), none does of both splits; all are of distinct symmetry classes.
+    This package found them with ``python -m hrm_envs.sudoku.build_dataset``, a hill climbing that starts from random
+    puzzles, replaces clues and keeps changes that make the solver guess more often. A quarter of the puzzles are easy,
+    as in the official set. At most 8 puzzles of a split descend from the same random puzzle (they often differ in only
+    a few clues), and no random puzzle has descendants in both splits. All symmetry classes are distinct.
 
-    Side by side with 1000 puzzles of the official Sudoku-Extreme training set, by the same rater:
+    Comparison with 1000 puzzles of the official Sudoku-Extreme training set, rated by the same solver:
 
     ================================= ============== ============== ==============
     .                                 train          test           official train
@@ -66,14 +66,14 @@ class SudokuExtremeTask(SudokuTask):
     clues: mean, 10 to 90%            23.4, 22 to 25 23.4, 22 to 25 25.2, 23 to 27
     ================================= ============== ============== ==============
 
-    Tokens, verifier and symmetries are those of :class:`SudokuTask`. The official puzzles themselves are played with
-    the environment's keyword ``puzzles``.
+    Tokens, verifier and symmetries are those of :class:`SudokuTask`. To play the official puzzles, use the
+    environment's keyword ``puzzles``.
 
     Args:
-        difficulty: inclusive range of guess counts, to play only the puzzles within. None plays all.
+        difficulty: inclusive range of guess counts, which selects puzzles. None plays all.
 
     Raises:
-        ValueError: the range is not one, or holds no puzzle.
+        ValueError: the range is invalid or contains no puzzle.
     """
 
     def __init__(self, difficulty: Range | None = None) -> None:
@@ -88,19 +88,19 @@ class SudokuExtremeTask(SudokuTask):
             nearest = int(known[np.maximum(low - known, known - high).argmin()])
             raise ValueError(
                 f"difficulty={self.difficulty}: {self.spec.name} has no puzzle with so many guesses; "
-                f"guess counts go from {spans}, the nearest is {nearest}"
+                f"guess counts range from {spans}, the nearest is {nearest}"
             )
 
     def stored(self, split: StoredSplit) -> PuzzleBatch:
-        """The puzzles of a split within the range of difficulty; may be none."""
+        """The puzzles of a split within the difficulty range; possibly none."""
         return load_collection(split).batch.take(self._rows(split))
 
     def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
-        """Draw ``num`` of the stored puzzles, of both splits."""
+        """Draw ``num`` of the stored puzzles of both splits."""
         return Task.sample(self, rng, num)
 
     def _rows(self, split: StoredSplit) -> NDArray[np.intp]:
-        """Which rows of a split's collection are within the range of difficulty."""
+        """Indices of the puzzles of a split within the difficulty range."""
         low, high = self.difficulty or (0, np.iinfo(np.int32).max)
         guesses = load_collection(split).guesses
         return np.flatnonzero((low <= guesses) & (guesses <= high))

@@ -1,8 +1,8 @@
-"""Sudoku boards as text: reading and writing.
+"""Text formats of Sudoku grids.
 
-Two ways of writing a board are read, and may be mixed in one text: a line of ``S`` characters (81 for 9x9),
-and a grid of ``n`` lines of ``n`` characters, which may have spaces, ``|``, ``-``, ``+`` and ``=`` as
-decoration between cells and boxes. ``.``, ``0`` and ``_`` are blanks.
+The parser reads two formats, which one text may mix: one line of ``S`` characters (81 for 9x9), or ``n`` lines of
+``n`` characters, with optional spaces, ``|``, ``-``, ``+`` and ``=`` between cells and boxes. ``.``, ``0`` and ``_``
+are blanks.
 """
 
 from __future__ import annotations
@@ -11,26 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.spec import Tokens
-from hrm_envs.sudoku.geometry import BLANK, cell_name, geometry
+from hrm_envs.sudoku.layout import BLANK, cell_name, layout_for
 
 _BLANKS = ".0_"
 _DECORATION = " \t|-+="
 
 
-def parse_boards(text: str, size: int = 9) -> Tokens:
-    """Read every board of a text: tokens uint8 ``[B, S]``, in order.
+def parse_grids(text: str, size: int = 9) -> Tokens:
+    """Read all grids of a text: tokens uint8 ``[B, S]``, in order.
 
-    Lines that are empty, all decoration, or begin with ``#`` (comments) are skipped.
+    Empty lines, lines of separators and comments (``#``) are skipped.
 
     Raises:
-        ValueError: unknown size, a character that is no cell, a line that is neither a row nor a board, a
-            grid that ends early or is interrupted, or no board at all. The text names the line and, for a
-            character, the column, both from 1.
+        ValueError: unknown size, an invalid character, a line that is neither a row nor a grid, an incomplete grid, or
+            no grid at all. The message names the line and, for a character, the column, both counted from 1.
     """
-    board = geometry(size)
+    num_cells = layout_for(size).num_cells
     token = {character: BLANK for character in _BLANKS}
     token.update({str(digit): digit + 1 for digit in range(1, size + 1)})
-    boards: list[list[int]] = []
+    grids: list[list[int]] = []
     rows: list[int] = []
     last = 0
     for number, line in enumerate(text.splitlines(), start=1):
@@ -51,30 +50,30 @@ def parse_boards(text: str, size: int = 9) -> Tokens:
         if len(cells) == size:
             rows += cells
             last = number
-            if len(rows) == board.num_cells:
-                boards.append(rows)
+            if len(rows) == num_cells:
+                grids.append(rows)
                 rows = []
-        elif len(cells) == board.num_cells and not rows:
-            boards.append(cells)
+        elif len(cells) == num_cells and not rows:
+            grids.append(cells)
         else:
-            expected = f"{size}" if rows else f"{size} (a row) or {board.num_cells} (a board)"
+            expected = f"{size}" if rows else f"{size} (a row) or {num_cells} (a grid)"
             raise ValueError(f"line {number}: has {len(cells)} cells, expected {expected}")
     if rows:
         raise ValueError(f"line {last}: the grid ends after {len(rows) // size} of {size} rows")
-    if not boards:
-        raise ValueError("the text holds no Sudoku board")
-    return np.array(boards, np.uint8)
+    if not grids:
+        raise ValueError("the text holds no Sudoku grid")
+    return np.array(grids, np.uint8)
 
 
-def format_grid(board: NDArray[np.integer]) -> str:
-    """A board (tokens ``[S]``) as a grid of lines with separators between the boxes, ``.`` for blanks.
+def format_grid(grid: NDArray[np.integer]) -> str:
+    """A grid (tokens ``[S]``) as lines with separators between the boxes and ``.`` for blanks.
 
     Raises:
-        ValueError: the board has an unknown width or a token without a text.
+        ValueError: the grid has an unknown size or an invalid token.
     """
-    texts = _cell_texts(board)
+    texts = _cell_texts(grid)
     size = round(len(texts) ** 0.5)
-    box_rows, box_columns = geometry(size).box_shape
+    box_rows, box_columns = layout_for(size).box_shape
     lines = []
     for row in range(size):
         if row and row % box_rows == 0:
@@ -86,16 +85,16 @@ def format_grid(board: NDArray[np.integer]) -> str:
     return "\n".join(lines)
 
 
-def _cell_texts(board: NDArray[np.integer]) -> list[str]:
-    """One character per cell of a board (tokens ``[S]``)."""
-    if board.ndim != 1:
-        raise ValueError(f"expected one board of shape [S], not an array of shape {list(board.shape)}")
-    size = round(len(board) ** 0.5)
-    if size * size != len(board):
-        raise ValueError(f"a board of {len(board)} cells is not square")
-    symbols = geometry(size).symbols
-    bad = np.flatnonzero((board < BLANK) | (board >= len(symbols)))
+def _cell_texts(grid: NDArray[np.integer]) -> list[str]:
+    """One character per cell of a grid (tokens ``[S]``)."""
+    if grid.ndim != 1:
+        raise ValueError(f"expected one grid of shape [S], not an array of shape {list(grid.shape)}")
+    size = round(len(grid) ** 0.5)
+    if size * size != len(grid):
+        raise ValueError(f"a grid of {len(grid)} cells is not square")
+    symbols = layout_for(size).symbols
+    bad = np.flatnonzero((grid < BLANK) | (grid >= len(symbols)))
     if bad.size:
         cell = int(bad[0])
-        raise ValueError(f"{cell_name(cell, size)}: token {board[cell]} is not in 1..{len(symbols) - 1}")
-    return [symbols[token] for token in board.tolist()]
+        raise ValueError(f"{cell_name(cell, size)}: token {grid[cell]} is not in 1..{len(symbols) - 1}")
+    return [symbols[token] for token in grid.tolist()]

@@ -1,7 +1,7 @@
-"""Random Sudoku puzzles with one solution, made in batches and rated by the solver.
+"""Random Sudoku puzzles with a unique solution, generated in batches and rated by the solver.
 
-A puzzle starts as a random complete grid; then cells are emptied in random order, skipping those whose
-removal would admit a second solution or make the puzzle harder than asked for.
+A puzzle starts as a random complete grid. Cells are then emptied in random order, except those whose removal would
+allow a second solution or exceed the requested difficulty.
 """
 
 from __future__ import annotations
@@ -10,40 +10,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.spec import Tokens
-from hrm_envs.sudoku.geometry import BLANK, SudokuGeometry
+from hrm_envs.sudoku.layout import BLANK, Layout
 from hrm_envs.sudoku.solver import CHUNK, candidate_masks, is_single, mask_tokens, propagate, solve
 from hrm_envs.task import PuzzleBatch
 
 #: An inclusive range of integers.
 Range = tuple[int, int]
 
-#: Moves that :func:`harden` tries per puzzle.
+#: Steps that :func:`harden` tries per puzzle.
 _HARDEN_STEPS = 300
 
 
-def random_grids(board: SudokuGeometry, rng: np.random.Generator, num: int) -> Tokens:
+def random_grids(layout: Layout, rng: np.random.Generator, num: int) -> Tokens:
     """Random complete grids uint8 ``[num, S]``.
 
-    Each grid grows from an empty board: fix a random candidate of a random cell among those with the fewest
-    candidates, infer singles, repeat; grids that run into a contradiction are thrown away. Every grid can
-    come up, and all symmetric copies of a grid are equally likely, since no step prefers a digit or a place.
-    Classes are not weighed exactly by size: on 4x4 a grid of one class is 1.5 times as likely as one of the
-    other.
+    Each grid grows from an empty one: assign a random candidate to a random cell among those with the fewest
+    candidates, infer singles, repeat. Grids that reach a contradiction are discarded. Every grid can occur, and all
+    symmetric copies of a grid are equally likely, because no step prefers a digit or a position. The distribution over
+    classes is not exactly uniform: on 4x4, a grid of one class is 1.5 times as likely as a grid of the other.
     """
     grids: list[Tokens] = []
     missing = num
     while missing > 0:
-        # A third more than needed, for the dead ends.
-        grown = _grow_grids(board, rng, min(CHUNK, missing + missing // 3 + 4))
+        # A third more than needed, because some reach a contradiction.
+        grown = _grow_grids(layout, rng, min(CHUNK, missing + missing // 3 + 4))
         grids.append(grown[:missing])
         missing -= len(grids[-1])
-    return np.concatenate(grids) if grids else np.zeros((0, board.num_cells), np.uint8)
+    return np.concatenate(grids) if grids else np.zeros((0, layout.num_cells), np.uint8)
 
 
-def _grow_grids(board: SudokuGeometry, rng: np.random.Generator, num: int) -> Tokens:
-    """Grow ``num`` grids and return those that got complete, in the order they did."""
-    masks = candidate_masks(board, np.full((num, board.num_cells), BLANK, np.uint8))
-    bits = np.uint16(1) << np.arange(board.size, dtype=np.uint16)
+def _grow_grids(layout: Layout, rng: np.random.Generator, num: int) -> Tokens:
+    """Grow ``num`` grids and return those that became complete, in the order of completion."""
+    masks = candidate_masks(layout, np.full((num, layout.num_cells), BLANK, np.uint8))
+    bits = np.uint16(1) << np.arange(layout.size, dtype=np.uint16)
     complete = []
     while masks.shape[1]:
         alive = masks.shape[1]
@@ -53,9 +52,9 @@ def _grow_grids(board: SudokuGeometry, rng: np.random.Generator, num: int) -> To
         rank = np.where(counts > 1, counts + rng.random(counts.shape), np.inf)
         cell = rank.argmin(axis=0)
         column = np.arange(alive)
-        digit = np.where(options[cell, column], rng.random((alive, board.size)), -1).argmax(axis=1)
+        digit = np.where(options[cell, column], rng.random((alive, layout.size)), -1).argmax(axis=1)
         masks[cell, column] = bits[digit]
-        masks, refuted = propagate(board, masks)
+        masks, refuted = propagate(layout, masks)
         done = is_single(masks).all(axis=0)
         complete.append(mask_tokens(masks[:, done & ~refuted]))
         masks = masks[:, ~done & ~refuted]
@@ -63,25 +62,24 @@ def _grow_grids(board: SudokuGeometry, rng: np.random.Generator, num: int) -> To
 
 
 def dig(
-    board: SudokuGeometry,
+    layout: Layout,
     rng: np.random.Generator,
     solution: Tokens,
     empty_cells: NDArray[np.int64],
     max_guesses: int | None = None,
 ) -> tuple[Tokens, NDArray[np.int32]]:
-    """Empty cells of complete grids as long as each puzzle keeps one solution.
+    """Empty cells of complete grids while each puzzle keeps a unique solution.
 
-    Every grid has its own random order of cells, tried one after the other until ``empty_cells`` (``[B]``)
-    are empty or the order is at its end; a cell that cannot go stays. Since a puzzle that has lost
-    uniqueness does not get it back by losing more givens, a whole run of cells can be tried at once: the run
-    doubles when it succeeds and halves when it fails, all grids in step.
+    Each grid has its own random order of cells, which are tried until ``empty_cells`` (``[B]``) are empty or the order
+    ends; a cell that cannot be emptied stays. A puzzle that has lost uniqueness does not regain it by losing more
+    givens, so a whole run of cells is tried at once: the run doubles when it succeeds and halves when it fails.
 
     Args:
-        board: the geometry.
-        rng: the source of all randomness.
+        layout: rows, columns and boxes.
+        rng: random generator.
         solution: complete grids uint8 ``[B, S]``.
-        empty_cells: how many cells to empty at most.
-        max_guesses: puzzles must not need more guesses than this.
+        empty_cells: maximum number of empty cells of each puzzle, ``[B]``.
+        max_guesses: maximum guess count.
 
     Returns:
         The puzzles uint8 ``[B, S]`` and their guess counts int32 ``[B]``.
@@ -92,7 +90,7 @@ def dig(
     guesses = np.zeros(num, np.int32)
     tried = np.zeros(num, np.int64)
     emptied = np.zeros(num, np.int64)
-    # Half of a board nearly always goes at once; later, long runs nearly always fail, and slowly.
+    # Half of a grid can nearly always be emptied at once; later, long runs nearly always fail, and slowly.
     run = np.minimum(empty_cells, cells // 2)
     longest = cells // 16 + 1
     places = np.arange(cells)
@@ -104,7 +102,7 @@ def dig(
         candidate = puzzle[active]
         row, place = np.nonzero(in_run)
         candidate[row, order[active[row], place]] = BLANK
-        result = solve(board, candidate)
+        result = solve(layout, candidate)
         good = result.is_unique if max_guesses is None else result.is_unique & (result.guesses <= max_guesses)
 
         kept, failed = active[good], active[~good]
@@ -112,7 +110,7 @@ def dig(
         guesses[kept] = result.guesses[good]
         emptied[kept] += run[kept]
         tried[kept] += run[kept]
-        # A run of one that fails is a cell that has to stay.
+        # If a run of one cell fails, that cell stays.
         tried[failed] += run[failed] == 1
         run[kept] = np.minimum(run[kept] * 2, longest)
         run[failed] = np.maximum(run[failed] // 2, 1)
@@ -121,31 +119,31 @@ def dig(
 
 
 def harden(
-    board: SudokuGeometry,
+    layout: Layout,
     rng: np.random.Generator,
     batch: PuzzleBatch,
     guesses: NDArray[np.int32],
     difficulty: Range,
 ) -> tuple[Tokens, NDArray[np.int32]]:
-    """Climb to a difficulty that digging alone seldom meets, by moving one given at a time.
+    """Raise the difficulty, beyond what digging usually reaches, by moving one given at a time.
 
-    A step fills one random empty cell and empties one random given; it counts if the puzzle keeps one
-    solution and is no easier (nor harder than the range allows). The number of empty cells stays.
+    A step fills one random empty cell and empties one random given. It is accepted if the solution stays unique and
+    the puzzle is not easier (nor harder than the range allows). The number of empty cells does not change.
 
     Args:
-        board: the geometry.
-        rng: the source of all randomness.
-        batch: puzzles with one solution.
+        layout: rows, columns and boxes.
+        rng: random generator.
+        batch: puzzles with a unique solution.
         guesses: their guess counts ``[B]``.
-        difficulty: puzzles in this inclusive range of guess counts rest.
+        difficulty: inclusive range of guess counts; puzzles within it are left unchanged.
 
     Returns:
         The puzzles uint8 ``[B, S]`` and their guess counts int32 ``[B]``; some may still be too easy.
     """
     puzzle, guesses = batch.puzzle.copy(), guesses.copy()
-    # A move needs a given to lose and an empty cell to fill.
+    # A step needs a given to remove and an empty cell to fill.
     blanks = (puzzle == BLANK).sum(axis=1)
-    movable = (blanks > 0) & (blanks < board.num_cells)
+    movable = (blanks > 0) & (blanks < layout.num_cells)
     for _ in range(_HARDEN_STEPS):
         active = np.flatnonzero(movable & (guesses < difficulty[0]))
         if not active.size:
@@ -158,7 +156,7 @@ def harden(
         row = np.arange(len(active))
         candidate[row, fill] = batch.solution[active, fill]
         candidate[row, empty] = BLANK
-        result = solve(board, candidate)
+        result = solve(layout, candidate)
         good = result.is_unique & (result.guesses >= guesses[active]) & (result.guesses <= difficulty[1])
         puzzle[active[good]] = candidate[good]
         guesses[active[good]] = result.guesses[good]
@@ -166,29 +164,29 @@ def harden(
 
 
 def generate(
-    board: SudokuGeometry,
+    layout: Layout,
     rng: np.random.Generator,
     num: int,
     empty_cells: Range,
     difficulty: Range | None = None,
 ) -> PuzzleBatch:
-    """Try to make ``num`` puzzles; those that miss a range are dropped, so fewer (even none) may come back.
+    """Try to generate ``num`` puzzles. Puzzles outside a range are dropped, so fewer (even none) may be returned.
 
     Args:
-        board: the geometry.
-        rng: the source of all randomness.
-        num: puzzles to try.
-        empty_cells: inclusive range; each puzzle draws its own target from it, uniformly, and may stay below
-            the target but not below the range.
-        difficulty: inclusive range of the solver's guess count, or None for any.
+        layout: rows, columns and boxes.
+        rng: random generator.
+        num: number of tries.
+        empty_cells: inclusive range; each puzzle draws its target uniformly from it, and may miss the target but not
+            the range.
+        difficulty: inclusive range of guess counts, or None for any.
     """
-    solution = random_grids(board, rng, num)
+    solution = random_grids(layout, rng, num)
     low, high = empty_cells
     target = rng.integers(low, high + 1, size=num)
-    puzzle, guesses = dig(board, rng, solution, target, None if difficulty is None else difficulty[1])
+    puzzle, guesses = dig(layout, rng, solution, target, None if difficulty is None else difficulty[1])
     good = (puzzle == BLANK).sum(axis=1) >= low
     batch, guesses = PuzzleBatch(puzzle[good], solution[good]), guesses[good]
     if difficulty is None or difficulty[0] == 0:
         return batch
-    puzzle, guesses = harden(board, rng, batch, guesses, difficulty)
+    puzzle, guesses = harden(layout, rng, batch, guesses, difficulty)
     return PuzzleBatch(puzzle, batch.solution).take(guesses >= difficulty[0])

@@ -1,12 +1,12 @@
-"""The conformance kit for people who write a task: one call checks every rule that the package relies on.
+"""Conformance checks for task authors: one call checks every rule that the package relies on.
 
     from hrm_envs.testing import check_task
 
     def test_my_task():
         check_task(MyTask(size=5))
 
-A broken rule raises :class:`TaskError`, whose text names the rule and shows the example that breaks it. Correct
-tasks of the usual sizes pass in about a second.
+A broken rule raises :class:`TaskError`, whose message names the rule and shows an example. Correct tasks of the usual
+sizes pass in about a second.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hrm_envs.task import Task
-from hrm_envs.testing import drawing, puzzles, symmetries, verdicts, views
+from hrm_envs.testing import drawing, optional, puzzles, symmetries, verdicts
 from hrm_envs.testing.specimen import Specimen, TaskError
 
 __all__ = ["RULES", "TaskError", "check_task"]
 
-#: Every rule, in the order in which they are checked; each may take the ones before it for granted.
+#: All rules, in the order in which they are checked; each may assume the earlier ones.
 RULES: dict[str, Callable[[Specimen], None]] = {
     **puzzles.RULES,
     **verdicts.RULES,
     **symmetries.RULES,
-    **views.RULES,
+    **optional.RULES,
     **drawing.RULES,
 }
 
@@ -32,24 +32,24 @@ RULES: dict[str, Callable[[Specimen], None]] = {
 def check_task(task: Task, *, num: int = 64, seed: int = 0, padded: bool = False) -> None:
     """Check a task against every rule in :data:`RULES`.
 
-    Whether ``default_num_puzzles`` exist is tried with at most 200 puzzles of each split, to stay quick. Drawing is
-    checked only where pygame is installed.
+    To stay fast, the check of ``default_num_puzzles`` makes at most 200 puzzles per split. Drawing is checked only if
+    pygame is installed.
 
     Args:
-        task: the task, ready made.
-        num: how many puzzles to look at. A few rules can tell nothing from fewer than a dozen.
-        seed: of the puzzles, symmetries and answers.
-        padded: whether puzzles and solutions may hold padding, as grids smaller than the task's do.
+        task: a task instance.
+        num: number of puzzles to check. A few rules need at least a dozen.
+        seed: seed of the puzzles, symmetries and answers.
+        padded: whether puzzles and solutions may contain padding, as for tasks with grids of several sizes.
 
     Raises:
         TaskError: the task breaks a rule.
-        ValueError: ``task`` is no task, or there is nothing to look at.
+        ValueError: ``task`` is not a task, or ``num`` is less than 1.
     """
     if not isinstance(task, Task):
         advice = f"; make one first: check_task({task.__name__}())" if isinstance(task, type) else ""
-        raise ValueError(f"check_task takes a task, not {task!r}{advice}")
+        raise ValueError(f"check_task takes a Task, not {task!r}{advice}")
     if num < 1:
-        raise ValueError(f"num={num}: at least one puzzle is needed")
+        raise ValueError(f"num={num} must be at least 1")
     specimen = Specimen(task, num, seed, padded)
     name = getattr(getattr(task, "spec", None), "name", type(task).__name__)
     for rule, check in RULES.items():

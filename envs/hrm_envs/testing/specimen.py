@@ -1,4 +1,4 @@
-"""What the rules look at, and the checks that several rules share."""
+"""The input of the rules, and checks that several rules share."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from hrm_envs.spec import PAD, Tokens
 from hrm_envs.streams import Draws
 from hrm_envs.task import PuzzleBatch, Task
 
-#: Rows that are compared one by one with the batch, and puzzles that are solved anew.
+#: Number of rows that rules check one by one.
 FEW = 12
 
 
 class TaskError(AssertionError):
-    """A task breaks a rule; the text says which one and shows an example."""
+    """A task breaks a rule; the message names it and shows an example."""
 
 
 @dataclass(frozen=True)
 class Specimen:
-    """What the rules look at. Puzzles and answers are made when first asked for, after the rules on them."""
+    """The input of a rule. Puzzles and answers are made on first use, after the rules that check how they are made."""
 
     task: Task
     num: int
@@ -32,12 +32,12 @@ class Specimen:
     padded: bool
 
     def sample(self, seed: int) -> PuzzleBatch:
-        """What the task samples from a fresh generator."""
+        """The puzzles sampled from a new generator."""
         return self.task.sample(np.random.default_rng(seed), self.num)
 
     @cached_property
     def samples(self) -> tuple[PuzzleBatch, PuzzleBatch]:
-        """What the task samples from two generators of different seeds. Kept, for sampling may be slow."""
+        """The puzzles sampled with two different seeds, cached because sampling may be slow."""
         return self.sample(self.seed), self.sample(self.seed + 1)
 
     @cached_property
@@ -47,7 +47,7 @@ class Specimen:
 
     @cached_property
     def answers(self) -> Tokens:
-        """uint8 ``[B, S]``: right, nearly right, untouched and random answers in turn."""
+        """uint8 ``[B, S]``: right, nearly right, unchanged and random answers in turn."""
         rng = np.random.default_rng(self.seed)
         spec, batch = self.task.spec, self.batch
         answers = rng.integers(0, spec.vocab_size, batch.puzzle.shape).astype(np.uint8)
@@ -60,16 +60,16 @@ class Specimen:
         return answers
 
     def draws(self, episode: int, rows: slice = slice(None)) -> Draws:
-        """Draws for the given rows; the same for the same arguments."""
+        """Draws for the given rows, determined by the arguments."""
         keys = np.random.default_rng(self.seed).integers(0, 2**64, len(self.batch), np.uint64)[rows]
         return Draws(keys, np.full(len(keys), episode))
 
     def augmented(self, episode: int) -> PuzzleBatch:
-        """Symmetric copies of a copy of the puzzles."""
+        """Symmetric copies of the puzzles."""
         return self.task.augment(self.batch.copy(), self.draws(episode))
 
     def show(self, puzzle: Tokens, answer: Tokens | None = None, name: str = "answer") -> str:
-        """Grids for a message, on lines of their own; ``name`` is what the second is called."""
+        """One or two grids as text for a message; ``name`` is the title of the second."""
         text = f"\npuzzle:\n{_grid(self.task, puzzle)}"
         return text if answer is None else f"{text}\n{name}:\n{_grid(self.task, answer)}"
 
@@ -78,22 +78,22 @@ Rules = dict[str, Callable[[Specimen], None]]
 
 
 def check_batch(specimen: Specimen, batch: Any, source: str) -> None:
-    """Shapes, dtypes and token range of puzzles that the task made."""
+    """Check the shapes, dtypes and token range of puzzles that the task made."""
     spec = specimen.task.spec
     if not isinstance(batch, PuzzleBatch):
         raise TaskError(f"{source} returns {type(batch).__name__}, not a PuzzleBatch")
     num = len(batch)
     if num == 0:
-        raise TaskError(f"{source} returns no row at all")
+        raise TaskError(f"{source} returns no rows")
     for name, tokens in (("puzzle", batch.puzzle), ("solution", batch.solution)):
         check_array(tokens, f"{source}: {name}", (num, spec.num_cells), np.uint8)
         bad = np.argwhere((tokens >= spec.vocab_size) | ((tokens == PAD) & (not specimen.padded)))
         if len(bad):
             row, cell = bad[0]
-            what = "is padding (pass padded=True if it may be)" if tokens[row, cell] == PAD else "is no token"
+            what = "padding (if intended, pass padded=True)" if tokens[row, cell] == PAD else "not a token"
             raise TaskError(
-                f"{source}: {name} of row {row} holds {tokens[row, cell]} at cell {cell}, which {what}; "
-                f"tokens go to {spec.vocab_size - 1}"
+                f"{source}: {name} of row {row} holds {tokens[row, cell]} at cell {cell}, which is {what}; "
+                f"tokens are 0 to {spec.vocab_size - 1}"
             )
     check_array(batch.task_id, f"{source}: task_id", (num,), np.int32)
     row_ = first((batch.task_id < 0) | (batch.task_id >= spec.num_task_ids))
@@ -106,7 +106,7 @@ def check_batch(specimen: Specimen, batch: Any, source: str) -> None:
 
 
 def check_array(array: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
-    """Type, shape and dtype of an array that the task made."""
+    """Check the type, shape and dtype of an array that the task made."""
     if not isinstance(array, np.ndarray):
         raise TaskError(f"{name} is {type(array).__name__}, not an array")
     if array.shape != shape:
@@ -116,24 +116,24 @@ def check_array(array: Any, name: str, shape: tuple[int, ...], dtype: Any) -> No
 
 
 def check_untouched(before: PuzzleBatch, after: PuzzleBatch, source: str) -> None:
-    """The task left the puzzles alone that it was given."""
+    """Check that the task did not change its input puzzles."""
     for name in ("puzzle", "solution", "task_id", "example"):
         row = first((getattr(before, name) != getattr(after, name)).reshape(len(before), -1).any(axis=1))
         if row is not None:
-            raise TaskError(f"{source} changes the puzzles that it is given: {name} of row {row} is another afterwards")
+            raise TaskError(f"{source} changes its input puzzles: {name} of row {row} differs afterwards")
 
 
 def first(broken: NDArray[np.bool_]) -> int | None:
-    """The first row of a mask, if any is set."""
+    """The index of the first true row of a mask, if any."""
     rows = np.flatnonzero(broken)
     return int(rows[0]) if len(rows) else None
 
 
 def overrides(task: Task, method: str) -> bool:
-    """Whether the task has a method of its own."""
+    """Whether the task overrides a method."""
     return getattr(type(task), method) is not getattr(Task, method)
 
 
 def _grid(task: Task, tokens: Tokens) -> str:
-    """A grid in the spec's symbols, whatever the task's own format does."""
+    """A grid in the symbols of the spec, ignoring the task's own format."""
     return Task.format(task, tokens)

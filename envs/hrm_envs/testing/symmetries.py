@@ -1,9 +1,8 @@
-"""Rules on the symmetries, and on the splits that are cut by them."""
+"""Rules for the symmetries, and for the splits derived from them."""
 
 from __future__ import annotations
 
-from types import CodeType
-from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +21,9 @@ from hrm_envs.testing.specimen import (
     overrides,
 )
 
-#: Puzzles wanted of each split; every task should have as many.
+#: Number of puzzles sampled per split; every task should have as many.
 _SPLIT_SIZE = 4
-#: No more of ``default_num_puzzles`` are made of each split, for the check to stay quick.
+#: Maximum number of the ``default_num_puzzles`` made per split, to stay fast.
 _MOST_OF_SPLIT = 200
 
 
@@ -46,7 +45,7 @@ def _augment_is_well_formed(specimen: Specimen) -> None:
 def _augment_follows_its_draws(specimen: Specimen) -> None:
     digest = specimen.augmented(0).digest()
     if digest != specimen.augmented(0).digest():
-        raise TaskError("equal draws give different copies: draw everything from draws, nothing from elsewhere")
+        raise TaskError("equal draws give different copies: use only draws for randomness")
     if not overrides(specimen.task, "augment"):
         return
     if all(specimen.augmented(episode).digest() == digest for episode in range(1, 5)):
@@ -60,7 +59,7 @@ def _augment_takes_rows_alone(specimen: Specimen) -> None:
         alone = specimen.task.augment(batch.take(rows).copy(), specimen.draws(0, rows))
         if alone.digest() != together.take(rows).digest():
             raise TaskError(
-                f"row {row} becomes another copy in the batch than alone with its own draws"
+                f"the copy of row {row} differs between the batch and the row alone with the same draws"
                 + specimen.show(together.puzzle[row], alone.puzzle[0], "alone")
             )
 
@@ -88,7 +87,7 @@ def _solutions_are_not_needed(specimen: Specimen) -> None:
     ):
         row = first(broken)
         if row is not None:
-            text = f"{what} row {row} otherwise where its solution is withheld, though grades_without_solution is True"
+            text = f"{what} row {row} differently without its solution, although grades_without_solution is True"
             raise TaskError(text + specimen.show(batch.puzzle[row], answers[row]))
 
 
@@ -98,35 +97,34 @@ def _keys_are_well_formed(specimen: Specimen) -> None:
     keys = specimen.task.symmetry_key(given)
     check_array(keys, "symmetry_key", (len(puzzle),), np.uint64)
     if (given != puzzle).any():
-        raise TaskError("symmetry_key changes the puzzles that it is given")
+        raise TaskError("symmetry_key changes its input puzzles")
     for row in range(min(FEW, len(puzzle))):
         alone = specimen.task.symmetry_key(puzzle[row : row + 1])[0]
         if alone != keys[row]:
             text = f"row {row} has key {keys[row]} in the batch, but {alone} alone"
             raise TaskError(text + specimen.show(puzzle[row]))
-    if "hash" in _names(getattr(type(specimen.task).symmetry_key, "__code__", None)):
+    # Python's hash() of strings and bytes differs between processes: a different hash() simulates another process.
+    python_hash = hash
+    with patch("builtins.hash", lambda value: python_hash(value) ^ 0x5A5A5A5A):
+        elsewhere = specimen.task.symmetry_key(puzzle)
+    if (elsewhere != keys).any():
         raise TaskError(
-            "symmetry_key uses Python's hash(), which gives other numbers in another process and would mix the "
-            "splits: use hrm_envs.streams.hash_rows"
+            "symmetry_key uses Python's hash(), which differs between processes and would mix the splits: use "
+            "hrm_envs.streams.hash_rows"
         )
-
-
-def _names(code: Any) -> set[str]:
-    """What a function's code calls by a global name or an attribute, the functions within it included."""
-    if not isinstance(code, CodeType):
-        return set()
-    return {*code.co_names}.union(*(_names(constant) for constant in code.co_consts))
 
 
 def _keys_are_invariant(specimen: Specimen) -> None:
     keys = specimen.task.symmetry_key(specimen.batch.puzzle)
     for episode in range(3):
         copies = specimen.augmented(episode)
-        # A copy with an identity of its own is another puzzle.
+        # A copy with its own identity is another puzzle.
         same = copies.task_id == specimen.batch.task_id
         row = first((specimen.task.symmetry_key(copies.puzzle) != keys) & same)
         if row is not None:
-            advice = "" if overrides(specimen.task, "symmetry_key") else " (augment needs a symmetry_key of its own)"
+            advice = (
+                "" if overrides(specimen.task, "symmetry_key") else " (a task with augment must define symmetry_key)"
+            )
             text = f"row {row} and its symmetric copy have different keys{advice}"
             raise TaskError(text + specimen.show(specimen.batch.puzzle[row], copies.puzzle[row], "copy"))
 
@@ -138,14 +136,14 @@ def _splits_share_nothing(specimen: Specimen) -> None:
         split: stored_pool(task, split) if stored else make_pool(task, split, _SPLIT_SIZE, specimen.seed)
         for split in SPLITS[:2]
     }
-    # The same puzzle under two identities is two puzzles.
+    # The same grid under two identities is two puzzles.
     keys = {split: [] if pool is None else _keys_and_tasks(task, pool) for split, pool in pools.items()}
     trained = set(keys["train"])
     for row, key in enumerate(keys["test"]):
         if key in trained:
             pool = pools["test"]
             assert pool is not None
-            text = f"puzzles with key {key[0]} are in the train and in the test split (there row {row})"
+            text = f"puzzles with key {key[0]} are in both splits (row {row} of test)"
             raise TaskError(text + specimen.show(pool.puzzle[row]))
     if stored:
         return
@@ -164,17 +162,17 @@ def _splits_hold_the_default(specimen: Specimen) -> None:
     for split in SPLITS[:2]:
         wanted = task.default_num_puzzles.get(split)
         if wanted is None:
-            raise TaskError(f"default_num_puzzles has no number for {split!r}, only {task.default_num_puzzles}")
+            raise TaskError(f"default_num_puzzles={task.default_num_puzzles} has no entry {split!r}")
         try:
             make_pool(task, split, min(wanted, _MOST_OF_SPLIT), specimen.seed)
         except ValueError as error:
             raise TaskError(
-                f"default_num_puzzles[{split!r}] is {wanted}, but {error} (set default_num_puzzles on the task)"
+                f"default_num_puzzles[{split!r}] is {wanted}, but {error} (set default_num_puzzles of the task)"
             ) from error
 
 
 def _task_number(task: Task, batch: PuzzleBatch) -> NDArray[np.int32]:
-    """Which task each row is of ``[B]``, whatever its copy; -1 for none."""
+    """The task of each row ``[B]``, regardless of its copy; -1 for none."""
     table = task.spec.id_table
     return batch.task_id - 1 if table is None else (batch.task_id - 1) // table.copies
 
@@ -185,12 +183,12 @@ def _keys_and_tasks(task: Task, batch: PuzzleBatch) -> list[tuple[int, int]]:
 
 RULES: Rules = {
     "augment returns well-formed puzzles": _augment_is_well_formed,
-    "augment draws from its draws alone": _augment_follows_its_draws,
-    "augment treats each row on its own": _augment_takes_rows_alone,
+    "augment uses no randomness but its draws": _augment_follows_its_draws,
+    "augment treats each row independently": _augment_takes_rows_alone,
     "augment keeps solutions right": _augment_keeps_solutions,
-    "grades_without_solution tells the truth": _solutions_are_not_needed,
-    "symmetry_key returns a key for each row on its own": _keys_are_well_formed,
+    "grades_without_solution is true": _solutions_are_not_needed,
+    "symmetry_key returns a key for each row independently": _keys_are_well_formed,
     "symmetry_key is equal for symmetric copies": _keys_are_invariant,
     "the train and the test split share no symmetry class": _splits_share_nothing,
-    "each split holds the default number of puzzles": _splits_hold_the_default,
+    "each split has the default number of puzzles": _splits_hold_the_default,
 }

@@ -1,4 +1,4 @@
-"""Rules on the verifier."""
+"""Rules for the verifier."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hrm_envs.spec import PAD, Tokens
 from hrm_envs.task import PuzzleBatch, Verdict
 from hrm_envs.testing.specimen import FEW, Rules, Specimen, TaskError, check_array, check_untouched, first
 
-#: Random answers that are tried at least.
+#: Minimum number of random answers.
 _MANY = 64
 
 
@@ -29,7 +29,7 @@ def _verify_leaves_its_inputs(specimen: Specimen) -> None:
     check_untouched(specimen.batch, batch, "verify")
     row = first((answers != specimen.answers).any(axis=1))
     if row is not None:
-        text = f"verify changes the answers that it is given, row {row} first"
+        text = f"verify changes its input answers, first in row {row}"
         raise TaskError(text + specimen.show(batch.puzzle[row], specimen.answers[row]))
 
 
@@ -38,15 +38,15 @@ def _verify_repeats_itself(specimen: Specimen) -> None:
     kept = specimen.task.verify(batch, answers)
     success, score = kept.success.copy(), kept.score.copy()
     for _ in range(3):
-        specimen.task.verify(batch, batch.solution.copy())  # must leave no trace
+        specimen.task.verify(batch, batch.solution.copy())  # must not affect later calls
         again = specimen.task.verify(batch, answers)
         if np.shares_memory(again.success, kept.success) or np.shares_memory(again.score, kept.score):
-            raise TaskError("two calls of verify return the same memory: return new arrays, or copies")
+            raise TaskError("two calls of verify share memory: return new arrays, or copies")
         same = np.isclose(again.score, score, rtol=0, atol=0, equal_nan=True)
         row = first((again.success != success) | ~same)
         if row is not None:
             raise TaskError(
-                f"row {row}: ({success[row]}, {score[row]}) at first, ({again.success[row]}, {again.score[row]}) later"
+                f"row {row}: first ({success[row]}, {score[row]}), later ({again.success[row]}, {again.score[row]})"
                 + specimen.show(batch.puzzle[row], answers[row])
             )
 
@@ -89,28 +89,26 @@ def _blank_answers_are_rejected(specimen: Specimen) -> None:
     batch = specimen.batch
     row = first(specimen.task.verify(batch, np.full_like(batch.puzzle, PAD)).success)
     if row is not None:
-        raise TaskError(
-            f"row {row}: verify accepts an answer of nothing but padding" + specimen.show(batch.puzzle[row])
-        )
+        raise TaskError(f"row {row}: verify accepts an answer that is all padding" + specimen.show(batch.puzzle[row]))
 
 
 def _wrong_answers_are_rejected(specimen: Specimen) -> None:
-    """A single answer other than the solution may be right; that all of them are tells of a verifier that is blind."""
+    """Some answers other than the solution may be right, but a verifier that accepts all of them is wrong."""
     for kind, batch, answers in _doubtful_answers(specimen):
         if len(batch) >= FEW and specimen.task.verify(batch, answers).success.all():
-            text = f"verify accepts {kind}, in all {len(batch)} tries, of which this is the first"
+            text = f"verify accepts {kind} in all {len(batch)} tries; the first is"
             raise TaskError(text + specimen.show(batch.puzzle[0], answers[0]))
 
 
 def _doubtful_answers(specimen: Specimen) -> Iterator[tuple[str, PuzzleBatch, Tokens]]:
-    """Kinds of answers of which most must be wrong, without those that equal the solution."""
+    """Kinds of answers that are mostly wrong, without those equal to the solution."""
     rng, batch = np.random.default_rng(specimen.seed), specimen.batch
     many = batch.take(np.arange(max(_MANY, len(batch))) % len(batch))
     noise = rng.integers(1, specimen.task.spec.vocab_size, many.puzzle.shape, np.uint8)
     neighbour = np.roll(batch.solution, 1, axis=0)
     for kind, rows, answers in (
         ("random tokens", many, noise),
-        ("the untouched puzzle", batch, batch.puzzle.copy()),
+        ("the unchanged puzzle", batch, batch.puzzle.copy()),
         ("the solution of another puzzle", batch, neighbour),
     ):
         other = (answers != rows.solution).any(axis=1)
@@ -120,10 +118,10 @@ def _doubtful_answers(specimen: Specimen) -> Iterator[tuple[str, PuzzleBatch, To
 RULES: Rules = {
     "verify returns a well-formed verdict": _verdict_is_well_formed,
     "verify does not change its inputs": _verify_leaves_its_inputs,
-    "verify gives the same verdict every time": _verify_repeats_itself,
+    "verify is deterministic": _verify_repeats_itself,
     "verify accepts the solutions of the task": _solutions_are_accepted,
-    "scores lie in [0, 1] and are 1 exactly for a success": _score_matches_success,
-    "verify judges each row on its own": _verdict_judges_rows_alone,
+    "scores lie in [0, 1] and are 1 only for success": _score_matches_success,
+    "verify grades each row independently": _verdict_judges_rows_alone,
     "verify rejects blank answers": _blank_answers_are_rejected,
-    "verify rejects answers that are hardly ever right": _wrong_answers_are_rejected,
+    "verify rejects answers that are rarely right": _wrong_answers_are_rejected,
 }

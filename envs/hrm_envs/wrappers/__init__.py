@@ -1,6 +1,6 @@
-"""Views of the environments for generic reinforcement learning: other actions and observations, the same puzzles.
+"""Wrappers for generic reinforcement learning, which change actions and observations but not the puzzles.
 
-Each comes as a wrapper of the single environment and, with ``Vector`` in its name, of the vector environment.
+Each wrapper has a version for the vector environment, with ``Vector`` in its name.
 """
 
 from hrm_envs.moves.env import MazeMoves

@@ -1,4 +1,4 @@
-"""Boards on which ARC grids are drawn with a cursor, cell by cell, and made larger and smaller, many at once."""
+"""Drafts of ARC grids, which are painted with a cursor and resized, in batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hrm_envs.checks import choice
 from hrm_envs.rendering.frame import Draft
 from hrm_envs.spec import PAD, Tokens
 from hrm_envs.task import Task
-from hrm_envs.wrappers.drafts import Boards
+from hrm_envs.wrappers.drafts import Drafts
 
 Start = Literal["input", "blank"]
 
@@ -37,53 +37,53 @@ class ArcAction(IntEnum):
     SUBMIT = ADD_ROW + 4
 
 
-#: What each edit adds to the cursor, and to the size of the grid: (rows, columns).
+#: The change of the cursor, and of the size of the grid, by each edit: (rows, columns).
 _MOVES, _GROWTH = np.zeros((2, ArcAction.SUBMIT, 2), np.int64)
 _MOVES[: ArcAction.PAINT] = [(-1, 0), (1, 0), (0, -1), (0, 1)]
 _GROWTH[ArcAction.ADD_ROW :] = [(1, 0), (-1, 0), (0, 1), (0, -1)]
 _PAINTS = slice(ArcAction.PAINT, ArcAction.ADD_ROW)
 
 
-class ArcBoards(Boards):
-    """Boards with one grid each, which lies where the puzzle's does: as on every canvas, with end markers.
+class ArcDrafts(Drafts):
+    """Drafts with one grid each, at the position of the puzzle's grid and with end markers.
 
     Args:
         task: an ARC task.
         num_rows: ``B``.
-        start: whether grids begin as the puzzle's, or of that size and black.
-        max_edits: by default twice the cells and twice the side of the canvas: enough for any grid.
+        start: ``"input"`` to start from the grid of the puzzle, ``"blank"`` for a black grid of its size.
+        max_edits: by default twice the cells plus twice the side of the canvas, which is enough for any grid.
 
     Raises:
-        ValueError: the task is another one, or a keyword is out of range.
+        ValueError: another kind of task, or a keyword is out of range.
     """
 
     def __init__(self, task: Task, num_rows: int, start: Start = "input", max_edits: int | None = None) -> None:
         if not isinstance(task, ARCTask):
-            raise ValueError(f"ARC grids are edited in an environment such as HRM/ARC-AGI-1-v0, not {task.spec.name}")
+            raise ValueError(f"ARC grids need an environment such as HRM/ARC-AGI-1-v0, not {task.spec.name}")
         choice("start", start, get_args(Start))
         self._side, self._blank = task.canvas, start == "blank"
         enough = 2 * task.spec.num_cells + 2 * self._side
         super().__init__(task.spec, num_rows, ArcAction.SUBMIT, enough if max_edits is None else max_edits)
-        #: (row, column) on the canvas of the grid's first cell, int32 ``[B, 2]``. It stays there.
+        #: (row, column) of the first cell on the canvas, int32 ``[B, 2]``, constant during an episode.
         self.origin = np.zeros((num_rows, 2), np.int32)
         #: Height and width of the grid, int32 ``[B, 2]``.
         self.size = np.ones((num_rows, 2), np.int32)
-        #: (row, column) on the canvas, int32 ``[B, 2]``.
+        #: (row, column) of the cursor on the canvas, int32 ``[B, 2]``.
         self.cursor = np.zeros((num_rows, 2), np.int32)
 
     def begin(self, puzzle: Tokens, rows: NDArray[Any]) -> None:
-        """Put puzzles (uint8 ``[K, S]``) on the boards of an integer array ``[K]``."""
+        """Start the drafts of ``rows`` (integers ``[K]``) from puzzles (uint8 ``[K, S]``)."""
         super().begin(puzzle, rows)
         origin, _ = corners(puzzle, self._side)
         self.origin[rows] = self.cursor[rows] = origin
-        # A puzzle from outside may hold no grid.
+        # A user's puzzle may have no grid.
         self.size[rows] = np.maximum(read_sizes(puzzle, self._side, origin), 1)
         if self._blank:
-            self.board[rows] = PAD
+            self.answer[rows] = PAD
         self._fit(rows)
 
     def spaces(self) -> Mapping[str, spaces.Box]:
-        """What :meth:`observe` gives of each board."""
+        """The spaces of :meth:`observe`, for one draft."""
         return {
             **super().spaces(),
             "cursor": spaces.Box(0, self._side - 1, (2,), np.int32),
@@ -91,11 +91,11 @@ class ArcBoards(Boards):
         }
 
     def observe(self) -> dict[str, NDArray[Any]]:
-        """``board`` uint8 ``[B, S]``, ``edits`` int32 ``[B, 1]``, ``cursor`` and ``size`` int32 ``[B, 2]``, fresh."""
+        """``board`` (the draft) uint8 ``[B, S]``, ``edits`` int32 ``[B, 1]``, ``cursor``, ``size`` int32 ``[B, 2]``."""
         return {**super().observe(), "cursor": self.cursor.copy(), "size": self.size.copy()}
 
     def draft(self, row: int) -> Draft:
-        """What a picture shows of a board: the cursor too."""
+        """One draft with its cursor, for rendering."""
         return replace(super().draft(row), cursor=int(self._cell()[row]))
 
     def _change(self, rows: NDArray[np.int64], edits: NDArray[np.int64]) -> None:
@@ -105,7 +105,7 @@ class ArcBoards(Boards):
         self.cursor[rows] = np.clip(self.cursor[rows] + _MOVES[edits], origin, origin + size - 1)
         paints = (edits >= _PAINTS.start) & (edits < _PAINTS.stop)
         painted = rows[paints]
-        self.board[painted, self._cell()[painted]] = edits[paints] - ArcAction.PAINT + FIRST_COLOUR
+        self.answer[painted, self._cell()[painted]] = edits[paints] - ArcAction.PAINT + FIRST_COLOUR
         self._fit(rows[(size != before).any(axis=1)])
 
     def _changes(self) -> NDArray[np.bool_]:
@@ -113,7 +113,7 @@ class ArcBoards(Boards):
         moved = np.clip(cursor + _MOVES, origin, origin + size - 1) != cursor
         grown = np.clip(size + _GROWTH, 1, self._side - origin) != size
         changes = (moved | grown).any(axis=2)
-        token = self.board[np.arange(len(self.board)), self._cell()]
+        token = self.answer[np.arange(len(self.answer)), self._cell()]
         changes[:, _PAINTS] = token[:, None] != np.arange(FIRST_COLOUR, FIRST_COLOUR + NUM_COLOURS)
         return changes
 
@@ -122,7 +122,7 @@ class ArcBoards(Boards):
         return self.cursor[:, 0].astype(np.int64) * self._side + self.cursor[:, 1]
 
     def _fit(self, rows: NDArray[Any]) -> None:
-        """Cut what lies outside of the grids of ``rows``, fill new cells with colour 0, and set the end markers."""
+        """Crop the drafts of ``rows`` to their grids, fill new cells with colour 0, and set the end markers."""
         line = np.arange(self._side)
         down, along = (line - self.origin[rows, axis, None] for axis in (0, 1))
         height, width = (self.size[rows, axis, None] for axis in (0, 1))
@@ -130,6 +130,6 @@ class ArcBoards(Boards):
         inside = in_rows[:, :, None] & in_columns[:, None, :]
         below = (down == height)[:, :, None] & in_columns[:, None, :]
         beside = in_rows[:, :, None] & (along == width)[:, None, :]
-        tokens = self.board[rows].reshape(-1, self._side, self._side)
+        tokens = self.answer[rows].reshape(-1, self._side, self._side)
         fitted = np.where(inside, np.maximum(tokens, FIRST_COLOUR), np.where(below | beside, END, PAD))
-        self.board[rows] = fitted.reshape(len(rows), self._side**2)
+        self.answer[rows] = fitted.reshape(len(rows), self._side**2)

@@ -1,4 +1,4 @@
-"""What the views of an environment share: which environment they go around, and how info is laid out."""
+"""Functions shared by the wrappers: the wrapped environment, and entries of the vector info."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     VectorWrapper = gym.vector.VectorWrapper[Any, Any, Any, Any, NDArray[Any]]
 else:
-    # It takes no type parameters before Gymnasium 1.3.
+    # Not generic before Gymnasium 1.3.
     VectorWrapper = gym.vector.VectorWrapper
 
 Base = TypeVar("Base")
 
 
-def base_of(env: Any, kind: type[Base], view: str) -> Base:
-    """The environment under any number of wrappers.
+def base_of(env: Any, kind: type[Base], wrapper: str) -> Base:
+    """The unwrapped environment.
 
     Args:
-        env: what a view was asked to go around.
-        kind: the class that the environment must have.
-        view: the name of the view, for the message.
+        env: an environment, wrapped or not.
+        kind: the required class.
+        wrapper: name of the wrapper, for the message.
 
     Raises:
-        ValueError: it is another kind of environment.
+        ValueError: another kind of environment.
     """
     base = getattr(env, "unwrapped", env)
     if not isinstance(base, kind):
-        raise ValueError(f"{view} goes around a {kind.__name__}, not around a {type(base).__name__}")
+        raise ValueError(f"{wrapper} wraps a {kind.__name__}, not a {type(base).__name__}")
     return base
 
 
-class VectorView(VectorWrapper):
-    """A vector wrapper that knows how finished rows begin anew."""
+class AutoresetVectorWrapper(VectorWrapper):
+    """A vector wrapper with the autoreset mode of its environment."""
 
     def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any]) -> None:
         super().__init__(env)
@@ -45,25 +45,25 @@ class VectorView(VectorWrapper):
 
 
 def reset_rows(options: Mapping[str, Any] | None, num_envs: int) -> NDArray[np.bool_]:
-    """Which rows ``reset(options=...)`` begins anew, bool ``[n]``; the environment has checked the mask."""
+    """The rows that ``reset(options=...)`` resets, bool ``[n]``; the environment has checked the mask."""
     return np.array((options or {}).get("reset_mask", np.ones(num_envs, np.bool_)), np.bool_)
 
 
 def add_entry(info: Mapping[str, Any], name: str, values: NDArray[Any], rows: NDArray[np.bool_]) -> dict[str, Any]:
-    """Vector info with a further entry in Gymnasium's form.
+    """Add an entry in Gymnasium's format to a vector info.
 
     Args:
-        info: of a vector environment.
-        name: of the entry.
-        values: ``[n, ...]``, its values; copied.
-        rows: bool ``[n]``, rows that have one; the others read zero.
+        info: info of a vector environment.
+        name: name of the entry.
+        values: ``[n, ...]``, its values, which are copied.
+        rows: bool ``[n]``, rows that have the entry; the others are zero.
     """
     shape = (-1,) + (1,) * (values.ndim - 1)
     return {**info, name: np.where(rows.reshape(shape), values, values.dtype.type(0)), f"_{name}": rows.copy()}
 
 
 def change_final_obs(info: dict[str, Any], change: Callable[[Any, int], Any]) -> dict[str, Any]:
-    """Vector info whose last observations of ended episodes went through ``change(obs, row)``."""
+    """Apply ``change(obs, row)`` to the final observations in a vector info."""
     if "final_obs" not in info:
         return info
     final_obs = np.full(len(info["final_obs"]), None, object)

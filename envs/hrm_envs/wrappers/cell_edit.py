@@ -1,83 +1,55 @@
-"""One cell at a time: an answer is written step by step on a board and then handed in."""
+"""One cell per step: an answer is written step by step and then submitted."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
-import gymnasium as gym
-from gymnasium.utils import RecordConstructorArgs
-
-from hrm_envs.wrappers.draft_view import BoardVectorView, BoardView
-from hrm_envs.wrappers.drafts import CellBoards
+from hrm_envs.wrappers.drafting import DraftVectorWrapper, DraftWrapper
+from hrm_envs.wrappers.drafts import CellDrafts
 
 
-class CellEdit(BoardView, RecordConstructorArgs):
-    """Solve a puzzle by writing one token into one cell a step.
+class CellEdit(DraftWrapper):
+    """Solve a puzzle by writing one token into one cell per step.
 
-    The board begins as the puzzle. Action ``cell * V' + k`` writes the ``k``-th of the task's ``answer_tokens`` into a
-    cell, the last action hands the board in. Writing into a given cell changes nothing and costs as much as any edit.
-    An edit is no segment: the environment takes its one segment when the board is handed in.
+    The draft starts as the puzzle. Action ``cell * V' + k`` writes the ``k``-th of the task's ``answer_tokens`` into a
+    cell, and the last action submits the draft. Writing into a given cell changes nothing and costs as much as any
+    edit. An edit is not a segment: the environment takes its only segment when the draft is submitted.
 
     **Action**: ``Discrete(S * V' + 1)``. ``info["action_mask"]`` int8 ``[S * V' + 1]`` and ``action_masks()``, the same
-    as bool, leave the edits that change something, and handing in.
+    as bool, allow submitting and the edits that change something.
 
-    **Observation**: ``puzzle`` and ``board`` uint8 ``[S]``, ``edits`` int32 ``[1]`` (those made), ``task_id``, and what
-    the task adds.
+    **Observation**: ``puzzle`` and ``board`` (the draft) uint8 ``[S]``, ``edits`` int32 ``[1]`` (number of edits),
+    ``task_id``, and the entries of the task.
 
-    **Reward**: the environment's when the board is handed in; ``-edit_cost`` for each edit; with ``shaping`` also
-    ``gamma * score(after) - score(before)``, the score after the end being 0, which leaves the best policy the best
-    one (Ng, Harada and Russell 1999).
+    **Reward**: the environment's reward when the draft is submitted; ``-edit_cost`` for each edit; with ``shaping``
+    also ``gamma * score(after) - score(before)``, where the score after the end is 0, which preserves the optimal
+    policy (Ng, Harada and Russell 1999).
 
-    **End**: the board is handed in, by the agent or by the edit that uses ``max_edits`` up (``info["forced_halt"]``).
+    **Episode end**: the draft is submitted, by the agent or by the edit that reaches ``max_edits``
+    (``info["forced_halt"]``).
 
     Args:
         env: a :class:`~hrm_envs.env.ReasoningEnv`, wrapped or not.
-        max_edits: edits at most; twice the cells by default.
-        edit_cost: price of an edit.
-        shaping: whether better boards pay at once.
-        gamma: discount of the shaping; use the agent's own.
+        max_edits: maximum number of edits; by default twice the number of cells.
+        edit_cost: cost of an edit, 0 by default.
+        shaping: whether to reward better drafts immediately; False by default.
+        gamma: discount factor of the shaping, 1 by default; use the agent's own.
 
     Raises:
-        ValueError: it is no such environment, or a keyword is out of range.
+        ValueError: another kind of environment, or a keyword is out of range.
+        TypeError: unknown keyword.
     """
 
-    def __init__(
-        self,
-        env: gym.Env[Any, Any],
-        *,
-        max_edits: int | None = None,
-        edit_cost: float = 0.0,
-        shaping: bool = False,
-        gamma: float = 1.0,
-    ) -> None:
-        super().__init__(
-            env, partial(CellBoards, max_edits=max_edits), edit_cost=edit_cost, shaping=shaping, gamma=gamma
-        )
-        # After the checks: it copies what it is given.
-        RecordConstructorArgs.__init__(self, max_edits=max_edits, edit_cost=edit_cost, shaping=shaping, gamma=gamma)
+    drafts_class = CellDrafts
 
 
-class CellEditVector(BoardVectorView):
-    """:class:`CellEdit` for a vector environment: rows write on while others hand in; masks are ``[n, S * V' + 1]``.
+class CellEditVector(DraftVectorWrapper):
+    """:class:`CellEdit` for a vector environment. Rows submit independently; masks are ``[n, S * V' + 1]``.
 
     Args:
-        env: a :class:`~hrm_envs.vector_env.ReasoningVectorEnv` itself; other wrappers go around this one.
-        max_edits: see :class:`CellEdit`, as for the other keywords.
+        env: an unwrapped :class:`~hrm_envs.vector_env.ReasoningVectorEnv`; apply other wrappers to this one.
+        max_edits: see :class:`CellEdit`, also for the other keywords.
 
     Raises:
-        ValueError: it is no such environment, or a keyword is out of range.
+        ValueError, TypeError: as :class:`CellEdit`.
     """
 
-    def __init__(
-        self,
-        env: gym.vector.VectorEnv[Any, Any, Any],
-        *,
-        max_edits: int | None = None,
-        edit_cost: float = 0.0,
-        shaping: bool = False,
-        gamma: float = 1.0,
-    ) -> None:
-        super().__init__(
-            env, partial(CellBoards, max_edits=max_edits), edit_cost=edit_cost, shaping=shaping, gamma=gamma
-        )
+    drafts_class = CellDrafts

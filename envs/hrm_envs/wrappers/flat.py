@@ -1,4 +1,4 @@
-"""The whole answer and the halt as one flat action, for algorithms that take no dictionaries."""
+"""Answer and halt as one flat action, for algorithms without dictionary actions."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from hrm_envs.env import ReasoningEnv
 from hrm_envs.spec import TaskSpec, Tokens
 from hrm_envs.task import Task
 from hrm_envs.vector_env import ReasoningVectorEnv
-from hrm_envs.wrappers.base import VectorView, add_entry, base_of, reset_rows
+from hrm_envs.wrappers.base import AutoresetVectorWrapper, add_entry, base_of, reset_rows
 
 
 class FlattenAnswer(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """The action is ``MultiDiscrete([V] * S + [2])``: a token for every cell, then the halt.
 
-    ``info["action_mask"]`` int8 ``[S * V + 2]`` and ``action_masks()`` (the same as bool) say which values make
-    sense: in a given cell only the given, in the others the task's ``answer_tokens``. Other actions are allowed.
-    ``env.action_space.sample(mask=env.sample_mask())`` draws among those that make sense.
+    ``info["action_mask"]`` int8 ``[S * V + 2]`` and ``action_masks()`` (the same as bool) mark the useful values: the
+    given token in a given cell, and the task's ``answer_tokens`` in other cells. Other values are valid actions too.
+    ``env.action_space.sample(mask=env.sample_mask())`` samples useful actions.
 
     Args:
         env: a :class:`~hrm_envs.env.ReasoningEnv`, wrapped or not.
 
     Raises:
-        ValueError: it is none.
+        ValueError: another kind of environment.
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
@@ -49,7 +49,7 @@ class FlattenAnswer(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         """Begin a new episode; see :meth:`.ReasoningEnv.reset`."""
         obs, info = self.env.reset(seed=seed, options=options)
         self._masks = answer_masks(self._task, obs["puzzle"][None])[0]
-        return obs, self._tell(info)
+        return obs, self._info(info)
 
     def step(self, action: NDArray[Any]) -> tuple[dict[str, NDArray[Any]], Any, bool, bool, dict[str, Any]]:
         """Take one segment with an action ``[S + 1]``.
@@ -58,10 +58,10 @@ class FlattenAnswer(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             ValueError: the action does not fit the action space.
         """
         obs, reward, terminated, truncated, info = self.env.step(split_action(action, (self._task.spec.num_cells + 1,)))
-        return obs, reward, terminated, truncated, self._tell(info)
+        return obs, reward, terminated, truncated, self._info(info)
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which values make sense, bool ``[S * V + 2]``: the tokens of every cell, then the halt.
+        """The useful values, bool ``[S * V + 2]``: the tokens of every cell, then the halt.
 
         Raises:
             gymnasium.error.ResetNeeded: no episode has begun.
@@ -71,25 +71,25 @@ class FlattenAnswer(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return self._masks.copy()
 
     def sample_mask(self) -> tuple[NDArray[np.int8], ...]:
-        """The masks as ``action_space.sample(mask=...)`` takes them: int8 ``[V]`` for each cell, ``[2]`` for the halt.
+        """The masks for ``action_space.sample(mask=...)``: int8 ``[V]`` for each cell, then ``[2]`` for the halt.
 
         Raises:
             gymnasium.error.ResetNeeded: no episode has begun.
         """
         return _by_value(self.action_masks(), self._task.spec)
 
-    def _tell(self, info: dict[str, Any]) -> dict[str, Any]:
+    def _info(self, info: dict[str, Any]) -> dict[str, Any]:
         return {**info, "action_mask": self.action_masks().astype(np.int8)}
 
 
-class FlattenAnswerVector(VectorView):
+class FlattenAnswerVector(AutoresetVectorWrapper):
     """:class:`FlattenAnswer` for a vector environment; masks are ``[n, S * V + 2]``.
 
     Args:
         env: a :class:`~hrm_envs.vector_env.ReasoningVectorEnv`, wrapped or not.
 
     Raises:
-        ValueError: it is none.
+        ValueError: another kind of environment.
     """
 
     def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any]) -> None:
@@ -107,7 +107,7 @@ class FlattenAnswerVector(VectorView):
         obs, info = self.env.reset(seed=seed, options=options)
         self._begun = True
         self._look(obs["puzzle"])
-        return obs, self._tell(info, reset_rows(options, self.num_envs))
+        return obs, self._info(info, reset_rows(options, self.num_envs))
 
     def step(
         self, actions: NDArray[Any]
@@ -123,10 +123,10 @@ class FlattenAnswerVector(VectorView):
             last = self._masks.astype(np.int8)
             info = {**info, "final_info": add_entry(info["final_info"], "action_mask", last, terminated)}
         self._look(obs["puzzle"])
-        return obs, reward, terminated, truncated, self._tell(info, np.ones(self.num_envs, np.bool_))
+        return obs, reward, terminated, truncated, self._info(info, np.ones(self.num_envs, np.bool_))
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which values make sense in each row, bool ``[n, S * V + 2]``.
+        """The useful values of each row, bool ``[n, S * V + 2]``.
 
         Raises:
             gymnasium.error.ResetNeeded: no episode has begun.
@@ -136,9 +136,9 @@ class FlattenAnswerVector(VectorView):
         return self._masks.copy()
 
     def sample_mask(self) -> tuple[tuple[NDArray[np.int8], ...], ...]:
-        """The masks of each row, as ``single_action_space.sample(mask=...)`` takes them.
+        """The masks of each row, for ``single_action_space.sample(mask=...)``.
 
-        Gymnasium batches this action to a ``Box``, which takes no mask: sample row by row.
+        The batched action space is a ``Box``, which does not support masks: sample row by row.
 
         Raises:
             gymnasium.error.ResetNeeded: no episode has begun.
@@ -151,20 +151,20 @@ class FlattenAnswerVector(VectorView):
             self._puzzle[new] = puzzle[new]
             self._masks[new] = answer_masks(self._task, puzzle[new])
 
-    def _tell(self, info: dict[str, Any], rows: NDArray[np.bool_]) -> dict[str, Any]:
+    def _info(self, info: dict[str, Any], rows: NDArray[np.bool_]) -> dict[str, Any]:
         return add_entry(info, "action_mask", self._masks.astype(np.int8), rows)
 
 
 def flat_space(spec: TaskSpec) -> MultiDiscrete:
-    """A token for every cell, then the halt."""
+    """The action space: a token for every cell, then the halt."""
     return MultiDiscrete(np.array([spec.vocab_size] * spec.num_cells + [2]))
 
 
 def split_action(action: NDArray[Any], shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
-    """A flat action ``[..., S + 1]`` as the environment takes it, whose values it checks itself.
+    """Split a flat action ``[..., S + 1]`` into answer and halt. The environment checks the values.
 
     Raises:
-        ValueError: the action is not of this shape.
+        ValueError: the action has another shape.
     """
     action = as_array("action", action)
     if action.shape != shape:
@@ -173,13 +173,13 @@ def split_action(action: NDArray[Any], shape: tuple[int, ...]) -> dict[str, NDAr
 
 
 def _by_value(masks: NDArray[np.bool_], spec: TaskSpec) -> tuple[NDArray[np.int8], ...]:
-    """Flat masks ``[S * V + 2]`` as one array for each value of the action."""
+    """Split flat masks ``[S * V + 2]`` into one array per entry of the action."""
     flat = masks.astype(np.int8)
     return (*flat[:-2].reshape(spec.num_cells, spec.vocab_size), flat[-2:])
 
 
 def answer_masks(task: Task, puzzle: Tokens) -> NDArray[np.bool_]:
-    """Which tokens make sense in each cell of puzzles (uint8 ``[B, S]``), and both halts: bool ``[B, S * V + 2]``."""
+    """The useful tokens of each cell of puzzles (uint8 ``[B, S]``), then both halts, bool ``[B, S * V + 2]``."""
     tokens = np.arange(task.spec.vocab_size)
     legal = np.isin(tokens, task.answer_tokens)
     cells = np.where(task.editable(puzzle)[:, :, None], legal, puzzle[:, :, None] == tokens)

@@ -1,4 +1,4 @@
-"""Only the decision to stop: something else thinks, the agent says when its answer is good enough."""
+"""Only the halting decision: another model computes the answers, and the agent decides when to halt."""
 
 from __future__ import annotations
 
@@ -18,55 +18,55 @@ from hrm_envs.env import ReasoningEnv
 from hrm_envs.limits import MAX_CELLS
 from hrm_envs.spec import TaskSpec
 from hrm_envs.vector_env import ReasoningVectorEnv
-from hrm_envs.wrappers.base import VectorView, base_of, change_final_obs, reset_rows
+from hrm_envs.wrappers.base import AutoresetVectorWrapper, base_of, change_final_obs, reset_rows
 
-#: What a thinker keeps in mind: any number of arrays (of numpy, torch, ...), each with one entry a row.
+#: The state of a thinker: any number of arrays (numpy, torch, ...), each with one entry per row.
 Memory = Sequence[Any]
 
 
 class Thinker(Protocol):
-    """Thinks about puzzles in segments, for any number ``B`` of rows, each on its own.
+    """A model that computes answers in segments, for any number ``B`` of independent rows.
 
-    It keeps nothing between calls, so that several environments may share one: its memory is handed to it. The
-    arrays of a memory are indexed by rows and written into, so every call returns arrays that nobody else holds.
+    A thinker is stateless, so that several environments can share it: the wrapper holds its memory. The wrapper indexes
+    and modifies the arrays of a memory, so each call must return new arrays.
     """
 
     @property
     def num_features(self) -> int:
-        """``F``, how many numbers it tells of a segment."""
+        """``F``, the number of features of each segment."""
 
     def start(self, obs: Mapping[str, NDArray[Any]]) -> Memory:
-        """The memory of ``B`` rows that have not thought yet about a batched observation of the environment."""
+        """The initial memory of ``B`` rows, for a batched observation of the environment."""
 
     def think(
         self, obs: Mapping[str, NDArray[Any]], memory: Memory
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], Memory]:
-        """Think one segment.
+        """Compute one segment.
 
         Args:
             obs: a batched observation of the environment.
-            memory: after the segment before.
+            memory: the memory after the previous segment.
 
         Returns:
-            The answers uint8 ``[B, S]``, features float32 ``[B, F]`` by which to decide, and the memory.
+            The answers uint8 ``[B, S]``, features float32 ``[B, F]`` for the decision, and the new memory.
         """
 
 
 class HaltOnly(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
-    """A thinker answers, the agent decides when to stop.
+    """A thinker computes the answers, and the agent decides when to halt.
 
-    The answer of a segment is thought before the agent decides on it: 1 hands in the answer that the observation
-    tells of, 0 has the thinker go on. Rewards, end and info are the environment's.
+    The thinker computes the answer of a segment before the agent decides: 1 submits the answer that the observation
+    describes, 0 continues. Rewards, episode end and info are those of the environment.
 
     **Action**: ``Discrete(2)``. **Observation**: ``Box`` float32 ``[F + 1]``: the thinker's features of the answer, and
-    the number of its segment divided by the most there can be.
+    the segment number divided by the maximum.
 
     Args:
         env: a :class:`~hrm_envs.env.ReasoningEnv`, wrapped or not.
-        thinker: see :class:`Thinker`; ``hrm_agents.solving.thinker.HRMThinker`` is one.
+        thinker: see :class:`Thinker`, such as ``hrm_agents.solving.thinker.HRMThinker``.
 
     Raises:
-        ValueError: it is no such environment, or no thinker.
+        ValueError: another kind of environment, or ``thinker`` is not a thinker.
     """
 
     def __init__(self, env: gym.Env[Any, Any], thinker: Thinker) -> None:
@@ -81,17 +81,17 @@ class HaltOnly(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin a new episode and think its first segment; see :meth:`.ReasoningEnv.reset`."""
+        """Begin a new episode and compute its first segment; see :meth:`.ReasoningEnv.reset`."""
         obs, info = self.env.reset(seed=seed, options=options)
         self._mind.begin(_batch(obs), _ONE)
         self._mind.think(_batch(obs), _ONE)
         return self._mind.observe()[0], info
 
     def step(self, action: int) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
-        """Hand in the answer (1) or have the thinker go on (0).
+        """Submit the answer (1) or continue (0).
 
         Raises:
-            ValueError: the action is neither.
+            ValueError: another action.
             gymnasium.error.ResetNeeded: the episode is over, or none has begun.
         """
         obs, reward, terminated, truncated, info = self.env.step({"answer": self._mind.answer[0], "halt": action})
@@ -100,15 +100,15 @@ class HaltOnly(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return self._mind.observe()[0], reward, terminated, truncated, info
 
 
-class HaltOnlyVector(VectorView):
-    """:class:`HaltOnly` for a vector environment: observations are ``[n, F + 1]``, all rows think in one batch.
+class HaltOnlyVector(AutoresetVectorWrapper):
+    """:class:`HaltOnly` for a vector environment: observations are ``[n, F + 1]``, and all rows share one batch.
 
     Args:
         env: a :class:`~hrm_envs.vector_env.ReasoningVectorEnv`, wrapped or not.
         thinker: see :class:`Thinker`.
 
     Raises:
-        ValueError: it is no such environment, or no thinker.
+        ValueError: another kind of environment, or ``thinker`` is not a thinker.
     """
 
     def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any], thinker: Thinker) -> None:
@@ -123,7 +123,7 @@ class HaltOnlyVector(VectorView):
         self.observation_space = batch_space(self.single_observation_space, env.num_envs)
 
     def reset(self, *, seed: Any = None, options: Any = None) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin new episodes and think their first segments; see :meth:`.ReasoningVectorEnv.reset`."""
+        """Begin new episodes and compute their first segments; see :meth:`.ReasoningVectorEnv.reset`."""
         obs, info = self.env.reset(seed=seed, options=options)
         rows = reset_rows(options, self.num_envs)
         self._over[rows] = False
@@ -134,7 +134,7 @@ class HaltOnlyVector(VectorView):
     def step(
         self, actions: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
-        """Hand in the answers of some rows (1) and have the others think on (0), with actions ``[n]``.
+        """Submit (1) or continue (0) in each row, with actions ``[n]``.
 
         Raises:
             ValueError: the actions do not fit the action space.
@@ -146,7 +146,7 @@ class HaltOnlyVector(VectorView):
             info = change_final_obs(info, lambda _, row: last[row].copy())
             fresh, thinking = ended, np.ones(self.num_envs, np.bool_)
         else:
-            # Rows that ended say no more; under NEXT_STEP those that had ended before have begun anew.
+            # Ended rows compute no further segment. Under NEXT_STEP, rows that had ended before were reset.
             fresh, thinking = self._over, ~ended
             self._over = ended.copy()
         self._mind.begin(obs, np.flatnonzero(fresh))
@@ -156,12 +156,12 @@ class HaltOnlyVector(VectorView):
 
 def _check_thinker(thinker: Thinker) -> None:
     if not all(callable(getattr(thinker, name, None)) for name in ("start", "think")):
-        raise ValueError(f"thinker={shown(thinker)}: a thinker has num_features, start() and think()")
+        raise ValueError(f"thinker={shown(thinker)}: a thinker needs num_features, start() and think()")
     whole_number("thinker.num_features", getattr(thinker, "num_features", None), 0, MAX_CELLS)
 
 
 class _Mind:
-    """What the thinker of ``num_rows`` rows thought last."""
+    """The last answers, features and memory of a thinker for ``num_rows`` rows."""
 
     def __init__(self, thinker: Thinker, num_rows: int, spec: TaskSpec, max_segments: int) -> None:
         self._thinker, self._max_segments, self._vocab_size = thinker, max_segments, spec.vocab_size
@@ -172,15 +172,15 @@ class _Mind:
 
     @property
     def space(self) -> spaces.Box:
-        """Of the observation of one row."""
-        # Features have no bounds of their own; Gymnasium's checker wants finite ones.
+        """The observation space of one row."""
+        # Features are unbounded, but Gymnasium's checker requires finite bounds.
         high = np.full(self._features.shape[1] + 1, np.finfo(np.float32).max, np.float32)
         low = -high
         low[-1], high[-1] = 0, 1
         return spaces.Box(low, high, dtype=np.float32)
 
     def begin(self, obs: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> None:
-        """Forget what was thought in the given rows."""
+        """Reset the memory of the given rows."""
         if self._memory is None or len(rows) == len(self.answer):
             self._memory = tuple(self._thinker.start(obs))
         elif len(rows):
@@ -188,7 +188,7 @@ class _Mind:
                 kept[rows] = new
 
     def think(self, obs: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> None:
-        """Think one segment in the given rows."""
+        """Compute one segment in the given rows."""
         assert self._memory is not None, "a step needs a reset, which the environment has checked"
         if not len(rows):
             return
@@ -208,14 +208,14 @@ class _Mind:
         answer = np.asarray(answer)
         if answer.dtype.kind not in "ui" or answer.min() < 0 or answer.max() >= self._vocab_size:
             raise ValueError(
-                f"{type(self._thinker).__name__}.think: answers hold integers from 0 to {self._vocab_size - 1}, "
+                f"{type(self._thinker).__name__}.think: answers must be integers from 0 to {self._vocab_size - 1}, "
                 f"found {answer.dtype} from {answer.min()} to {answer.max()}"
             )
         self.answer[rows], self._features[rows] = answer, features
         self._segment[rows] = obs["segment"][rows, 0] + 1
 
     def observe(self) -> NDArray[np.float32]:
-        """Features and the share of the segments that are used, float32 ``[B, F + 1]``, as a fresh array."""
+        """Features and the share of used segments, float32 ``[B, F + 1]``, as a new array."""
         share = (self._segment / self._max_segments).astype(np.float32)
         return np.concatenate([self._features, share[:, None]], axis=1)
 

@@ -1,4 +1,4 @@
-"""Legal actions as part of the observation, for agents that look for them there."""
+"""Action masks in the observation, for agents that expect them there."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from hrm_envs.checks import shown
-from hrm_envs.wrappers.base import VectorView, change_final_obs
+from hrm_envs.wrappers.base import AutoresetVectorWrapper, change_final_obs
 
 ENTRY = "action_mask"
 
 
 class MaskInObs(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
-    """Adds ``action_mask`` int8 ``[A]`` to the observation; one that is no dictionary becomes its ``observation``.
+    """Adds ``action_mask`` int8 ``[A]`` to the observation.
+
+    An observation that is not a dictionary becomes the entry ``observation``.
 
     Args:
-        env: has ``action_masks()`` and ``info["action_mask"]``, as :class:`.CellEdit` and :class:`.FlattenAnswer` do.
+        env: an environment with ``action_masks()`` and ``info["action_mask"]``, such as :class:`.CellEdit`.
 
     Raises:
-        ValueError: it has no masks, or an observation of that name.
+        ValueError: the environment has no masks, or already has this entry.
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         if not isinstance(env, gym.Env) or not env.has_wrapper_attr("action_masks"):
-            raise ValueError(f"MaskInObs: {shown(env)} has no action_masks(); go around CellEdit or FlattenAnswer")
+            raise ValueError(f"MaskInObs: {shown(env)} has no action_masks(); wrap CellEdit or FlattenAnswer")
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
         self.observation_space = _with_mask(env.observation_space, env.action_space)
@@ -45,7 +47,7 @@ class MaskInObs(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return _add(obs, info[ENTRY]), reward, terminated, truncated, info
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Legal actions, bool ``[A]``."""
+        """The action masks, bool ``[A]``."""
         masks: NDArray[np.bool_] = self.env.get_wrapper_attr("action_masks")()
         return masks
 
@@ -54,14 +56,14 @@ class MaskInObs(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return self.env.get_wrapper_attr("sample_mask")()
 
 
-class MaskInObsVector(VectorView):
+class MaskInObsVector(AutoresetVectorWrapper):
     """:class:`MaskInObs` for a vector environment: ``action_mask`` is int8 ``[n, A]``.
 
     Args:
-        env: has ``action_masks()`` and ``info["action_mask"]``.
+        env: a vector environment with ``action_masks()`` and ``info["action_mask"]``.
 
     Raises:
-        ValueError: it has no masks, or an observation of that name.
+        ValueError: the environment has no masks, or already has this entry.
     """
 
     def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any]) -> None:
@@ -82,7 +84,7 @@ class MaskInObsVector(VectorView):
         return _add(obs, self.action_masks()), reward, terminated, truncated, info
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Legal actions of every row, bool ``[n, A]``."""
+        """The action masks of every row, bool ``[n, A]``."""
         return self._source.action_masks()
 
     def sample_mask(self) -> Any:
@@ -91,12 +93,12 @@ class MaskInObsVector(VectorView):
 
 
 def _source(env: Any) -> Any:
-    """The outermost wrapper or environment with masks; vector wrappers do not pass attributes through."""
+    """The outermost wrapper with masks, because vector wrappers do not forward attributes."""
     source = env
     while not callable(getattr(source, "action_masks", None)):
         if not isinstance(source, gym.vector.VectorWrapper):
             raise ValueError(
-                f"MaskInObsVector: {shown(env)} has no action_masks(); go around CellEditVector or FlattenAnswerVector"
+                f"MaskInObsVector: {shown(env)} has no action_masks(); wrap CellEditVector or FlattenAnswerVector"
             )
         source = source.env
     return source
@@ -105,7 +107,7 @@ def _source(env: Any) -> Any:
 def _with_mask(space: spaces.Space[Any], actions: spaces.Space[Any]) -> spaces.Dict:
     entries = dict(space) if isinstance(space, spaces.Dict) else {"observation": space}
     if ENTRY in entries:
-        raise ValueError(f"the observation has an {ENTRY!r} already")
+        raise ValueError(f"the observation already has an entry {ENTRY!r}")
     size = int(actions.nvec.sum()) if isinstance(actions, spaces.MultiDiscrete) else int(actions.n)  # type: ignore[attr-defined]
     return spaces.Dict({**entries, ENTRY: spaces.Box(0, 1, (size,), np.int8)})
 

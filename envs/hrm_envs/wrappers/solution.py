@@ -1,4 +1,4 @@
-"""A right answer as part of the observation: for imitation, for oracles, and for agents that may cheat on purpose."""
+"""A right answer in the observation, for imitation learning and oracles."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.spec import TaskSpec, Tokens
 from hrm_envs.vector_env import ReasoningVectorEnv
-from hrm_envs.wrappers.base import VectorView, base_of, change_final_obs
+from hrm_envs.wrappers.base import AutoresetVectorWrapper, base_of, change_final_obs
 
 ENTRY = "solution"
 
 
 class SolutionInObs(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
-    """Adds ``solution`` uint8 ``[S]`` to the observation: always that of the observation's own puzzle.
+    """Adds ``solution`` uint8 ``[S]`` to the observation, which always belongs to the puzzle of the observation.
 
-    It may be set around other views, whose observations are dictionaries.
+    It can be applied to other wrappers with dictionary observations.
 
     Args:
         env: a :class:`~hrm_envs.env.ReasoningEnv` made with ``expose_solution=True``, wrapped or not.
 
     Raises:
-        ValueError: the environment hides its solutions, or the observation is no dictionary.
+        ValueError: the environment hides its solutions, or the observation is not a dictionary.
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
@@ -51,14 +51,14 @@ class SolutionInObs(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return {**obs, ENTRY: self._solution.copy()}, reward, terminated, truncated, info
 
 
-class SolutionInObsVector(VectorView):
+class SolutionInObsVector(AutoresetVectorWrapper):
     """:class:`SolutionInObs` for a vector environment: ``solution`` is uint8 ``[n, S]``.
 
     Args:
         env: a :class:`~hrm_envs.vector_env.ReasoningVectorEnv` made with ``expose_solution=True``, wrapped or not.
 
     Raises:
-        ValueError: the environment hides its solutions, or the observation is no dictionary.
+        ValueError: the environment hides its solutions, or the observation is not a dictionary.
     """
 
     def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any]) -> None:
@@ -78,22 +78,22 @@ class SolutionInObsVector(VectorView):
     def step(self, actions: Any) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Take one step in every row."""
         obs, reward, terminated, truncated, info = self.env.step(actions)
-        # Still those of the puzzles before: info["solution"] belongs to the rows' new ones.
+        # The stored solutions belong to the old puzzles, info["solution"] to the new ones.
         info = change_final_obs(info, lambda last, row: {**last, ENTRY: self._solution[row].copy()})
         self._look(info)
         return {**obs, ENTRY: self._solution.copy()}, reward, terminated, truncated, info
 
     def _look(self, info: dict[str, Any]) -> None:
-        told = info[f"_{ENTRY}"]
-        self._solution[told] = info[ENTRY][told]
+        present = info[f"_{ENTRY}"]
+        self._solution[present] = info[ENTRY][present]
 
 
-def _check_exposed(base: ReasoningEnv | ReasoningVectorEnv, view: str) -> None:
+def _check_exposed(base: ReasoningEnv | ReasoningVectorEnv, wrapper: str) -> None:
     if not base.expose_solution:
-        raise ValueError(f"{view}: solutions are hidden; make the environment with expose_solution=True")
+        raise ValueError(f"{wrapper}: solutions are hidden; make the environment with expose_solution=True")
 
 
 def _with_solution(space: spaces.Space[Any], spec: TaskSpec) -> spaces.Dict:
     if not isinstance(space, spaces.Dict):
-        raise ValueError(f"a solution can be added to a dictionary, and the observation is a {type(space).__name__}")
+        raise ValueError(f"the observation must be a Dict to add the solution, not a {type(space).__name__}")
     return spaces.Dict({**space, ENTRY: spaces.Box(0, spec.vocab_size - 1, (spec.num_cells,), np.uint8)})

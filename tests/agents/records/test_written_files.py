@@ -181,8 +181,8 @@ def test_places_that_are_none(tmp_path, write):
     [
         ("[" * 5000, "nested too deeply"),
         ('{"a":' * 5000, "nested too deeply"),
-        ("NaN", "'NaN' is no number of JSON"),
-        ('{"a": -Infinity}', "'-Infinity' is no number of JSON"),
+        ("NaN", "'NaN' is not valid JSON"),
+        ('{"a": -Infinity}', "'-Infinity' is not valid JSON"),
         ("1" * 5000, "digits"),
         ("", "Expecting value"),
         ("{'a': 1}", "Expecting property name"),
@@ -205,5 +205,5 @@ def test_json_from_what_is_no_file(tmp_path):
             read_json(path)
     assert time.monotonic() - start < 5, "a pipe that nobody writes to must not be waited for"
     (tmp_path / "bytes").write_bytes(b"\xff{}")
-    with pytest.raises(UserError, match="is no UTF-8"):
+    with pytest.raises(UserError, match="is not UTF-8"):
         read_json(tmp_path / "bytes")

@@ -69,13 +69,13 @@ def origin_of(obs):
 
 def choose(rng, env, solution):
     """Of the rows, some do anything, some edit as the mask says, some draw the solution, and some hand in."""
-    masks, boards = env.action_masks(), env._boards
+    masks, drafts = env.action_masks(), env.drafts
     actions = np.array([env.single_action_space.sample() for _ in solution])
     for row, kind in enumerate(rng.integers(0, 8, len(solution))):
         if kind < 3:
             actions[row] = rng.choice(np.flatnonzero(masks[row]))
         elif kind < 7:
-            state = (boards.board[row], boards.cursor[row], boards.size[row], boards.origin[row])
+            state = (drafts.answer[row], drafts.cursor[row], drafts.size[row], drafts.origin[row])
             actions[row] = towards(*state, solution[row])
     return actions
 
@@ -292,9 +292,9 @@ def test_bad_keywords_actions_and_environments(folder):
         ):
             with pytest.raises(ValueError, match=message):
                 view(arc(make, folder), **keywords)
-    with pytest.raises(ValueError, match="ArcEditor goes around a ReasoningEnv"):
+    with pytest.raises(ValueError, match="ArcEditor wraps a ReasoningEnv"):
         ArcEditor(gym.make("CartPole-v1"))
-    with pytest.raises(ValueError, match="ArcEditorVector goes around the environment itself"):
+    with pytest.raises(ValueError, match="ArcEditorVector must wrap the environment directly"):
         ArcEditorVector(ArcEditorVector(arc(vector, folder)))
     env = ArcEditorVector(arc(vector, folder))
     with pytest.raises(ResetNeeded, match="row 0"):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import data_equivalence
+from gymnasium.wrappers import RecordEpisodeStatistics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from view_rows import FAMILIES, MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
@@ -24,7 +25,7 @@ KEYWORDS = {"max_edits": 6, "edit_cost": 0.01, "shaping": True, "gamma": 0.9}
 
 def choose(rng, env, solution):
     """Of the rows, some do anything, some edit as the mask says, some write the solution, and some hand in."""
-    masks, boards = env.action_masks(), env._boards
+    masks, drafts = env.action_masks(), env.drafts
     actions = np.array([env.single_action_space.sample() for _ in solution])
     for row, kind in enumerate(rng.integers(0, 8, len(solution))):
         if kind == 0:
@@ -32,7 +33,7 @@ def choose(rng, env, solution):
         elif kind < 3:
             actions[row] = rng.choice(np.flatnonzero(masks[row]))
         elif kind < 7:
-            wrong = np.flatnonzero(boards.board[row] != solution[row])
+            wrong = np.flatnonzero(drafts.answer[row] != solution[row])
             actions[row] = write(env, wrong[0], solution[row][wrong[0]]) if len(wrong) else actions.max()
     return actions
 
@@ -63,7 +64,7 @@ def test_rows_equal_single_views(id, mode, seed, shaping):
 
 def test_an_episode_computed_by_hand():
     """A wrong digit and its correction cost an edit each; then the blanks one by one; then the board is handed in."""
-    env = CellEdit(single(reward="exact", segment_cost=0.5), edit_cost=0.125)
+    env = CellEdit(RecordEpisodeStatistics(single(reward="exact", segment_cost=0.5)), edit_cost=0.125)
     assert env.action_space == gym.spaces.Discrete(16 * 4 + 1)
     obs, info = env.reset(options={"puzzle": PUZZLE})
     solution = info["solution"]
@@ -82,7 +83,7 @@ def test_an_episode_computed_by_hand():
     obs, reward, terminated, truncated, info = env.step(64)
     assert (reward, terminated, truncated) == (1.0, True, False)
     assert (info["is_success"], info["forced_halt"]) == (True, False)
-    assert env.unwrapped._dynamics.segment.tolist() == [1]
+    assert info["episode"]["l"] == 1  # the environment took one segment
     with pytest.raises(ResetNeeded):
         env.step(64)
 
@@ -103,8 +104,8 @@ def test_shaping_changes_no_return_but_by_a_constant(actions, gamma):
     returns, first = [], None
     for shaping in (False, True):
         env = CellEdit(single(), edit_cost=0.25, max_edits=6, shaping=shaping, gamma=gamma)
-        _, _ = env.reset(options={"puzzle": PUZZLE})
-        first = env.unwrapped.judge(env.unwrapped._dynamics.batch.puzzle[0]).score[0]
+        obs, _ = env.reset(options={"puzzle": PUZZLE})
+        first = env.unwrapped.judge(obs["puzzle"]).score[0]
         total, weight = 0.0, 1.0
         for action in [*actions, 64]:
             _, reward, terminated, _, _ = env.step(action)
@@ -181,7 +182,7 @@ def test_waiting_rows_keep_their_segments():
         assert info["final_info"]["_is_success"].tolist() == [True, False, False]
         assert not info["_is_success"].any()
         assert reward[1:].tolist() == [0, 0]
-        assert env.unwrapped._dynamics.segment.tolist() == [0, 0, 0]
+        assert env.unwrapped.get_state()["segment"].tolist() == [0, 0, 0]
 
 
 def test_bad_keywords_actions_and_environments():
@@ -195,7 +196,7 @@ def test_bad_keywords_actions_and_environments():
     for action in (-1, 65, 0.5):
         with pytest.raises(ValueError, match="action: "):
             env.step(action)
-    with pytest.raises(ValueError, match="65 is none; actions are 0 to 64"):
+    with pytest.raises(ValueError, match="unknown action 65; actions are 0 to 64"):
         many.step(np.array([write(many, 1, 2), 0, 65]))
     after, *_ = many.step(np.full(ROWS, 0))
     assert (after["board"][:, 1:] == before["board"][:, 1:]).all()
@@ -212,7 +213,7 @@ def test_bad_keywords_actions_and_environments():
             CellEdit(single(), **keywords)
         with pytest.raises(ValueError, match=message):
             CellEditVector(vector(), **keywords)
-    with pytest.raises(ValueError, match="around the environment itself"):
+    with pytest.raises(ValueError, match="must wrap the environment directly"):
         CellEditVector(many)
     ended = CellEditVector(vector(autoreset_mode="Disabled"))
     ended.reset(seed=0)

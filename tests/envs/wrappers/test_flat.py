@@ -85,7 +85,7 @@ def test_bad_actions_and_environments():
         many.step(np.zeros((17, 3), int))
     with pytest.raises(ValueError, match="holds 6 at cell 0"):
         env.step(np.full(17, 6))
-    with pytest.raises(ValueError, match="FlattenAnswer goes around a ReasoningEnv, not around a CartPoleEnv"):
+    with pytest.raises(ValueError, match="FlattenAnswer wraps a ReasoningEnv, not a CartPoleEnv"):
         FlattenAnswer(gym.make("CartPole-v1"))
     with pytest.raises(ValueError, match="around a ReasoningVectorEnv, not around a ReasoningEnv"):
         FlattenAnswerVector(single())

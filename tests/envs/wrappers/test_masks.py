@@ -62,7 +62,7 @@ def test_masks_that_do_not_exist_and_observations_that_do():
         MaskInObs(single())
     with pytest.raises(ValueError, match=r"MaskInObsVector: .* has no action_masks\(\)"):
         MaskInObsVector(vector())
-    with pytest.raises(ValueError, match="has an 'action_mask' already"):
+    with pytest.raises(ValueError, match="already has an entry 'action_mask'"):
         MaskInObs(MaskInObs(CellEdit(single())))
 
 

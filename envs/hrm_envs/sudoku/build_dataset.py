@@ -1,9 +1,9 @@
-"""Makes the puzzles of ``HRM/Sudoku-Extreme-v0``: ``python -m hrm_envs.sudoku.make_extreme --help``.
+"""Build the data set of ``HRM/Sudoku-Extreme-v0``: ``python -m hrm_envs.sudoku.build_dataset --help``.
 
-Half of the pools are for the train split and half for the test split, so no puzzle of one descends from the same
-random puzzle as one of the other. A pool first climbs, then goes on with its harder half of lines and collects, of
-their neighbours, those that are nearly as hard. Of each line that lasted to the end the hardest few are taken, and of
-lines that were given up the hardest one, some of those at random, so that there are easy puzzles too.
+Half of the pools are for the train split and half for the test split, so that no random puzzle has descendants in both.
+A pool first climbs, then continues with the harder half of its lines and also collects neighbours that are nearly as
+hard. The data set takes the hardest few puzzles of each line that lasted to the end, and the hardest puzzle of some
+random dropped lines, so that it includes easy puzzles.
 """
 
 from __future__ import annotations
@@ -13,39 +13,33 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.sudoku.extreme import DATA_FILE
-from hrm_envs.sudoku.geometry import SudokuGeometry, geometry
-from hrm_envs.sudoku.hard_search import Found, Pool
+from hrm_envs.sudoku.hill_climbing import Found, Pool
+from hrm_envs.sudoku.layout import Layout, layout_for
 from hrm_envs.sudoku.symmetry import class_key
 
-#: Neighbours of each hard puzzle to collect at a step, besides those that are harder.
+#: Neighbours to collect per hard puzzle and step, in addition to harder ones.
 _RUNNERS_UP = 2
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides which puzzles come out. The defaults are those of the file in the package."""
+    """The settings that determine the data set. The defaults made the file in the package."""
 
     #: Pool ``i`` draws from ``SeedSequence(seed, spawn_key=(i,))``, and after the climb from ``(i, 1)`` and ``(i, 2)``.
-    seed: int = 0
-    #: Pools of each split.
-    pools: int = 2
-    #: Random puzzles that a pool starts from.
-    lines: int = 640
-    #: Steps of the climb.
-    steps: int = 31
-    #: Steps that also collect neighbours.
-    collect: int = 11
-    #: Puzzles taken of one line, at most.
-    per_line: int = 8
-    #: Puzzles taken of one pool, at most.
-    per_pool: int = 510
+    seed: int = field(default=0, metadata={"help": "random seed"})
+    pools: int = field(default=2, metadata={"help": "pools per split"})
+    lines: int = field(default=640, metadata={"help": "random puzzles that a pool starts from"})
+    steps: int = field(default=31, metadata={"help": "climbing steps"})
+    collect: int = field(default=11, metadata={"help": "steps that also collect neighbours"})
+    per_line: int = field(default=8, metadata={"help": "maximum puzzles taken from one line"})
+    per_pool: int = field(default=510, metadata={"help": "maximum puzzles taken from one pool"})
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -55,19 +49,19 @@ class Recipe:
 
 
 def make(
-    board: SudokuGeometry, recipe: Recipe, report: Callable[[str], None] = lambda line: None
+    layout: Layout, recipe: Recipe, report: Callable[[str], None] = lambda line: None
 ) -> dict[str, NDArray[np.generic]]:
-    """Search, choose, and lay out what the data file holds.
+    """Search and choose the puzzles of both splits.
 
     Args:
-        board: the geometry.
+        layout: rows, columns and boxes.
         recipe: the settings.
-        report: is told about each step.
+        report: called with a line of text after each step.
 
     Returns:
-        For each split: ``{split}_puzzle`` and ``{split}_solution`` uint8 ``[B, S]`` (tokens), ``{split}_guesses``
-        int32 ``[B]`` and ``{split}_line`` int32 ``[B]``, a number that puzzles share if they descend from the same
-        random puzzle; and ``recipe``, the settings as JSON.
+        The arrays of the data file. For each split: ``{split}_puzzle`` and ``{split}_solution`` uint8 ``[B, S]``
+        (tokens), ``{split}_guesses`` int32 ``[B]`` and ``{split}_line`` int32 ``[B]``, equal for puzzles that descend
+        from the same random puzzle; and ``recipe``, the settings as JSON.
     """
     arrays: dict[str, NDArray[np.generic]] = {}
     seen: set[int] = set()
@@ -78,7 +72,7 @@ def make(
                 np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=key))
                 for key in ((i,), (i, 1), (i, 2))
             )
-            pool = Pool(board, climbing, recipe.lines)
+            pool = Pool(layout, climbing, recipe.lines)
             for step in range(recipe.steps + recipe.collect):
                 if step == recipe.steps:
                     pool.rng = collecting
@@ -88,7 +82,7 @@ def make(
                     f"pool {i + 1} of {2 * recipe.pools}, step {step + 1} of {recipe.steps + recipe.collect}: "
                     f"{len(pool.best)} lines, mean guess count {pool.best.guesses.mean():.1f}"
                 )
-            chosen = choose(board, choosing, pool.found, pool.best.line, recipe, seen)
+            chosen = choose(layout, choosing, pool.found, pool.best.line, recipe, seen)
             parts.append(Found(chosen.puzzle, chosen.solution, chosen.guesses, chosen.line + i * recipe.lines))
         taken = Found.concatenate(parts)
         arrays[f"{split}_puzzle"] = taken.puzzle
@@ -100,29 +94,29 @@ def make(
 
 
 def choose(
-    board: SudokuGeometry,
+    layout: Layout,
     rng: np.random.Generator,
     found: Found,
     lasting_lines: NDArray[np.int64],
     recipe: Recipe,
     seen: set[int],
 ) -> Found:
-    """The puzzles to take of a pool, in the order they were found, all of distinct classes.
+    """Choose puzzles of a pool, in the order of discovery and of distinct symmetry classes.
 
     Args:
-        board: the geometry.
-        rng: draws which of the lines given up are taken.
-        found: all that the pool found.
-        lasting_lines: the lines that were not given up: their hardest ``recipe.per_line`` puzzles come first.
-        recipe: says how many to take.
-        seen: classes that are taken already; those of the chosen puzzles are added.
+        layout: rows, columns and boxes.
+        rng: random generator, which chooses among the dropped lines.
+        found: all puzzles of the pool.
+        lasting_lines: the lines that were not dropped; their hardest ``recipe.per_line`` puzzles come first.
+        recipe: the settings.
+        seen: keys of classes already chosen; the keys of the chosen puzzles are added.
     """
     lasting = np.isin(found.line, lasting_lines)
     by_hardness = (-found.guesses).argsort(kind="stable")
     order = [*by_hardness[lasting[by_hardness]].tolist(), *rng.permutation(np.flatnonzero(~lasting)).tolist()]
-    # Of a line that was given up only its hardest puzzle may be taken: the later, the harder.
+    # Only the hardest puzzle of a dropped line may be taken, which is its last one.
     last = dict(zip(found.line.tolist(), range(len(found)), strict=True))
-    keys = class_key(board, found.puzzle)
+    keys = class_key(layout, found.puzzle)
     taken: list[int] = []
     of_line: Counter[int] = Counter()
     for i in order:
@@ -136,25 +130,15 @@ def choose(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Parse the command line and write the data set."""
     parser = argparse.ArgumentParser(
-        prog="python -m hrm_envs.sudoku.make_extreme",
+        prog="python -m hrm_envs.sudoku.build_dataset",
         description="Search for hard 9x9 Sudoku puzzles and write the data file of HRM/Sudoku-Extreme-v0.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    recipe = Recipe()
-    helps = {
-        "seed": "seed of all randomness",
-        "pools": "pools of each split",
-        "lines": "random puzzles that a pool starts from",
-        "steps": "steps of the climb",
-        "collect": "steps that also collect neighbours",
-        "per-line": "most puzzles taken of one line",
-        "per-pool": "most puzzles taken of one pool",
-    }
-    for name, text in helps.items():
-        default = getattr(recipe, name.replace("-", "_"))
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=text)
+    for option in fields(Recipe):
+        name = f"--{option.name.replace('_', '-')}"
+        parser.add_argument(name, type=int, default=option.default, metavar="N", help=option.metadata["help"])
     parser.add_argument("--out", type=Path, default=DATA_FILE, metavar="FILE", help="file to write")
     options = vars(parser.parse_args(arguments))
     out: Path = options.pop("out")
@@ -162,10 +146,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         recipe = Recipe(**options)
     except ValueError as error:
         parser.error(str(error))
-    # Said before the search, which takes ten minutes of a core.
+    # Checked before the search, which takes ten minutes.
     if not out.parent.is_dir():
         parser.error(f"--out {out}: there is no folder {out.parent}")
-    arrays = make(geometry(9), recipe, lambda line: print(line, file=sys.stderr, flush=True))
+    arrays = make(layout_for(9), recipe, lambda line: print(line, file=sys.stderr, flush=True))
     with out.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     for split in ("train", "test"):

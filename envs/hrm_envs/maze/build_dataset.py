@@ -1,13 +1,14 @@
-"""How the mazes of ``HRM/Maze-30x30-Hard-v0`` were made; ``python -m hrm_envs.maze.make_hard`` makes them again.
+"""Build the data set of ``HRM/Maze-30x30-Hard-v0``: ``python -m hrm_envs.maze.build_dataset``.
 
-The recipe is that of the Maze-Hard data set (Wang et al. 2025, section 3; the mazes of Lehnert et al. 2024): a share
-of walls uniform in 30 to 50%, every cell a wall with that probability, start and goal two free cells drawn at
-random, all kept if the shortest path from one to the other has at least 110 cells, both ends included.
+The recipe is that of the Maze-Hard data set (Wang et al. 2025, section 3; mazes of Lehnert et al. 2024): a wall
+probability drawn uniformly from 30 to 50%, random start and goal cells, and only mazes whose shortest path has at least
+110 cells, including both ends.
 
-Drawn to the letter that keeps one maze in 50,000. Here the goal is not drawn but counted: a maze and a start of
-which ``k`` of ``n`` free cells are far enough are kept with a probability proportional to ``k / n``, and then the goal
-is any of these. (Giving every maze with some far cell the same chance would be quicker and easier: it favours mazes
-in which only the very farthest cell qualifies, and half of the paths would have exactly the least length.)
+Plain rejection sampling keeps one maze in 50,000. This implementation does not draw the goal but counts goals: a maze
+and a start with ``k`` of ``n`` free cells far enough away are kept with probability proportional to ``k / n``, and the
+goal is drawn among these cells. The result has the same distribution. (Keeping every maze with a far cell equally often
+would be faster, but it favours mazes where only the farthest cell qualifies: half of the paths would have exactly the
+minimum length.)
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +27,20 @@ from hrm_envs.maze.search import UNREACHED, Mask, distances
 from hrm_envs.maze.tokens import FREE, GOAL, START, WALL
 from hrm_envs.spec import Tokens
 
-#: Mazes tried together: few enough for the arrays of one step to stay in the processor's cache.
+#: Mazes tried together, few enough for the arrays of one step to fit the CPU cache.
 _CHUNK = 4096
-#: A maze is kept with probability ``k / n`` over this share, or surely: one in a hundred of those kept exceeds it.
+#: A maze is kept with probability ``k / n`` divided by this share, at most 1; one in a hundred kept mazes exceeds it.
 _LARGEST_FAR_SHARE = 0.25
-#: Steps between two clearances of finished mazes.
+#: Number of steps between removals of finished mazes.
 _CLEARANCE = 8
 
 
 def hard_mazes(seed: int) -> Iterator[Tokens]:
-    """Mazes without their solutions, uint8 ``[S]`` each, without end; the same seed gives the same ones."""
+    """An endless stream of mazes uint8 ``[S]`` without solutions, determined by the seed."""
     chunk = 0
     while True:
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(chunk,)))
-        # In order of their walls, so that neighbours finish together: that is what the search below drops.
+        # Sorted, so that neighbouring mazes finish together and the search below can drop groups of eight.
         share = np.sort(rng.uniform(*WALL_SHARE, size=_CHUNK))
         free = rng.integers(2**16, size=(SIZE * SIZE, _CHUNK), dtype=np.uint16) >= (share * 2**16).astype(np.uint16)
         start = _free_cells(rng, free)
@@ -54,7 +56,7 @@ def hard_mazes(seed: int) -> Iterator[Tokens]:
 
 
 def _free_cells(rng: np.random.Generator, free: Mask) -> NDArray[np.int64]:
-    """A uniform free cell ``[B]`` of every maze (bool ``[S, B]``)."""
+    """A uniformly random free cell ``[B]`` of each maze (bool ``[S, B]``)."""
     index = np.arange(free.shape[1])
     cell: NDArray[np.int64] = rng.integers(len(free), size=len(index))
     walls = np.flatnonzero(~free[cell, index])
@@ -65,9 +67,9 @@ def _free_cells(rng: np.random.Generator, free: Mask) -> NDArray[np.int64]:
 
 
 def reaching(free: Mask, start: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
-    """Numbers of the mazes where some cell is at least ``steps`` from the start, in order.
+    """Indices of the mazes with a cell at least ``steps`` from the start, in order.
 
-    A breadth-first search that only asks whether it goes on for so long, with eight mazes to a byte.
+    A breadth-first search without distances, which packs eight mazes into a byte.
 
     Args:
         free: bool ``[S, B]`` of square mazes, ``B`` a multiple of 8.
@@ -78,7 +80,7 @@ def reaching(free: Mask, start: NDArray[np.int64], steps: int) -> NDArray[np.int
     mazes = np.arange(free.shape[1])
     is_start = np.zeros_like(free)
     is_start[start, mazes] = True
-    # uint8 [size, size, B / 8] each: the cells yet to reach, and those that the latest step reached.
+    # uint8 [size, size, B / 8] each: the cells not reached yet, and those reached by the last step.
     todo = np.packbits(free & ~is_start, axis=1).reshape(size, size, -1)
     frontier = np.packbits(is_start, axis=1).reshape(size, size, -1)
     eights = mazes.reshape(-1, 8)
@@ -101,19 +103,20 @@ def reaching(free: Mask, start: NDArray[np.int64], steps: int) -> NDArray[np.int
 
 
 def main() -> None:
-    """Make the mazes of both splits and write them."""
-    parser = argparse.ArgumentParser(description="Make the mazes of HRM/Maze-30x30-Hard-v0 (about five minutes).")
-    parser.add_argument("--out", type=Path, default=DATA_FILE, help="file to write; by default the package's own")
-    parser.add_argument("--seed", type=int, default=0)
+    """Generate the mazes of both splits and write the data set."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hrm_envs.maze.build_dataset",
+        description="Generate the mazes of HRM/Maze-30x30-Hard-v0 (about five minutes).",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, default=DATA_FILE, metavar="FILE", help="file to write")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed")
     arguments = parser.parse_args()
-    mazes, wanted = hard_mazes(arguments.seed), 2 * NUM_PER_SPLIT
-    found = []
-    for maze in mazes:
+    num, found = 2 * NUM_PER_SPLIT, []
+    for maze in islice(hard_mazes(arguments.seed), num):
         found.append(maze)
         if len(found) % 100 == 0:
-            print(f"{len(found)} of {wanted} mazes", file=sys.stderr)
-        if len(found) == wanted:
-            break
+            print(f"{len(found)} of {num} mazes", file=sys.stderr)
     save_mazes(arguments.out, np.stack(found), arguments.seed)
 
 
