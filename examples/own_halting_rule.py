@@ -16,6 +16,7 @@ from torch import Tensor
 from hrm_agents import BUNDLED_MAZE, load
 from hrm_agents.evaluation.evaluate import Evaluation, evaluate
 from hrm_agents.halting.rules import GreaterValue, HaltingRule, Thought
+from hrm_agents.policy import HRMPolicy
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Evaluation]:
     reports = {}
     for name, rule in rules.items():
         report = evaluate(
-            solver.model,
+            HRMPolicy(solver.model, rule=rule),
             solver.env_id,
             {**solver.env_kwargs, "split": "test"},
             first=options.puzzles,
             until="halt",  # each puzzle leaves the batch when it halts
-            rule=rule,
         )
         row = f"{report.success_rate:6.1%}  {report.mean_segments:8.2f}  {report.forced_rate:6.1%}"
         print(f"{name:22} {row}", flush=True)

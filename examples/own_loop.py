@@ -78,7 +78,7 @@ def train(env_id: str, architecture: Architecture, *, updates: int, seed: int, o
 
     # The averaged weights are the better ones: evaluate and save these.
     average.copy_to(model.dense_parameters())
-    report = evaluate(model, env_id, first=500)
+    report = evaluate(HRMPolicy(model), env_id, first=500)
     if out is not None:
         # What hrm_agents.load and the commands need to know about a model.
         metadata = {"env": {"id": env_id, "kwargs": {}}, "task": asdict(env.task_spec), "training": {}}

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 from hrm_agents.bundled import MAZE as BUNDLED_MAZE
 
 if TYPE_CHECKING:
-    from hrm_agents.solving.solver import Segment, Solution, Solver, load
+    from hrm_agents.solving.solution import Segment, Solution
+    from hrm_agents.solving.solver import Solver, load
 
 __version__: str
 

@@ -15,26 +15,22 @@ from typing import Any
 import torch
 
 import hrm_agents
+from hrm_agents import assembly
 from hrm_agents.config import TrainConfig, to_dict
-from hrm_agents.environments import make_vector, of_unseen, registered_keywords
-from hrm_agents.errors import UserError, one_line, user_errors
+from hrm_agents.environments import make_vector, of_unseen
+from hrm_agents.errors import UserError, one_line
 from hrm_agents.evaluation.evaluate import Evaluation, evaluate
-from hrm_agents.halting.exploration import Exploration
 from hrm_agents.halting.rules import HaltingRule
 from hrm_agents.interrupts import stop_requests
-from hrm_agents.learning.algorithm import Algorithm, OptimizerFactory, default_optimizers
-from hrm_agents.learning.answers import AnswerLearner
-from hrm_agents.learning.continue_value import Objective
-from hrm_agents.learning.halting_methods import LearnerContext
-from hrm_agents.learning.health import Diverged, check_fits_memory
+from hrm_agents.learning.algorithm import OptimizerFactory
+from hrm_agents.learning.health import Diverged
 from hrm_agents.learning.monitor import HaltingMonitor
-from hrm_agents.losses import LOG_PROBABILITIES
-from hrm_agents.models.hrm import HRM, HRMConfig
+from hrm_agents.models.hrm import HRM
 from hrm_agents.models.interface import SegmentModel
 from hrm_agents.optim import lr_at
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.best import BestCheckpoint
-from hrm_agents.records.checkpoint import check_own_parts_given, load_state, resolve_device, save_run, warm_start
+from hrm_agents.records.checkpoint import check_own_parts_given, load_state, resolve_device, save_run
 from hrm_agents.records.logger import Logger
 from hrm_agents.records.run_lock import hold_folder
 from hrm_agents.records.run_log import RunLog
@@ -47,7 +43,6 @@ from hrm_agents.records.training_state import (
     settings_of,
     unpack,
 )
-from hrm_agents.rollout import Rollout
 
 
 class TrainingDiverged(UserError):
@@ -85,49 +80,17 @@ class Trainer:
         optimizers: OptimizerFactory | None = None,
         state: State | None = None,
     ) -> None:
-        config = with_segment_cost(config)
+        config = assembly.with_segment_cost(config)
         self.config, self.out, self.best = config, out, BestCheckpoint(out)
-        run, halting, method = config.run, config.halting, config.halting_method
-        if run.threads is not None:
-            torch.set_num_threads(run.threads)
-        torch.manual_seed(run.seed)
-        self.device = torch.device(resolve_device(run.device))
-        self.env = _training_env(config)
-        self.model = self._model(model, state).to(self.device)
-        own_rule = rule or config.halting_rule()
-        with user_errors(config.env.id):
-            own_rule.check_length(self.env.max_segments)
-        policy = HRMPolicy(self.model, torch.compile(self.model) if run.compile else None, own_rule)
-        self.rollout = Rollout(
-            self.env,
-            policy,
-            Exploration(
-                per=halting.exploration,
-                probability=halting.exploration_prob if method.explores else 0.0,
-                max_segments=self.env.max_segments,
-            ),
-            run.seed,
-            num_tries=config.answer.samples if config.answer.reward_weight else 0,
-            earns=config.answer.earns,
-        )
-        scale = config.q_scale()
-        segment_cost = config.env.kwargs.get("segment_cost", 0.0)
-        objective = Objective(scale, self.env.max_segments, segment_cost, halting.gamma)
-        learner = method.learner(
-            LearnerContext(halting, objective, self.model.q_head, policy.forward, num_rows=run.batch_size)
-        )
-        self._own_optimizers = optimizers is not None
-        make_optimizers = optimizers or (lambda model: default_optimizers(model, config.optim))
-        self.algorithm = Algorithm(
-            self.model,
-            AnswerLearner(config.answer, LOG_PROBABILITIES[run.answer_loss], scale),
-            learner,
-            q_weight=halting.q_weight,
-            optimizers=make_optimizers(self.model),
-            ema_decay=config.optim.ema_decay,
-            max_grad_norm=config.optim.max_grad_norm,
-        )
-        self.monitor = HaltingMonitor(q_scale=scale)
+        if config.run.threads is not None:
+            torch.set_num_threads(config.run.threads)
+        torch.manual_seed(config.run.seed)
+        self.device = torch.device(resolve_device(config.run.device))
+        self.env = assembly.training_env(config)
+        self.model = self._network(model, state).to(self.device)
+        self.rollout = assembly.rollout(config, self.env, self.model, rule or config.halting_rule())
+        self.algorithm = assembly.algorithm(config, self.env.max_segments, self.rollout.policy, optimizers)
+        self.monitor = HaltingMonitor(q_scale=config.q_scale())
         self.updates_done = 0
         #: After how many updates the last evaluation on the way was.
         self.evaluated_at = 0
@@ -135,27 +98,16 @@ class Trainer:
         self.updates_saved: int | None = None
         #: Signals that asked to stop.
         self._stop: list[int] = []
+        self._own_optimizers = optimizers is not None
         self._log = RunLog(out, config) if log is None and state is None else log
 
-    def _model(self, model: SegmentModel | None, state: State | None) -> SegmentModel:
-        """The network: the given one, or the one that the settings describe."""
-        config, spec = self.config, self.env.task_spec
-        if model is None:
-            with user_errors("model"), torch.device("meta"):
-                blueprint: SegmentModel = HRM(HRMConfig.for_task(config.model, spec))
-        else:
-            blueprint = model
+    def _network(self, own: SegmentModel | None, state: State | None) -> SegmentModel:
+        """The network: the user's own, or the one that the settings describe."""
+        spec = self.env.task_spec
+        drawn = assembly.blueprint(self.config, spec) if own is None else own
         if state is not None:
-            check_fits(state, spec, self.env.data_hash, blueprint.state_dict(), str(self.out))
-        if model is not None:
-            return model
-        check_fits_memory(blueprint)
-        network = HRM(blueprint.config)
-        if config.run.init_from is not None and state is None:
-            warm_start(network, Path(config.run.init_from), spec.id_table)
-        elif config.halting_method.initial_q is not None:
-            torch.nn.init.constant_(network.q_head.bias, config.halting_method.initial_q)
-        return network
+            check_fits(state, spec, self.env.data_hash, drawn.state_dict(), str(self.out))
+        return own or assembly.new_network(self.config, drawn, spec, resumed=state is not None)
 
     def run(self) -> Evaluation:
         """Train to the configured number of updates, evaluating and saving on the way; returns the final report.
@@ -243,11 +195,10 @@ class Trainer:
                 show(share)
 
             report = evaluate(
-                self.model,
+                HRMPolicy(self.model, rule=self.rollout.policy.rule),
                 self.config.env.id,
                 of_unseen(self.config.env.kwargs),
                 first=num_puzzles,
-                rule=self.rollout.policy.rule,
                 progress=progress,
             )
         self.log.evaluation(report, self.updates_done)
@@ -296,7 +247,7 @@ class Trainer:
         """
         state = load_state(out)
         saved = settings_of(state[1], out)
-        config = saved if config is None else with_segment_cost(config)
+        config = saved if config is None else assembly.with_segment_cost(config)
         check_resumable(state, saved, config, out)
         check_own_parts_given(state[1]["custom"], {"rule": rule, "model": model, "optimizers": optimizers}, out)
         trainer = cls(config, out, log, model=model, rule=rule, optimizers=optimizers, state=state)
@@ -383,21 +334,3 @@ class Trainer:
             "training": to_dict(self.config),
             "evaluation": report.to_dict() if report else None,
         }
-
-
-def _training_env(config: TrainConfig) -> Any:
-    """The vector environment of a run; it exposes solutions only if the run learns from them."""
-    supervised = config.answer.supervised_weight > 0.0
-    if supervised and config.env.kwargs.get("num_labelled") == 0:
-        raise UserError("num_labelled=0 leaves no solution to learn from: train with --answer.supervised-weight 0")
-    kwargs = {"split": "train", **config.env.kwargs, "expose_solution": supervised}
-    return make_vector(config.env.id, config.run.batch_size, kwargs)
-
-
-def with_segment_cost(config: TrainConfig) -> TrainConfig:
-    """The same settings, with the ``segment_cost`` that the environment's id may have built in written out."""
-    built_in = registered_keywords(config.env.id).get("segment_cost", 0.0)
-    if not built_in or "segment_cost" in config.env.kwargs:
-        return config
-    env = dataclasses.replace(config.env, kwargs={**config.env.kwargs, "segment_cost": built_in})
-    return dataclasses.replace(config, env=env)

@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,16 +18,20 @@ from rich.console import Console
 from rich.table import Table
 
 from hrm_agents.bundled import MAZE
+from hrm_agents.commands.charts import write_charts
 from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse, progress
-from hrm_agents.config import Limits
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.evaluation.evaluate import Evaluation
-from hrm_agents.evaluation.search import NOISE, Choose
+from hrm_agents.evaluation.search import Choose, SearchSettings
+from hrm_agents.limits import Limits
 from hrm_agents.records.files import check_writable, write_atomically
+from hrm_agents.reports.figures import ChartFormat
+from hrm_agents.reports.frontier_chart import FrontierPoint, draw_frontier
+from hrm_agents.reports.plots import draw_halting, draw_reliability
 
 if TYPE_CHECKING:
-    from hrm_agents.evaluation.halting_report import HaltingReport
-    from hrm_agents.reports.plots import FrontierPoint
+    from matplotlib.figure import Figure
+
     from hrm_agents.solving.solver import Solver
 
 #: The series of a single try that is stopped after 1, 2, ... segments.
@@ -80,8 +85,12 @@ class Evaluate:
     json: Annotated[Path | None, EXPLAINED] = None
     """Also write the report to this file; "-" for standard output."""
     out: Annotated[Path | None, EXPLAINED] = None
-    """Also write files into this folder: a report and pictures of how well it halts, of several views the votes, and
-    of several tries a table and a picture of what they solve."""
+    """Also write files into this folder: a report and charts of how well it halts, of several views the votes, and of
+    several tries a table and a chart of what they solve."""
+    format: ChartFormat = "png"
+    """File format of the charts."""
+    dark: bool = False
+    """Draw the charts on a dark ground."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -89,6 +98,8 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(Evaluate, "evaluate", arguments)
     if any(seed < 0 for seed in options.seeds):
         raise UserError(f"--seeds must not be negative, got {min(options.seeds)}")
+    if options.out is None and (options.dark or options.format != "png"):
+        raise UserError("--format and --dark are about the charts in --out: give a folder as --out as well")
     Limits(1, 65_536).check("--batch-size", options.batch_size)
     search = _search(options)
     from hrm_agents.solving.solver import load
@@ -98,7 +109,8 @@ def run(arguments: Sequence[str]) -> int:
 
     solver = load(options.checkpoint, options.device)
     reports: list[Evaluation] = []
-    kwargs = {"split": options.split, **keywords(options.kwargs)}
+    chosen = {} if options.num_puzzles is None else {"num_puzzles": options.num_puzzles}
+    kwargs = {"split": options.split, **chosen, **keywords(options.kwargs)}
     kwargs |= _views(solver, options, kwargs)
     if len(options.seeds) > 1 and {**solver.env_kwargs, **kwargs}.get("puzzles") is not None:
         raise UserError("--seeds makes other puzzles for each seed, but this environment plays given ones")
@@ -113,11 +125,9 @@ def run(arguments: Sequence[str]) -> int:
             reports.append(
                 solver.evaluate(
                     {**kwargs, "pool_seed": seed},
-                    num_puzzles=options.num_puzzles,
                     batch_size=options.batch_size,
                     until=options.until,
-                    **search,
-                    noise_seed=seed,
+                    search=replace(search, seed=seed),
                     progress=share,
                 )
             )
@@ -135,12 +145,12 @@ def run(arguments: Sequence[str]) -> int:
         if options.json is not None:
             write_atomically(options.json, (json.dumps(document, indent=2) + "\n").encode())
     if options.out is not None:
-        _write(reports[0], options.out)
+        _write(reports[0], options.out, partial(write_charts, options.out, kind=options.format, dark=options.dark))
     return 0
 
 
-def _search(options: Evaluate) -> dict[str, Any]:
-    """The settings of several tries.
+def _search(options: Evaluate) -> SearchSettings:
+    """The settings of several tries, but for the seed.
 
     Raises:
         UserError: they make no sense.
@@ -148,10 +158,10 @@ def _search(options: Evaluate) -> dict[str, Any]:
     Limits(1, 10_000).check("--tries", options.tries)
     if options.tries == 1 and (options.noise is not None or options.choose is not None):
         raise UserError("--noise and --choose are about several tries: give --tries as well, 2 or more")
-    noise = NOISE if options.noise is None else options.noise
+    noise = SearchSettings.noise if options.noise is None else options.noise
     if not 0.0 < noise < float("inf"):
         raise UserError(f"--noise must be a number above 0, or all tries would be the same; got {noise}")
-    return {"tries": options.tries, "noise": noise, "choose": options.choose or "q"}
+    return SearchSettings(options.tries, noise, options.choose or "q")
 
 
 def _views(solver: Solver, options: Evaluate, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -176,17 +186,19 @@ def _views(solver: Solver, options: Evaluate, kwargs: dict[str, Any]) -> dict[st
     return {"views": options.views or most}
 
 
-def _write(report: Evaluation, folder: Path) -> None:
-    """The files of an evaluation, named on standard error."""
+def _write(report: Evaluation, folder: Path, draw: Callable[[Mapping[str, Callable[..., Figure]]], list[Path]]) -> None:
+    """Write the files of an evaluation, charts by ``draw``, and name them on standard error."""
     paths: list[Path] = []
     if report.halting is not None:
         text = json.dumps(report.halting.to_dict(), indent=2) + "\n"
         write_atomically(folder / "halting.json", text.encode())
-        paths += [folder / "halting.json", *_draw(report.halting, folder)]
+        charts = {"halting": draw_halting, "reliability": draw_reliability}
+        paths += [folder / "halting.json"]
+        paths += draw({name: partial(function, report.halting) for name, function in charts.items()})
     if report.search is not None:
         series = _tries(report)
         write_atomically(folder / "tries.csv", _csv(series).encode())
-        paths += [folder / "tries.csv", *_draw_tries(series, folder)]
+        paths += [folder / "tries.csv", *draw({"tries": partial(_draw_tries, series)})]
     if report.ensemble is not None:
         try:
             with user_errors("--out"):
@@ -199,25 +211,8 @@ def _write(report: Evaluation, folder: Path) -> None:
         print(f"wrote {path}", file=sys.stderr)
 
 
-def _draw(halting: HaltingReport, folder: Path) -> list[Path]:
-    """The pictures of a halting report, where they can be painted."""
-    from hrm_agents.reports.plots import draw_halting, draw_reliability, write_png
-
-    paths = []
-    try:
-        for name, draw in (("halting.png", draw_halting), ("reliability.png", draw_reliability)):
-            with user_errors("--out"):
-                write_png(folder / name, draw(halting))
-            paths.append(folder / name)
-    except UserError as error:
-        print(f"no pictures: {error}", file=sys.stderr)
-    return paths
-
-
 def _tries(report: Evaluation) -> dict[str, list[FrontierPoint]]:
     """Success against compute of several tries and, where every segment was judged, of thinking on instead."""
-    from hrm_agents.reports.plots import FrontierPoint
-
     assert report.search is not None
     points = report.search.points()
     fixed = [FrontierPoint(segment, share) for segment, share in enumerate(report.success_per_segment, 1)]
@@ -239,26 +234,17 @@ def _csv(series: Mapping[str, Sequence[FrontierPoint]]) -> str:
     return table.getvalue()
 
 
-def _draw_tries(series: Mapping[str, Sequence[FrontierPoint]], folder: Path) -> list[Path]:
-    """The picture, where it can be painted."""
-    from hrm_agents.reports.plots import draw_frontier, write_png
-
-    # Fixed lengths that solve far less than one try would flatten all the rest.
+def _draw_tries(series: Mapping[str, Sequence[FrontierPoint]], *, dark: bool) -> Figure:
+    # Fixed numbers of segments that solve far less than one try would flatten all other lines.
     floor = 0.9 * min(point.success_rate for name, points in series.items() if name != _FIXED for point in points)
     near = {name: [point for point in points if point.success_rate >= floor] for name, points in series.items()}
-    try:
-        with user_errors("--out"):
-            pixels = draw_frontier(
-                {name: points for name, points in near.items() if points},
-                "Trying again, or thinking on?",
-                "each try starts from other states; the numbers are k, the tries made so far",
-                "mean segments, of all tries together",
-            )
-            write_png(folder / "tries.png", pixels)
-    except UserError as error:
-        print(f"no picture: {error}", file=sys.stderr)
-        return []
-    return [folder / "tries.png"]
+    return draw_frontier(
+        {name: points for name, points in near.items() if points},
+        "Several tries, or more segments?",
+        "each try starts from other states; the labels are k, the number of tries",
+        "mean segments per puzzle, over all tries",
+        dark=dark,
+    )
 
 
 def _print(reports: Sequence[Evaluation], kwargs: Mapping[str, Any]) -> None:
@@ -303,11 +289,11 @@ def _print(reports: Sequence[Evaluation], kwargs: Mapping[str, Any]) -> None:
     searched = [r.search for r in reports if r.search is not None]
     if searched:
         figures = [search.points() for search in searched]
-        best = [getattr(points[-1], searched[0].choose) for points in figures]
+        best = [getattr(points[-1], searched[0].settings.choose) for points in figures]
         spent = [points[-1].mean_segments for points in figures]
         console.print(
-            f"solved in {len(figures[0])} tries, chosen by {searched[0].choose}  {spread(best)}, "
-            f"in {spread(spent, 1.0, '')} segments (noise {searched[0].noise:g})"
+            f"solved in {len(figures[0])} tries, chosen by {searched[0].settings.choose}  {spread(best)}, "
+            f"in {spread(spent, 1.0, '')} segments (noise {searched[0].settings.noise:g})"
         )
         tries = Table("tries", "segments, all tries", "solved by the best Q(halt)", "any of them right")
         for number, row in enumerate(zip(*figures, strict=True), 1):

@@ -1,1 +1,1 @@
-"""How well a model does: evaluation, thinking to the halt, several tries, and the report on halting."""
+"""Evaluation of a policy: thinking to the halt or the end, repeated tries, and how well it halts."""

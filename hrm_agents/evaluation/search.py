@@ -1,8 +1,8 @@
-"""Search at test time: think about each puzzle several times, from disturbed initial states, and choose an answer.
+"""Search at test time: think about each puzzle several times, from noisy initial states, and choose an answer.
 
-The states z_H and z_L of the first try start where training had them start; those of every further try start there
-plus normal noise. What the noise is depends on the seed, the try and the puzzle's number alone: neither the batch size
-nor the number of tries changes it, so the first k of n tries are what k tries would have been.
+The first try starts from the model's initial states, every further try from these plus normal noise. The noise depends
+on the seed, the try and the puzzle alone, not on the batch size or the number of tries: the first k of n tries are
+what k tries would be.
 """
 
 from __future__ import annotations
@@ -14,27 +14,57 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from hrm_agents.evaluation.think import Initial, Solutions, think_to_halt
-from hrm_agents.models.hrm import Carry
+from hrm_agents.evaluation.outcomes import Solutions
+from hrm_agents.evaluation.think import Initial, think_to_halt
+from hrm_agents.models.interface import map_carry
 from hrm_agents.policy import HRMPolicy
 
 #: How to choose among the answers to a puzzle: see :func:`choose_tries`.
 Choose = Literal["q", "verifier"]
 
-#: Standard deviation of the noise unless told otherwise; the initial states have about 1.
-NOISE = 0.3
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How many tries each puzzle gets, and how to choose among their answers.
+
+    Raises:
+        ValueError: a field is out of range.
+    """
+
+    tries: int = 1
+    """Tries per puzzle; compute grows in proportion."""
+    noise: float = 0.3
+    """Standard deviation of the noise on the initial states of every try but the first; the states have about 1."""
+    choose: Choose = "q"
+    """The answer to return: the one with the highest Q(halt), or the verifier's choice (see :func:`choose_tries`)."""
+    seed: int = 0
+    """Seed of the noise."""
+
+    def __post_init__(self) -> None:
+        if self.tries < 1:
+            raise ValueError(f"tries={self.tries}: must be at least 1")
+        if not 0.0 <= self.noise < float("inf"):
+            raise ValueError(f"noise={self.noise}: a standard deviation must be finite and not negative")
+        if self.choose not in get_args(Choose):
+            raise ValueError(f"choose={self.choose!r}: choose from {', '.join(map(repr, get_args(Choose)))}")
+        if self.seed < 0:
+            raise ValueError(f"seed={self.seed}: must not be negative")
+
+
+ONE_TRY = SearchSettings()
 
 
 class TriesPoint(NamedTuple):
-    """What the first ``tries`` tries at each puzzle give."""
+    """Result of the first ``tries`` tries at each puzzle."""
 
     tries: int
-    #: Segments spent on a puzzle, over all these tries.
+    #: Mean segments per puzzle, over all these tries.
     mean_segments: float
     #: Share of puzzles solved by the answer with the highest Q(halt), in [0, 1].
     q: float
-    #: Share of puzzles that any of these tries solves: what a verifier would choose.
+    #: Share of puzzles solved by any of these tries, as a verifier would choose.
     verifier: float
 
 
@@ -42,16 +72,13 @@ class TriesPoint(NamedTuple):
 class Search:
     """Several tries at each of ``N`` puzzles."""
 
-    #: How each ended; the first is the one without noise.
+    #: How each try ended; the first has no noise.
     tries: tuple[Solutions, ...]
-    #: Standard deviation of the others' noise.
-    noise: float
-    #: How an answer is chosen among them.
-    choose: Choose
+    settings: SearchSettings
 
     def solutions(self) -> Solutions:
-        """The chosen answers. ``segments`` counts those of all tries: what the answer cost."""
-        chosen = choose_tries(self.tries, self.choose)
+        """The chosen answers; ``segments`` counts all tries."""
+        chosen = choose_tries(self.tries, self.settings.choose)
         rows = np.arange(len(chosen))
         parts = {
             part.name: np.stack([getattr(one, part.name) for one in self.tries])[chosen, rows]
@@ -76,18 +103,19 @@ class Search:
         return tuple(result)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON: the settings and the points."""
-        return {"choose": self.choose, "noise": self.noise, "tries": [point._asdict() for point in self.points()]}
+        """The settings and the points as plain types, for JSON."""
+        points = [point._asdict() for point in self.points()]
+        return {"choose": self.settings.choose, "noise": self.settings.noise, "tries": points}
 
 
 def choose_tries(tries: Sequence[Solutions], choose: Choose) -> NDArray[np.int64]:
-    """The try, from 0, whose answer is handed in for each puzzle: int64 ``[N]``. Among equals it is the earliest.
+    """Index (from 0) of the try chosen for each puzzle: int64 ``[N]``. Among equals it is the earliest.
 
     Args:
         tries: at least one, of the same ``N`` puzzles.
         choose: ``"q"`` takes the answer with the highest Q(halt) at its halt. ``"verifier"`` takes one that the
-            verifier accepts, where there is any, else as ``"q"``: that is an agent which may hand in every answer, and
-            the most that any choice could reach.
+            verifier accepts, if there is one, else as ``"q"``. Such an agent may submit every answer: it is an upper
+            bound on every way to choose.
     """
     best = np.stack([one.q_halt for one in tries]).argmax(axis=0)
     if choose == "q":
@@ -96,83 +124,57 @@ def choose_tries(tries: Sequence[Solutions], choose: Choose) -> NDArray[np.int64
     return np.where(success.any(axis=0), success.argmax(axis=0), best)
 
 
-def check_search(tries: int, noise: float, choose: str, seed: int) -> None:
-    """Refuse settings of :func:`search` that make no sense.
-
-    Raises:
-        ValueError: there is no try, the noise is negative or no number, the seed is negative, or there is no such
-            way to choose.
-    """
-    if tries < 1:
-        raise ValueError(f"tries={tries}: each puzzle needs at least one")
-    if not 0.0 <= noise < float("inf"):
-        raise ValueError(f"noise={noise}: a standard deviation must be a number from 0 on")
-    if choose not in get_args(Choose):
-        raise ValueError(f"choose={choose!r}: choose one of {', '.join(map(repr, get_args(Choose)))}")
-    if seed < 0:
-        raise ValueError(f"seed={seed}: the seed of the noise must not be negative")
-
-
-def search(
+def think_repeatedly(
     policy: HRMPolicy,
     env: Any,
+    settings: SearchSettings,
     *,
-    tries: int,
-    noise: float = NOISE,
-    choose: Choose = "q",
-    seed: int = 0,
     first: int | None = None,
     first_try: Solutions | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Search:
-    """Think about every puzzle of an environment ``tries`` times, each time until the policy halts.
+    """Think about every puzzle of an environment several times, each time until the policy halts.
 
     Args:
-        policy: thinks, and halts by its rule; its model is not changed.
-        env: as for :func:`hrm_agents.evaluation.think.think_to_halt`.
-        tries: how often, at least once; the cost grows with it.
-        noise: standard deviation of what is added to every number of the initial states.
-        choose: how to choose among the answers: see :func:`choose_tries`.
-        seed: of the noise.
-        first: only the first so many of its puzzles, or all if there are fewer; all by default.
-        first_try: how the try without noise ended, if that is known; it is not made again then.
-        progress: called with the share done.
+        settings: number of tries, noise, and the choice among the answers.
+        first_try: outcome of the try without noise, if known; otherwise it is made here.
 
-    Raises:
-        ValueError: a setting makes no sense: see :func:`check_search`.
+    The other arguments are those of :func:`hrm_agents.evaluation.think.think_to_halt`.
     """
-    check_search(tries, noise, choose, seed)
     done = [] if first_try is None else [first_try]
-    for number in range(len(done), tries):
-        initial = noisy_start(policy, noise, seed, number) if number else None
-        share = part_of(progress, number, tries)
+    for number in range(len(done), settings.tries):
+        initial = noisy_start(policy, settings, number) if number else None
+        share = part_of(progress, number, settings.tries)
         done.append(think_to_halt(policy, env, first=first, initial=initial, progress=share))
-    return Search(tuple(done), noise, choose)
+    return Search(tuple(done), settings)
 
 
-def noisy_start(policy: HRMPolicy, noise: float, seed: int, number: int) -> Initial:
-    """Initial states with noise of its own for every puzzle, for :func:`hrm_agents.evaluation.think.think_to_halt`.
+def noisy_start(policy: HRMPolicy, settings: SearchSettings, number: int) -> Initial:
+    """Initial carries with noise on every floating-point tensor, for ``think_to_halt``.
 
     Args:
-        policy: its initial states are disturbed.
-        noise: standard deviation.
-        seed: of the noise.
-        number: of the try; each has other noise.
+        policy: source of the initial carry.
+        settings: standard deviation and seed of the noise.
+        number: of the try; each try and each puzzle has its own noise.
     """
 
-    def start(puzzles: NDArray[np.int64]) -> Carry:
-        states = policy.initial_carry(len(puzzles))
-        normal = np.empty((len(puzzles), 2, *states.z_H.shape[1:]), np.float32)
-        for row, puzzle in enumerate(puzzles):
-            # A generator for each puzzle, as it may share its batch with any others.
-            sequence = np.random.SeedSequence(seed, spawn_key=(number, int(puzzle)))
-            normal[row] = np.random.default_rng(sequence).standard_normal(normal.shape[1:], np.float32)
-        added = torch.from_numpy(noise * normal).to(policy.device)
-        return Carry((states.z_H + added[:, 0]).to(states.z_H.dtype), (states.z_L + added[:, 1]).to(states.z_L.dtype))
+    def start(puzzles: NDArray[np.int64]) -> Any:
+        # One generator per puzzle, which may share its batch with any others; it serves all tensors in turn.
+        sequences = [np.random.SeedSequence(settings.seed, spawn_key=(number, int(puzzle))) for puzzle in puzzles]
+        generators = [np.random.default_rng(sequence) for sequence in sequences]
+
+        def disturb(state: Tensor) -> Tensor:
+            if not state.is_floating_point():
+                return state
+            shape = tuple(state.shape[1:])
+            normal = np.stack([generator.standard_normal(shape, np.float32) for generator in generators])
+            return (state + torch.from_numpy(settings.noise * normal).to(state.device)).to(state.dtype)
+
+        return map_carry(disturb, policy.initial_carry(len(puzzles)))
 
     return start
 
 
 def part_of(progress: Callable[[float], None] | None, part: int, parts: int) -> Callable[[float], None] | None:
-    """What to call with the share done of one part, from 0, of several that take equally long."""
+    """A progress callback for one part (from 0) of several equally long ones."""
     return None if progress is None else lambda share: progress((part + share) / parts)

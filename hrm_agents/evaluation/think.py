@@ -1,59 +1,24 @@
-"""Thinking only as long as the agent wants to, so that compute follows difficulty.
+"""Thinking about each puzzle only until the policy halts, so that compute follows difficulty.
 
-A row that halts leaves the batch and the next puzzle takes its place; when no puzzles are left, the batch shrinks.
-Rows do not look at each other, so each puzzle gets the answer that it would get alone. Only the last bits of the logits
-and Q-values may differ, because matrix products of another size may add up in another order.
+A row that halts is given the next puzzle; when no puzzles are left, the batch shrinks. Rows do not interact, so each
+puzzle gets the answer that it would get alone. Only the last bits of logits and Q-values may differ, because matrix
+products of another size may add up in another order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hrm_agents.models.hrm import Carry
+from hrm_agents.evaluation.outcomes import Solutions
 from hrm_agents.policy import HRMPolicy
 
-#: The states from which the thinking about puzzles starts: of their numbers int64 ``[B]``, in the environment's order.
-Initial = Callable[[NDArray[np.int64]], Carry]
-
-
-@dataclass(frozen=True)
-class Solutions:
-    """How the thinking about each of ``N`` puzzles ended."""
-
-    #: uint8 ``[N, S]``, the answer at the halt.
-    answer: NDArray[np.uint8]
-    #: bool ``[N]``, the verifier accepts it; and float32 ``[N]``, its partial credit.
-    success: NDArray[np.bool_]
-    score: NDArray[np.float32]
-    #: int64 ``[N]``, the segments it took, from 1.
-    segments: NDArray[np.int64]
-    #: bool ``[N]``, the segments ran out before the agent wanted to halt.
-    forced_halt: NDArray[np.bool_]
-    #: float32 ``[N]``, the Q-head's values at the halt, as they come from the network.
-    q_halt: NDArray[np.float32]
-    q_continue: NDArray[np.float32]
-
-    @classmethod
-    def empty(cls, num_puzzles: int, num_cells: int) -> Solutions:
-        """Zeros, to be filled in."""
-        return cls(
-            answer=np.zeros((num_puzzles, num_cells), np.uint8),
-            success=np.zeros(num_puzzles, np.bool_),
-            score=np.zeros(num_puzzles, np.float32),
-            segments=np.zeros(num_puzzles, np.int64),
-            forced_halt=np.zeros(num_puzzles, np.bool_),
-            q_halt=np.zeros(num_puzzles, np.float32),
-            q_continue=np.zeros(num_puzzles, np.float32),
-        )
-
-    def __len__(self) -> int:
-        return len(self.answer)
+#: Makes the carry that puzzles start from, given their numbers, int64 ``[B]``, in the environment's order.
+Initial = Callable[[NDArray[np.int64]], Any]
 
 
 @torch.no_grad()
@@ -68,11 +33,11 @@ def think_to_halt(
     """Think about every puzzle of an environment until the policy halts or the segments run out.
 
     Args:
-        policy: thinks, and halts by its rule; its model is not changed.
-        env: a vector environment without automatic resets, as :func:`hrm_agents.evaluation.evaluate.open_env` makes it.
-            The model is given as many rows at a time as it has, until fewer puzzles are left.
-        first: only the first so many of its puzzles, or all if there are fewer; all by default.
-        initial: the states to start from; the model's own for every puzzle if not given.
+        policy: thinks and halts; its model is not changed.
+        env: a vector environment without autoreset, from :func:`hrm_agents.evaluation.evaluate.open_env`. The model
+            gets batches of its size until fewer puzzles are left.
+        first: number of puzzles, from the first on; all if omitted or if the environment has fewer.
+        initial: carry to start from; the model's own initial carry if omitted.
         progress: called with the share done, whenever a puzzle is.
     """
     total = env.num_puzzles if first is None else min(env.num_puzzles, first)
@@ -118,7 +83,7 @@ def _record(
     obs: dict[str, NDArray[Any]],
     info: dict[str, NDArray[Any]],
 ) -> None:
-    """Write what the environment says of the episodes that ended in its rows ``places``, about ``puzzles``."""
+    """Store what the environment says about ``puzzles``, whose episodes ended in its rows ``places``."""
     result.answer[puzzles] = obs["answer"][places]
     result.segments[puzzles] = obs["segment"][places, 0]
     result.success[puzzles] = info["is_success"][places]

@@ -1,1 +1,1 @@
-"""A trained model at work: load it, solve puzzles with it, record it."""
+"""Using a trained model: load it, solve puzzles, record episodes."""

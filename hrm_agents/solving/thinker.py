@@ -1,4 +1,4 @@
-"""A trained HRM that thinks while somebody else decides when to stop."""
+"""A frozen HRM that thinks while another agent decides when to halt."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from hrm_agents.policy import Forward, HRMPolicy
 
 
 class HRMThinker:
-    """The thinker of ``hrm_envs.wrappers.HaltOnly``: each segment is one segment of a frozen HRM.
+    """A thinker for ``hrm_envs.wrappers.HaltOnly``: each segment is one segment of a frozen HRM.
 
-    Features are what the Q-head reads and what it says: the planner's state at slot 0, Q(halt) and Q(continue), as
-    they come from the network. It keeps nothing between calls: the memory is the model's carry.
+    Its features are the input of the Q-head (the planner's state at slot 0) and its raw outputs Q(halt) and
+    Q(continue). It keeps no state between calls: the memory is the model's carry.
 
     Args:
         model: the network; it is not changed and no gradient is recorded.
-        forward: the model's forward, compiled or otherwise wrapped; the model itself if not given.
+        forward: the model's forward, compiled or otherwise wrapped; the model itself if omitted.
     """
 
     def __init__(self, model: SegmentModel, forward: Forward | None = None) -> None:
@@ -29,16 +29,16 @@ class HRMThinker:
 
     @property
     def num_features(self) -> int:
-        """``F``, the width of the model and the two values."""
+        """Number of features ``F``: the width of the model plus the two values."""
         return self._policy.model.q_head.in_features + 2
 
     def start(self, obs: Mapping[str, NDArray[Any]]) -> Any:
-        """The memory of ``B`` rows that have not thought yet."""
+        """Initial memory of ``B`` rows."""
         return self._policy.initial_carry(len(obs["puzzle"]))
 
     @torch.no_grad()
     def think(self, obs: Mapping[str, NDArray[Any]], memory: Any) -> tuple[NDArray[np.uint8], NDArray[np.float32], Any]:
-        """Think one segment: answers uint8 ``[B, S]``, features float32 ``[B, d + 2]``, and the memory after it."""
+        """Think one segment: answers uint8 ``[B, S]``, features float32 ``[B, d + 2]``, and the new memory."""
         carry, output = self._policy.forward(memory, *self._policy.observe(obs))
         answer = output.logits.argmax(-1).to(torch.uint8)
         values = torch.stack([output.q_halt, output.q_continue], dim=1)

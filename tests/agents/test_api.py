@@ -4,6 +4,7 @@ import torch
 
 import hrm_agents
 from hrm_agents.errors import UserError
+from hrm_agents.halting.q_scale import LOGIT, PLAIN
 
 PUZZLE = "12..\n34..\n....\n...1"
 FULL = "1234341221434321"
@@ -99,7 +100,7 @@ def test_solving_all_is_solving_each(restless, many, max_segments):
     assert result.segments.max() == (max_segments or 3)
     ends = [solution.segments[-1] for solution in each]
     np.testing.assert_allclose(result.score, [end.score for end in ends])
-    np.testing.assert_allclose(result.halt_probability(True), [end.q_halt for end in ends], atol=1e-5)
+    np.testing.assert_allclose(LOGIT.probability(result.q_halt), [end.q_halt for end in ends], atol=1e-5)
     assert shares[-1] == 1.0
 
 
@@ -128,7 +129,7 @@ def test_mistakes_among_many_puzzles(solver, many):
 
 
 def test_a_model_that_needs_identities_solves_none_from_outside(shift_run):
-    with pytest.raises(UserError, match="must be told which task"):
+    with pytest.raises(UserError, match="needs the task identity of each puzzle"):
         hrm_agents.load(shift_run).solve_all(np.ones((2, 3), int))
 
 
@@ -150,13 +151,13 @@ def test_evaluate_takes_all_unseen_puzzles_however_few_it_was_trained_on(solver,
     assert (report.split, report.num_puzzles, report.max_segments) == ("test", 1000, 1)
     # Of the training puzzles there are as many as in training.
     assert solver.evaluate({"max_segments": 1, "split": "train"}).num_puzzles == 32
-    assert solver.evaluate({"max_segments": 1}, num_puzzles=7, batch_size=2).num_puzzles == 7
+    assert solver.evaluate({"max_segments": 1, "num_puzzles": 7}, batch_size=2).num_puzzles == 7
 
 
 def test_evaluate_thinks_to_the_end_unless_views_vote(solver, shift_run):
-    options = {"num_puzzles": 5}
-    assert len(solver.evaluate({"max_segments": 2}, **options).success_per_segment) == 2
-    assert solver.evaluate({"max_segments": 2}, until="halt", **options).success_per_segment == ()
+    kwargs = {"max_segments": 2, "num_puzzles": 5}
+    assert len(solver.evaluate(kwargs).success_per_segment) == 2
+    assert solver.evaluate(kwargs, until="halt").success_per_segment == ()
     voting = hrm_agents.load(shift_run)
     halt, end = voting.evaluate({"views": 2}), voting.evaluate({"views": 2}, until="end")
     assert halt.success_per_segment == ()
@@ -172,6 +173,6 @@ def test_plain_values_stay_plain(tiny_config, tmp_path):
     config = tiny_config(kwargs={"num_puzzles": 8, "max_segments": 2, "segment_cost": 0.1}, run={"updates": 1})
     Trainer(config, tmp_path).run()
     solver = hrm_agents.load(tmp_path)
-    assert not solver.values_are_logits
+    assert solver.q_scale == PLAIN
     # The Q-head starts at -5.
     assert solver.solve(FULL).segments[0].q_halt == pytest.approx(-5.0, abs=0.1)

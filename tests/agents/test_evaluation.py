@@ -6,25 +6,28 @@ import pytest
 import torch
 
 import hrm_agents.evaluation.evaluate as evaluation_module
-from hrm_agents.evaluation.evaluate import Trace, evaluate, open_env
+from hrm_agents.evaluation.evaluate import HaltJudge, evaluate, open_env, summarise
 from hrm_agents.evaluation.evaluate import trace as trace_env
+from hrm_agents.evaluation.outcomes import Trace
+from hrm_agents.halting.q_scale import LOGIT
+from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.checkpoint import load
 
 ID = "HRM/Sudoku-4x4-v0"
 
 
-def trace(model, env_id, env_kwargs, *, num_puzzles=None, batch_size=250, **options):
+def trace(policy, env_id, env_kwargs, *, num_puzzles=None, batch_size=250, **options):
     env = open_env(env_id, env_kwargs, num_puzzles=num_puzzles, batch_size=batch_size)
-    return trace_env(model, env, **options)
+    return trace_env(policy, env, **options)
 
 
 @pytest.fixture
-def model(sudoku_run):
+def policy(sudoku_run):
     model = load(sudoku_run).model
     torch.manual_seed(0)
     torch.nn.init.normal_(model.q_head.weight)
     torch.nn.init.zeros_(model.q_head.bias)
-    return model
+    return HRMPolicy(model)
 
 
 def test_summary_by_hand():
@@ -36,9 +39,9 @@ def test_summary_by_hand():
     q_halt = np.where(wants, 0.25, 0.5).astype(np.float32)
     q_continue = np.full((5, 3), 0.25, np.float32)
     pays, answer = success.astype(np.float32), np.zeros((5, 4), np.uint8)
-    result = Trace(success, score, q_halt, q_continue, pays, wants, answer)
+    result = Trace(answer, success, score, q_halt, q_continue, pays, wants)
     assert result.halt_segment().tolist() == [0, 1, 2, 2, 2]
-    report = result.summarise("an/id", "test")
+    report = summarise(result.at_halt(), "an/id", "test", 3, result)
     assert report.num_puzzles == 5
     assert report.max_segments == 3
     assert report.success_rate == 2 / 5
@@ -55,7 +58,7 @@ def test_summary_by_hand():
     assert json.loads(json.dumps(report.to_dict()))["halts_per_segment"] == [0.2, 0.2, 0.6]
 
 
-def test_each_puzzle_of_the_test_split_is_judged_once(model, monkeypatch):
+def test_each_puzzle_of_the_test_split_is_judged_once(policy, monkeypatch):
     made, asked = [], []
     make_vector = evaluation_module.make_vector
 
@@ -73,7 +76,7 @@ def test_each_puzzle_of_the_test_split_is_judged_once(model, monkeypatch):
 
     monkeypatch.setattr(evaluation_module, "make_vector", spy)
     shares = []
-    result = trace(model, ID, {"max_segments": 2}, num_puzzles=25, batch_size=10, progress=shares.append)
+    result = trace(policy, ID, {"max_segments": 2}, num_puzzles=25, batch_size=10, progress=shares.append)
     assert result.success.shape == result.score.shape == result.q_halt.shape == (25, 2)
     # The last batch is filled up to the size of the others.
     assert asked == [*range(25), *[24] * 5]
@@ -82,8 +85,8 @@ def test_each_puzzle_of_the_test_split_is_judged_once(model, monkeypatch):
     assert shares == [10 / 25, 20 / 25, 1.0]
 
 
-def test_batch_size_does_not_matter(model):
-    one, other = (trace(model, ID, {"max_segments": 3}, num_puzzles=20, batch_size=size) for size in (7, 100))
+def test_batch_size_does_not_matter(policy):
+    one, other = (trace(policy, ID, {"max_segments": 3}, num_puzzles=20, batch_size=size) for size in (7, 100))
     for name in ("success", "score", "answer"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     for name in ("q_halt", "q_continue"):
@@ -91,37 +94,37 @@ def test_batch_size_does_not_matter(model):
     assert len(np.unique(one.q_halt)) == one.q_halt.size, "puzzles must differ for the test to say anything"
 
 
-def test_first_takes_the_first_of_the_same_puzzles(model):
-    whole = trace(model, ID, {"max_segments": 2}, num_puzzles=20)
-    part = trace(model, ID, {"max_segments": 2}, num_puzzles=20, first=6)
+def test_first_takes_the_first_of_the_same_puzzles(policy):
+    whole = trace(policy, ID, {"max_segments": 2}, num_puzzles=20)
+    part = trace(policy, ID, {"max_segments": 2}, num_puzzles=20, first=6)
     np.testing.assert_allclose(part.q_halt, whole.q_halt[:6], atol=1e-4)
-    assert len(trace(model, ID, {"max_segments": 2}, num_puzzles=5, first=6).q_halt) == 5
+    assert len(trace(policy, ID, {"max_segments": 2}, num_puzzles=5, first=6).q_halt) == 5
 
 
-def test_the_halting_rule_agrees_with_playing_the_episodes(model, sudoku_run):
+def test_the_halting_rule_agrees_with_playing_the_episodes(policy, sudoku_run):
     """The report says what would happen in the environment if the model halted there."""
     from hrm_agents.solving.solver import Solver
 
-    report = evaluate(model, ID, {"max_segments": 3, "num_puzzles": 12})
+    report = evaluate(policy, ID, {"max_segments": 3, "num_puzzles": 12})
     config = load(sudoku_run).config
-    solver = Solver(model, config, sudoku_run)
+    solver = Solver(policy.model, config, sudoku_run)
     env = solver.make_env(num_puzzles=12)
     episodes = [list(solver.think(env, options={"index": index})) for index in range(12)]
     lengths = [len(segments) for segments in episodes]
     assert report.mean_segments == pytest.approx(np.mean(lengths))
     assert len(set(lengths)) > 1
-    traced = trace(model, ID, {"max_segments": 3, "num_puzzles": 12}, batch_size=5)
+    traced = trace(policy, ID, {"max_segments": 3, "num_puzzles": 12}, batch_size=5)
     np.testing.assert_array_equal(traced.answer, [segments[-1].answer for segments in episodes])
-    probability = traced.at_halt().halt_probability(values_are_logits=True)
+    probability = LOGIT.probability(traced.at_halt().q_halt)
     assert probability.dtype == np.float32
     np.testing.assert_allclose(probability, [segments[-1].q_halt for segments in episodes], atol=1e-4)
 
 
 @pytest.mark.parametrize("batch_size", [6, 100])
-def test_until_the_halt_gives_the_same_figures_as_to_the_end(model, batch_size):
-    options = {"num_puzzles": 30, "batch_size": batch_size}
-    end = evaluate(model, ID, {"max_segments": 4}, **options)
-    halt = evaluate(model, ID, {"max_segments": 4}, until="halt", **options)
+def test_until_the_halt_gives_the_same_figures_as_to_the_end(policy, batch_size):
+    kwargs = {"max_segments": 4, "num_puzzles": 30}
+    end = evaluate(policy, ID, kwargs, batch_size=batch_size)
+    halt = evaluate(policy, ID, kwargs, batch_size=batch_size, until="halt")
     assert len(end.success_per_segment) == 4
     assert halt == dataclasses.replace(end, success_per_segment=())
     assert 1 < halt.mean_segments < 4
@@ -129,34 +132,35 @@ def test_until_the_halt_gives_the_same_figures_as_to_the_end(model, batch_size):
     assert "seconds" not in halt.to_dict(), "reports of the same run must be equal"
 
 
-def test_arguments_that_make_no_sense(model):
-    with pytest.raises(ValueError, match="first=0: an evaluation needs at least one puzzle"):
-        evaluate(model, ID, first=0)
+def test_arguments_that_make_no_sense(policy):
+    with pytest.raises(ValueError, match="first=0: must be at least 1"):
+        evaluate(policy, ID, first=0)
     with pytest.raises(ValueError, match="until='never': choose 'halt' or 'end'"):
-        evaluate(model, ID, until="never")
+        evaluate(policy, ID, until="never")
 
 
-def test_an_ordinary_task_has_no_ensemble(model):
-    report = evaluate(model, ID, {"max_segments": 2}, num_puzzles=5, values_are_logits=True)
+def test_an_ordinary_task_has_no_ensemble(policy):
+    report = evaluate(policy, ID, {"max_segments": 2, "num_puzzles": 5}, judge=HaltJudge(LOGIT))
     assert report.ensemble is None
     assert "ensemble" not in report.to_dict()
 
 
-def test_model_is_left_as_it_was(model):
+def test_model_is_left_as_it_was(policy):
+    model = policy.model
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for until in ("end", "halt"):
         model.train()
-        evaluate(model, ID, {"max_segments": 2}, num_puzzles=5, until=until)
+        evaluate(policy, ID, {"max_segments": 2, "num_puzzles": 5}, until=until)
         assert model.training
         model.eval()
-        evaluate(model, ID, {"max_segments": 2}, num_puzzles=5, until=until)
+        evaluate(policy, ID, {"max_segments": 2, "num_puzzles": 5}, until=until)
         assert not model.training
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])
 
 
-def test_report_is_frozen(model):
-    report = evaluate(model, ID, {"max_segments": 2, "split": "train"}, num_puzzles=5)
+def test_report_is_frozen(policy):
+    report = evaluate(policy, ID, {"max_segments": 2, "split": "train", "num_puzzles": 5})
     assert report.split == "train"
     with pytest.raises(dataclasses.FrozenInstanceError):
         report.success_rate = 1.0

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrm_agents.evaluation.evaluate import Trace
-from hrm_agents.evaluation.halting_report import Bin, auc, calibrate, halting_report
+from hrm_agents.evaluation.calibration import Bin, auc, calibrate
+from hrm_agents.evaluation.evaluate import HaltJudge, summarise
+from hrm_agents.evaluation.halting_report import halting_report
+from hrm_agents.evaluation.outcomes import Trace
+from hrm_agents.halting.q_scale import LOGIT, PLAIN
 
 # Four episodes of three segments. a halts at 2, right; b halts at 1, wrong, and 3 would be right;
 # c never wants to halt and is right from 1 on; d thinks on past the right answer of 1, and halts at 3, wrong.
@@ -21,7 +24,7 @@ Q_CONTINUE = np.array([[0.5, 0.7, 0.0], [0.4, 0.9, 0.0], [0.9, 0.9, 0.9], [0.8, 
 
 def report(**changes):
     arrays = {"success": SUCCESS, "score": SCORE, "q_halt": Q_HALT, "q_continue": Q_CONTINUE}
-    return halting_report(**{**arrays, "values_are_logits": False, **changes})
+    return halting_report(**{**arrays, "q_scale": PLAIN, **changes})
 
 
 def test_where_episodes_end():
@@ -93,7 +96,7 @@ def test_value_of_halting_is_held_against_the_reward():
 def test_logits_are_read_as_probabilities():
     logit = np.log(Q_HALT / (1 - Q_HALT))
     logit_continue = np.log((Q_CONTINUE + 1e-9) / (1 - Q_CONTINUE))
-    plain, logits = report(), report(q_halt=logit, q_continue=logit_continue, values_are_logits=True)
+    plain, logits = report(), report(q_halt=logit, q_continue=logit_continue, q_scale=LOGIT)
     assert logits.calibration.brier == pytest.approx(plain.calibration.brier)
     assert logits.auc == plain.auc
     assert logits.halt_value.rmse == pytest.approx(plain.halt_value.rmse)
@@ -107,9 +110,10 @@ def test_agrees_with_the_evaluation():
     success = rng.random(shape) < 0.4
     score, (q_halt, q_continue) = rng.random(shape, np.float32), rng.normal(-0.5, 1, (2, *shape))
     pays, answer = success.astype(np.float32), np.zeros((200, 1), np.uint8)
-    trace = Trace(success, score, q_halt, q_continue, pays, q_halt > q_continue, answer)
-    ours = halting_report(trace.success, trace.score, trace.q_halt, trace.q_continue, values_are_logits=True)
-    theirs = trace.summarise("id", "test")
+    trace = Trace(answer, success, score, q_halt, q_continue, pays, q_halt > q_continue)
+    ours = halting_report(trace.success, trace.score, trace.q_halt, trace.q_continue, q_scale=LOGIT)
+    assert HaltJudge(LOGIT).report(trace) == ours
+    theirs = summarise(trace.at_halt(), "id", "test", 6, trace)
     for name in ("success_rate", "mean_score", "mean_segments", "forced_rate"):
         assert getattr(ours, name) == pytest.approx(getattr(theirs, name)), name
     for name in ("success_per_segment", "halts_per_segment"):
@@ -165,7 +169,7 @@ def test_auc_is_the_share_of_pairs_in_order(pairs):
 def test_a_q_head_that_knows_is_perfect(seed, num, segments):
     success = np.random.default_rng(seed).random((num, segments)) < 0.5
     q = success.astype(float)
-    r = halting_report(success, q, q, np.full_like(q, 0.5), values_are_logits=False)
+    r = halting_report(success, q, q, np.full_like(q, 0.5), q_scale=PLAIN)
     assert r.auc in (1.0, None)
     assert set(r.auc_per_segment) <= {1.0, None}
     assert (r.calibration.ece, r.calibration.ece_equal_count, r.calibration.brier) == (0.0, 0.0, 0.0)
@@ -182,7 +186,7 @@ def test_relations_between_figures(seed, num, segments):
     success = rng.random((num, segments)) < rng.random()
     q_halt, q_continue = rng.integers(-2, 3, (2, num, segments)).astype(float)
     arrays = [success, rng.random((num, segments)), q_halt, q_continue]
-    r = halting_report(*arrays, values_are_logits=True, segment_cost=0.1, gamma=0.9)
+    r = halting_report(*arrays, q_scale=LOGIT, segment_cost=0.1, gamma=0.9)
     assert r.success_regret == pytest.approx(r.premature_rate + r.overthought_rate)
     assert r.success_regret == pytest.approx(r.oracle_success_rate - r.success_rate)
     assert r.segments_regret == pytest.approx(r.mean_segments - r.oracle_mean_segments)
@@ -193,14 +197,14 @@ def test_relations_between_figures(seed, num, segments):
             assert all(b.low - 1e-12 <= b.mean_probability <= b.high + 1e-12 for b in bins)
     # The order of the puzzles is of no account.
     order = rng.permutation(num)
-    shuffled = halting_report(*(a[order] for a in arrays), values_are_logits=True, segment_cost=0.1, gamma=0.9)
+    shuffled = halting_report(*(a[order] for a in arrays), q_scale=LOGIT, segment_cost=0.1, gamma=0.9)
     assert json.dumps(shuffled.to_dict(), allow_nan=False)
     for before, after in zip(r.calibration.equal_count_bins, shuffled.calibration.equal_count_bins, strict=True):
         assert dataclasses.astuple(before) == pytest.approx(dataclasses.astuple(after))
 
 
 def test_one_segment_leaves_no_choice():
-    r = halting_report(*(a[:, :1] for a in (SUCCESS, SCORE, Q_HALT, Q_CONTINUE)), values_are_logits=False)
+    r = halting_report(*(a[:, :1] for a in (SUCCESS, SCORE, Q_HALT, Q_CONTINUE)), q_scale=PLAIN)
     assert r.continue_value is None
     assert r.continue_value_per_segment == ()
     assert r.mean_segments == 1.0

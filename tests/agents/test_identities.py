@@ -121,7 +121,7 @@ OTHERS = [
 def test_an_environment_with_other_identities_is_refused(shift_run, kwargs, difference):
     solver = hrm_agents.load(shift_run)
     for play in (lambda: solver.make_env(**kwargs), lambda: solver.evaluate(kwargs)):
-        with pytest.raises(UserError, match=rf"other task identities than Shift has here \({difference}\): leave the"):
+        with pytest.raises(UserError, match=rf"other task identities than Shift has here \({difference}\): use the"):
             play()
 
 
@@ -190,7 +190,7 @@ def test_resuming_with_changed_identities_is_refused(folder, field, value, words
 
 
 def test_a_puzzle_from_outside_has_no_identity(shift_run, capsys, monkeypatch):
-    with pytest.raises(UserError, match="must be told which task a puzzle belongs to"):
+    with pytest.raises(UserError, match="needs the task identity of each puzzle"):
         hrm_agents.load(shift_run).solve("abc")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert main(["solve", str(shift_run)]) == 2

@@ -7,7 +7,9 @@ from torch import nn
 
 import hrm_agents
 from hrm_agents.evaluation.evaluate import open_env, trace
-from hrm_agents.evaluation.think import Solutions, think_to_halt
+from hrm_agents.evaluation.outcomes import Solutions, Trace
+from hrm_agents.evaluation.think import think_to_halt
+from hrm_agents.halting.q_scale import LOGIT, PLAIN
 from hrm_agents.models.hrm import Carry, SegmentOutput
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.checkpoint import load
@@ -59,8 +61,8 @@ class Counter(nn.Module):
         wants = segment >= self.lengths[number]
         answer = torch.where((wants & (number % 2 == 0))[:, None], puzzle.long(), 3 - puzzle.long())
         q_halt = torch.where(wants, number + 1.0, -number - 1.0)
-        logits = nn.functional.one_hot(answer, 4).float()
-        return Carry(segment[:, None, None], carry.z_L), SegmentOutput(logits, q_halt, torch.zeros(len(puzzle)))
+        logits, none = nn.functional.one_hot(answer, 4).float(), torch.zeros(len(puzzle))
+        return Carry(segment[:, None, None], carry.z_L), SegmentOutput(logits, q_halt, none, none[:, None])
 
 
 def numbers_env(num, batch_size, max_segments):
@@ -137,7 +139,7 @@ def test_the_same_as_thinking_to_the_end_and_looking_back(sudoku_run, batch_size
     assert halted.forced_halt.any()
     assert not halted.forced_halt.all()
     # Matrix products of another size may add up in another order.
-    assert_same(halted, trace(model, env).at_halt(), 1e-4)
+    assert_same(halted, trace(HRMPolicy(model), env).at_halt(), 1e-4)
 
 
 def test_the_bundled_model_gives_the_same_answers_one_by_one_and_in_a_changing_batch():
@@ -151,15 +153,19 @@ def test_the_bundled_model_gives_the_same_answers_one_by_one_and_in_a_changing_b
     assert_same(batched, single, 1e-3)
 
 
-def ended_with(q_halt):
-    result = Solutions.empty(len(q_halt), 4)
-    result.q_halt[:] = q_halt
-    return result
-
-
 def test_halt_probability_by_hand():
-    logits = ended_with([0.0, np.log(3.0), -np.log(3.0), 200.0, -200.0]).halt_probability(values_are_logits=True)
+    logits = LOGIT.probability(np.array([0.0, np.log(3.0), -np.log(3.0), 200.0, -200.0], np.float32))
     assert logits.dtype == np.float32
     np.testing.assert_allclose(logits, [0.5, 0.75, 0.25, 1.0, 0.0], atol=1e-6)
-    plain = ended_with([0.0, 0.3, -0.2, 1.5]).halt_probability(values_are_logits=False)
+    plain = PLAIN.probability(np.array([0.0, 0.3, -0.2, 1.5], np.float32))
     np.testing.assert_array_equal(plain, np.array([0.0, 0.3, 0.0, 1.0], np.float32))
+
+
+def test_empty_outcomes_have_the_shapes_and_types_of_their_fields():
+    trace, solutions = Trace.empty(3, 4, 2), Solutions.empty(3, 4)
+    assert len(trace) == len(solutions) == 3
+    for outcome, shape in ((trace, (3, 2)), (solutions, (3,))):
+        assert (outcome.answer.shape, outcome.answer.dtype) == ((3, 4), np.uint8)
+        assert {array.shape for name, array in vars(outcome).items() if name != "answer"} == {shape}
+    assert (trace.wants_halt.dtype, trace.halt_reward.dtype) == (np.bool_, np.float32)
+    assert (solutions.segments.dtype, solutions.forced_halt.dtype) == (np.int64, np.bool_)

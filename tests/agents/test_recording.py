@@ -53,7 +53,7 @@ def test_a_gif_that_cannot_be_written(tmp_path):
 @pytest.mark.parametrize("name", ["out.mp4", "out", "out.gif.png", ".gif", "gif"])
 def test_only_gifs_are_written(tmp_path, name):
     for write in (check_gif, lambda path: write_gif(path, [[frame(0)]])):
-        with pytest.raises(UserError, match=r"only GIFs are written; choose a name that ends in \.gif"):
+        with pytest.raises(UserError, match=r"only GIFs can be written; choose a name that ends in \.gif"):
             write(tmp_path / name)
     assert os.listdir(tmp_path) == []
 
@@ -64,7 +64,7 @@ def test_capitals_do_not_matter(tmp_path):
 
 
 def test_nothing_to_write_and_impossible_speeds(tmp_path):
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         write_gif(tmp_path / "out.gif", [[], []])
     for fps in (0.0, -1.0, 1000.0, float("nan")):
         with pytest.raises(ValueError, match="must lie between"):
@@ -89,7 +89,7 @@ def test_watch_refuses_before_it_thinks(maze_run, capsys, tmp_path, monkeypatch)
         raise AssertionError("the pictures would be lost")
 
     monkeypatch.setattr("hrm_agents.solving.recording.record_episode", think)
-    assert "only GIFs are written" in watch(capsys, maze_run, "--record", tmp_path / "out.mp4")
+    assert "only GIFs can be written" in watch(capsys, maze_run, "--record", tmp_path / "out.mp4")
     assert "cannot write" in watch(capsys, maze_run, "--record", "/proc/nowhere/out.gif")
     assert "cannot write" in watch(capsys, maze_run, "--record", tmp_path / "folder.gif")
 

@@ -9,11 +9,12 @@ import torch
 from shift_task import ASKED, ID, shift
 
 import hrm_agents
-import hrm_agents.evaluation.evaluate as evaluation_module
 from hrm_agents.cli import main
 from hrm_agents.environments import make_vector
 from hrm_agents.errors import UserError
-from hrm_agents.evaluation.evaluate import evaluate
+from hrm_agents.evaluation.evaluate import HaltJudge, evaluate
+from hrm_agents.halting.q_scale import LOGIT, PLAIN
+from hrm_agents.halting.rules import GreaterValue
 from hrm_agents.models.hrm import SegmentOutput
 from hrm_agents.policy import Decision
 from hrm_agents.trainer import Trainer
@@ -26,8 +27,8 @@ ODDS = [(9.0, 9.0), (1.5, 9.0), (0.5, 3.0), (4.0, 9.0), (0.25, 0.25), (1.0, 1.0)
 
 
 class ScriptedPolicy:
-    def __init__(self, model, rule=None):
-        pass
+    def __init__(self, model):
+        self.model, self.rule = model, GreaterValue()
 
     def initial_carry(self, num_rows):
         return None
@@ -41,17 +42,16 @@ class ScriptedPolicy:
         answer = shift(np.where(right[:, None], letters, np.array([2, 2, 2])), copy)
         q_halt = torch.tensor(np.log(np.array(ODDS)[rows, segment]), dtype=torch.float32)
         q_continue = torch.zeros(len(rows))
-        output = SegmentOutput(torch.zeros(len(rows), 3, 4), q_halt, q_continue)
+        output = SegmentOutput(torch.zeros(len(rows), 3, 4), q_halt, q_continue, q_continue[:, None])
         return Decision(torch.from_numpy(answer), q_halt > q_continue, carry, output)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 250])
-def test_votes_by_hand(monkeypatch, shift_run, batch_size):
+def test_votes_by_hand(shift_run, batch_size):
     """The vote counts the answers at the halt, by the Q-head's word there, and no later ones."""
-    monkeypatch.setattr(evaluation_module, "HRMPolicy", ScriptedPolicy)
-    model = hrm_agents.load(shift_run).model
+    policy = ScriptedPolicy(hrm_agents.load(shift_run).model)
     kwargs = {"names": ("keep",), "views": 3}
-    report = evaluate(model, ID, kwargs, batch_size=batch_size, values_are_logits=True)
+    report = evaluate(policy, ID, kwargs, batch_size=batch_size, judge=HaltJudge(LOGIT))
     assert report.num_puzzles == 6
     assert report.ensemble.answers == {"0/2": tuple(ASKED[0]), "0/3": (2, 2, 2)}
     assert report.ensemble.metrics["vote"] == 0.5
@@ -62,10 +62,10 @@ def test_votes_by_hand(monkeypatch, shift_run, batch_size):
     assert report.to_dict()["ensemble"] == dict(report.ensemble.metrics)
     json.dumps(report.to_dict())
     # Plain values instead of logits: log(9), log(4) and log(3) count as 1, log(1.5) as itself, log(1) and less as 0.
-    plain = evaluate(model, ID, kwargs, batch_size=batch_size, values_are_logits=False).ensemble
+    plain = evaluate(policy, ID, kwargs, batch_size=batch_size, judge=HaltJudge(PLAIN)).ensemble
     assert plain.answers == {"0/2": tuple(ASKED[0]), "0/3": (2, 2, 2)}
     assert plain.metrics["sureness"] == pytest.approx((1 + np.log(1.5) + 1 + 1 + 0 + 0) / 6)
-    assert evaluate(model, ID, kwargs, batch_size=batch_size).ensemble is None
+    assert evaluate(policy, ID, kwargs, batch_size=batch_size).ensemble is None
 
 
 def restless(solver):
@@ -102,11 +102,10 @@ def test_views_belong_to_the_keywords(shift_run):
     assert set(one.ensemble.metrics) == {"vote", "sureness"}
     assert solver.evaluate({"split": "train"}).ensemble is None
     # A choice of puzzles is fine as long as each has one view.
-    assert solver.evaluate(first=3).num_puzzles == solver.evaluate(num_puzzles=3).num_puzzles == 3
-    for options in ({"first": 3}, {"num_puzzles": 3}):
-        with pytest.raises(UserError, match=r"=3 would choose among the 2 views of each puzzle.* or ask for views=1"):
-            solver.evaluate({"views": 2}, **options)
-    with pytest.raises(UserError, match="num_puzzles=3 would choose among the 2 views"):
+    assert solver.evaluate(first=3).num_puzzles == solver.evaluate({"num_puzzles": 3}).num_puzzles == 3
+    with pytest.raises(UserError, match=r"first=3 would separate the 2 views of a puzzle.* or ask for views=1"):
+        solver.evaluate({"views": 2}, first=3)
+    with pytest.raises(UserError, match="num_puzzles=3 would separate the 2 views"):
         solver.evaluate({"views": 2, "num_puzzles": 3})
     with pytest.raises(UserError, match="views=4: choose 1 to 3"):
         solver.evaluate({"views": 4})
@@ -184,7 +183,7 @@ def test_evaluate_mistakes_about_views(error, shift_run, sudoku_run, tmp_path):
     assert "--views must lie between 1 and 3" in error(shift_run, "--views", "0")
     assert "--views is for the test split" in error(shift_run, "--views", "2", "--split", "train")
     assert "give one of the 2 --seeds" in error(shift_run, "--out", tmp_path / "out", "--seeds", "0", "1")
-    assert "would choose among the 3 views" in error(shift_run, "--num-puzzles", "3")
+    assert "would separate the 3 views" in error(shift_run, "--num-puzzles", "3")
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("in the way")
     message = error(shift_run, "--out", tmp_path / "file")
@@ -197,24 +196,32 @@ def test_votes_that_cannot_be_written(error, shift_run, tmp_path, monkeypatch):
     assert "cannot write into" in error(shift_run, "--out", tmp_path)
 
 
-def test_evaluate_writes_a_report_on_halting_with_pictures(sudoku_run, tmp_path, capsys, monkeypatch):
-    image = pytest.importorskip("PIL.Image")
-    pytest.importorskip("pygame")
-    assert main(["evaluate", str(sudoku_run), "--num-puzzles", "20", "--out", str(tmp_path)]) == 0
-    text, errors = capsys.readouterr()
-    names = ["halting.json", "halting.png", "reliability.png"]
-    assert errors == "".join(f"wrote {tmp_path / name}\n" for name in names)
-    report = json.loads((tmp_path / "halting.json").read_text())
+def test_evaluate_writes_a_report_on_halting_with_charts(sudoku_run, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+    for kind, start in starts.items():
+        out, style = tmp_path / kind, ["--format", kind] if kind != "png" else []
+        assert main(["evaluate", str(sudoku_run), "--num-puzzles", "20", "--out", str(out), *style]) == 0
+        text, errors = capsys.readouterr()
+        names = ["halting.json", f"halting.{kind}", f"reliability.{kind}"]
+        assert errors == "".join(f"wrote {out / name}\n" for name in names)
+        assert all((out / name).read_bytes().startswith(start) for name in names[1:])
+    report = json.loads((tmp_path / "png" / "halting.json").read_text())
     assert report["num_puzzles"] == 20
     assert f"calibration error          {report['calibration']['ece']:.4f}" in text
-    for name in names[1:]:
-        with image.open(tmp_path / name) as picture:
-            assert picture.width > 400
-    # Without a painter the figures remain.
-    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert main(["evaluate", str(sudoku_run), "--num-puzzles", "20", "--out", str(tmp_path / "dark"), "--dark"]) == 0
+    assert (tmp_path / "dark" / "halting.png").read_bytes() != (tmp_path / "png" / "halting.png").read_bytes()
+    capsys.readouterr()
+    # Without matplotlib the figures remain.
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["evaluate", str(sudoku_run), "--num-puzzles", "20", "--out", str(tmp_path / "plain")]) == 0
-    assert "no pictures: pictures need Pillow" in capsys.readouterr().err
+    assert "no halting or reliability chart: charts need matplotlib" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "plain").iterdir()] == ["halting.json"]
+
+
+@pytest.mark.parametrize("style", [["--dark"], ["--format", "pdf"]])
+def test_a_style_of_charts_needs_a_folder(error, sudoku_run, style):
+    assert "give a folder as --out" in error(sudoku_run, *style)
 
 
 def test_an_old_report_outlives_an_evaluation_that_fails(sudoku_run, tmp_path, monkeypatch):

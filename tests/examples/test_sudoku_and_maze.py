@@ -49,7 +49,7 @@ def test_mazes_are_watched_in_a_window():
 def test_only_gifs_are_recorded(tmp_path, monkeypatch):
     watch_maze = importlib.import_module("watch_maze")
     monkeypatch.setattr(watch_maze, "load", lambda _: pytest.fail("it is said before the work"))
-    with pytest.raises(UserError, match="only GIFs are written"):
+    with pytest.raises(UserError, match="only GIFs can be written"):
         watch_maze.main(["--record", str(tmp_path / "maze.mp4")])
 
 
