@@ -4,54 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
 from rich.table import Column, Table
 
+from hrm_agents.commands.charts import write_charts
 from hrm_agents.commands.common import EXPLAINED, parse
 from hrm_agents.commands.train import Settings, preset_defaults, say
 from hrm_agents.environments import user_id
-from hrm_agents.errors import UserError, user_errors
 from hrm_agents.records.files import check_writable, write_atomically
+from hrm_agents.reports.figures import ChartFormat
 from hrm_agents.reports.frontier import (
     Point,
     Result,
     Spread,
+    chart,
     csv_text,
     findings,
     fixed_lengths,
     number_text,
     over_seeds,
-    picture,
 )
 
 
 @dataclass(frozen=True)
 class Frontier(Settings):
-    """Train a model for each price of a segment, and draw what success a number of segments buys.
+    """Train a model for each segment cost, and draw success against mean segments.
 
-    A price (--costs) is taken from the reward for every segment of thought after the first. The more thought costs, the
-    earlier a model should halt, and the fewer puzzles it may solve: the frontier shows what one is worth in terms of
-    the other. Models are judged on unseen puzzles by success and mean segments, without the price. The same axes show
-    the rule with no price and no discount, which is always trained (with --halting.rule q the paper's), and its
-    answers after fixed numbers of segments: a rule for halting is worth something if it lies above these.
+    Every segment after the first costs --costs of the reward. The higher the cost, the earlier a model should halt, and
+    the fewer puzzles it may solve: the frontier shows this trade-off. Models are evaluated on unseen puzzles by success
+    rate and mean segments, without the cost. The chart also shows the rule with no cost and no discount, which is
+    always trained (with --halting.rule q it is the paper's), and its answers after fixed numbers of segments: a halting
+    rule is useful if it lies above these.
 
-    Each model has a folder in --out, and is trained but once: after Ctrl-C the same command goes on where it stopped,
-    and one with another price, discount or seed trains only what is new. All other options are those of train. The
-    results are frontier.csv, frontier.png and the printed table.
+    Each model has a folder in --out and is trained once: after Ctrl-C the same command continues where it stopped, and
+    a command with another cost, discount or seed trains only the new models. All other options are those of train. The
+    results are frontier.csv, the chart frontier.png, and the printed table.
     """
 
     costs: tuple[float, ...] = (0.0, 0.01, 0.03, 0.1)
-    """Prices of a segment, in units of reward: solving a puzzle pays 1. 0 is always among them."""
+    """Segment costs, in units of reward: solving a puzzle pays 1. 0 is always added."""
     seeds: Annotated[tuple[int, ...], EXPLAINED] = ()
-    """Seeds, each for a model of every price; that of --run.seed if not given. Results are means over them."""
+    """Seeds; --run.seed if omitted. Every cost gets a model of each seed, and results are means over seeds."""
     gammas: Annotated[tuple[float, ...], EXPLAINED] = ()
-    """Discounts from segment to segment, each for a model of every price and seed; that of --halting.gamma if not
-    given."""
+    """Discounts per segment; --halting.gamma if omitted. Every cost and seed gets a model of each discount."""
     out: Annotated[Path | None, EXPLAINED] = None
-    """Folder of the models and the results; runs/frontier-<environment> if not given."""
+    """Folder of the models and results; runs/frontier-<environment> if omitted."""
+    format: ChartFormat = "png"
+    """File format of the chart."""
+    dark: bool = False
+    """Draw the chart on a dark ground."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -68,35 +73,23 @@ def run(arguments: Sequence[str]) -> int:
     try:
         results = trace_frontier(config, settings, out, announce=say)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"what was trained is kept in {out}; the same command goes on from there") from None
+        raise KeyboardInterrupt(f"trained models are kept in {out}; the same command continues from there") from None
     write_atomically(out / "frontier.csv", csv_text(results).encode())
     say(f"wrote {out / 'frontier.csv'}")
-    points, fixed = over_seeds(results), fixed_lengths(results)
-    _draw(out / "frontier.png", points, fixed, config.env.id, config.halting.rule, len({s.seed for s in settings}))
-    _print(results, points, fixed, config.env.id)
-    return 0
-
-
-def _draw(path: Path, points: Sequence[Point], fixed: Sequence[Spread], env_id: str, rule: str, seeds: int) -> None:
-    """The picture, where it can be painted."""
-    from hrm_agents.reports.plots import write_png
-
-    try:
-        with user_errors("frontier.png"):
-            write_png(path, picture(points, fixed, env_id, rule, seeds))
-    except UserError as error:
-        say(f"no picture: {error}")
-    else:
+    charts = {"frontier": partial(chart, results, config.env.id, config.halting.rule)}
+    for path in write_charts(out, charts, options.format, dark=options.dark):
         say(f"wrote {path}")
+    _print(results, over_seeds(results), fixed_lengths(results), config.env.id)
+    return 0
 
 
 def _print(results: Sequence[Result], points: Sequence[Point], fixed: Sequence[Spread], env_id: str) -> None:
     seeds = len({result.setting.seed for result in results})
     console = Console()
     about = f"{env_id}, {results[0].num_puzzles} unseen puzzles, {seeds} seed(s)"
-    console.print(f"{about}: mean (least to most)" if seeds > 1 else about, highlight=False, soft_wrap=True)
-    right = [Column(name, justify="right") for name in ("solved", "segments", "out of segments", "AUC")]
-    table = Table("price", "discount", *right)
+    console.print(f"{about}: mean (minimum to maximum)" if seeds > 1 else about, highlight=False, soft_wrap=True)
+    right = [Column(name, justify="right") for name in ("solved", "segments", "forced halts", "AUC")]
+    table = Table("cost", "discount", *right)
     for point in points:
         table.add_row(
             number_text(point.cost),
@@ -115,6 +108,6 @@ def _print(results: Sequence[Result], points: Sequence[Point], fixed: Sequence[S
 
 
 def _text(spread: Spread, scale: float, digits: int, unit: str = "") -> str:
-    """``93.1% (92.0 to 94.5)``; without the range where there is none."""
+    """``93.1% (92.0 to 94.5)``, or ``93.1%`` if minimum and maximum are equal."""
     mean, low, high = (f"{scale * value:.{digits}f}" for value in spread)
     return f"{mean}{unit}" + (f" ({low} to {high})" if spread.low < spread.high else "")

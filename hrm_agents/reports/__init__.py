@@ -1,1 +1,1 @@
-"""Figures for people to look at: the halting report and the frontier as pictures."""
+"""Charts of evaluations, and the report on the frontier of halting."""

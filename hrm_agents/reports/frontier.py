@@ -1,9 +1,9 @@
-"""The frontier of halting: what success a number of segments buys, as the price of a segment goes up.
+"""The frontier of halting: success against mean segments, over segment costs.
 
-For each price (``segment_cost``), discount and seed there is one model. All are judged on the same unseen puzzles,
-without the price: by their success and by their mean number of segments. The *baseline*, with no price and no
-discount, is the rule of the paper (Wang et al. 2025, arXiv 2506.21734, section 2, "Adaptive computational time"). Its
-answers after 1, 2, ..., M segments say what a fixed number of segments achieves.
+There is one model for each segment cost, discount and seed. All are evaluated on the same unseen puzzles, without the
+cost, by success rate and mean number of segments. The *baseline*, with no cost and no discount, is the rule of the
+paper (Wang et al. 2025, arXiv 2506.21734, section 2, "Adaptive computational time"). Its answers after 1, 2, ..., M
+segments show what a fixed number of segments achieves.
 """
 
 from __future__ import annotations
@@ -13,20 +13,26 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hrm_agents.reports.plots import FrontierPoint, Picture, draw_frontier
+from hrm_agents.reports.frontier_chart import FrontierPoint, draw_frontier
 
-#: Of :func:`csv_text`.
-COLUMNS = ("series", "segment_cost", "gamma", "seed", "success_rate", "mean_segments", "forced_rate", "auc")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Columns of :func:`csv_text`.
+COLUMNS = (
+    *("series", "segment_cost", "gamma", "seed", "num_puzzles"),
+    *("success_rate", "mean_segments", "forced_rate", "auc"),
+)
 
 
 class Setting(NamedTuple):
-    """What differs from model to model."""
+    """The settings in which the models of a frontier differ."""
 
-    #: Price of one more segment, in units of reward.
+    #: Cost of one more segment, in units of reward.
     cost: float
     #: Discount from segment to segment.
     gamma: float
@@ -34,35 +40,35 @@ class Setting(NamedTuple):
 
     @property
     def is_baseline(self) -> bool:
-        """Neither price nor discount: the paper's rule."""
+        """Whether there is neither a cost nor a discount: the paper's rule."""
         return self.cost == 0.0 and self.gamma == 1.0
 
     @property
     def folder(self) -> str:
-        """Name of the folder of its model."""
+        """Name of the model's folder."""
         return f"cost-{number_text(self.cost)}-gamma-{number_text(self.gamma)}-seed-{self.seed}"
 
 
 @dataclass(frozen=True)
 class Result:
-    """One model, measured on unseen puzzles. Shares lie in [0, 1]."""
+    """One model, evaluated on unseen puzzles. Shares lie in [0, 1]."""
 
     setting: Setting
     num_puzzles: int
-    #: Share of puzzles solved, with the model deciding when to halt.
+    #: Share of puzzles solved where the model decides when to halt.
     success_rate: float
     #: Mean number of segments until the halt.
     mean_segments: float
-    #: Share of episodes that ended because the segments ran out.
+    #: Share of episodes that ended by a forced halt.
     forced_rate: float
-    #: Chance that Q(halt) is larger for a right answer than for a wrong one; None if all are right, or all wrong.
+    #: Area under the ROC curve of Q(halt) as a score of right answers; None if all answers are right, or all wrong.
     auc: float | None
-    #: Share solved by the answer of segment 1, 2, ..., M.
+    #: Share of puzzles solved by the answer of segment 1, 2, ..., M.
     success_per_segment: tuple[float, ...]
 
 
 class Spread(NamedTuple):
-    """A figure over several seeds."""
+    """Mean and range of a figure over seeds."""
 
     mean: float
     low: float
@@ -70,35 +76,35 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Mean, least and largest of at least one value."""
+        """Mean, minimum and maximum of at least one value."""
         return cls(float(np.mean(values)), min(values), max(values))
 
 
 @dataclass(frozen=True)
 class Point:
-    """The models that differ by their seed alone."""
+    """The models that differ only in their seed."""
 
     cost: float
     gamma: float
     success_rate: Spread
     mean_segments: Spread
     forced_rate: Spread
-    #: Over the seeds that have one; None if none has.
+    #: Over the seeds that have an AUC; None if none has.
     auc: Spread | None
 
     @property
     def is_baseline(self) -> bool:
-        """As for :class:`Setting`."""
+        """See :attr:`Setting.is_baseline`."""
         return self.cost == 0.0 and self.gamma == 1.0
 
 
 def number_text(value: float) -> str:
-    """A number as short as it can be written: ``0.01``, and ``1`` for 1.0."""
+    """The shortest text of a number: ``0.01``, and ``1`` for 1.0."""
     return repr(value).removesuffix(".0")
 
 
 def over_seeds(results: Sequence[Result]) -> list[Point]:
-    """One point for each discount, those first that discount least, and price, the lowest first."""
+    """One point for each discount and segment cost, sorted from gamma = 1 downwards and by rising cost."""
     groups: dict[tuple[float, float], list[Result]] = {}
     for result in results:
         groups.setdefault((-result.setting.gamma, result.setting.cost), []).append(result)
@@ -119,16 +125,16 @@ def over_seeds(results: Sequence[Result]) -> list[Point]:
 
 
 def fixed_lengths(results: Sequence[Result]) -> list[Spread]:
-    """Success of the baseline after 1, 2, ..., M segments, over its seeds."""
+    """Success rate of the baseline after 1, 2, ..., M segments, over its seeds."""
     tables = [result.success_per_segment for result in results if result.setting.is_baseline]
     return [Spread.of(values) for values in zip(*tables, strict=True)]
 
 
 def is_monotone(segments_by_cost: Mapping[float, float]) -> bool:
-    """Whether a higher price of a segment never goes with more segments.
+    """Whether a higher segment cost never goes with more segments.
 
     Args:
-        segments_by_cost: mean segments at each price, in any order.
+        segments_by_cost: mean segments at each cost, in any order.
     """
     return all(
         later <= earlier for earlier, later in pairwise(segments_by_cost[key] for key in sorted(segments_by_cost))
@@ -136,7 +142,9 @@ def is_monotone(segments_by_cost: Mapping[float, float]) -> bool:
 
 
 def fixed_success_at(mean_segments: float, fixed: Sequence[float]) -> float:
-    """What fixed numbers of segments achieve at a mean in between: those on either side, mixed to have this mean.
+    """Success of fixed numbers of segments at a fractional mean, by linear interpolation.
+
+    This is what mixing the two neighbouring numbers at random achieves.
 
     Args:
         mean_segments: from 1 to M.
@@ -151,22 +159,22 @@ def fixed_success_at(mean_segments: float, fixed: Sequence[float]) -> float:
 
 
 def dominates(mean_segments: float, success_rate: float, fixed: Sequence[float]) -> bool:
-    """Whether a way of halting solves at least as much as fixed numbers of segments with the same mean.
+    """Whether a halting rule solves at least as much as fixed numbers of segments with the same mean.
 
     Args:
-        mean_segments: its mean, from 1 to M.
-        success_rate: its share of puzzles solved.
+        mean_segments: of the rule, from 1 to M.
+        success_rate: of the rule.
         fixed: success after 1, 2, ..., M segments.
 
     Raises:
-        ValueError: the mean is outside its range.
+        ValueError: the mean is outside that range.
     """
-    # Means over seeds are rounded.
+    # Means over seeds carry rounding errors.
     return success_rate >= fixed_success_at(mean_segments, fixed) - 1e-9
 
 
 def findings(points: Sequence[Point], fixed: Sequence[Spread]) -> list[str]:
-    """What the frontier says, in sentences: one on prices for each discount, and one on fixed numbers of segments."""
+    """Conclusions in sentences: on segment costs for each discount, and on fixed numbers of segments."""
     sentences = []
     gammas = list(dict.fromkeys(point.gamma for point in points))
     for gamma in gammas:
@@ -176,7 +184,7 @@ def findings(points: Sequence[Point], fixed: Sequence[Spread]) -> list[str]:
         about = "" if gammas == [1.0] else f"discount {number_text(gamma)}: "
         listed = ", ".join(f"{mean:.2f} at {number_text(cost)}" for cost, mean in segments.items())
         verdict = "never took more" if is_monotone(segments) else "did not always take fewer"
-        sentences.append(f"{about}a higher price {verdict} segments ({listed})")
+        sentences.append(f"{about}a higher segment cost {verdict} segments ({listed})")
     means = [spread.mean for spread in fixed]
     short = [point for point in points if not dominates(point.mean_segments.mean, point.success_rate.mean, means)]
     if not short:
@@ -184,7 +192,7 @@ def findings(points: Sequence[Point], fixed: Sequence[Spread]) -> list[str]:
     for point in short:
         x = point.mean_segments.mean
         sentences.append(
-            f"at price {number_text(point.cost)} and discount {number_text(point.gamma)} halting solves "
+            f"at segment cost {number_text(point.cost)} and discount {number_text(point.gamma)} halting solves "
             f"{point.success_rate.mean:.1%} in {x:.2f} segments; fixed numbers with the same mean solve "
             f"{fixed_success_at(x, means):.1%}"
         )
@@ -192,21 +200,19 @@ def findings(points: Sequence[Point], fixed: Sequence[Spread]) -> list[str]:
 
 
 def csv_text(results: Sequence[Result]) -> str:
-    """A row for each model, and one for each seed and fixed number of segments, taken from the baseline of that seed.
+    """A table with a row for each model, and one for each seed and fixed number of segments of the baseline.
 
-    The columns are :data:`COLUMNS`; ``auc`` is empty where there is none, ``forced_rate`` too in the rows of fixed
-    numbers, where nobody decides.
+    The columns are :data:`COLUMNS`. ``auc`` is empty where there is none, as is ``forced_rate`` for fixed numbers.
     """
     rows: list[tuple[Any, ...]] = []
     for result in results:
-        series = "no price" if result.setting.is_baseline else "price"
-        rows.append(
-            (series, *result.setting, result.success_rate, result.mean_segments, result.forced_rate, result.auc)
-        )
+        series = "no cost" if result.setting.is_baseline else "cost"
+        figures = (result.success_rate, result.mean_segments, result.forced_rate, result.auc)
+        rows.append((series, *result.setting, result.num_puzzles, *figures))
     for result in results:
         if result.setting.is_baseline:
             for segments, success in enumerate(result.success_per_segment, 1):
-                rows.append(("fixed", *result.setting, success, float(segments), None, None))
+                rows.append(("fixed", *result.setting, result.num_puzzles, success, float(segments), None, None))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -214,35 +220,58 @@ def csv_text(results: Sequence[Result]) -> str:
     return text.getvalue()
 
 
-def picture(points: Sequence[Point], fixed: Sequence[Spread], env_id: str, rule: str, num_seeds: int) -> Picture:
-    """The frontier as uint8 ``[H, W, 3]``: a line of prices for each discount, the baseline, and fixed numbers.
+def read_csv(text: str) -> list[Result]:
+    """The results in a table of :func:`csv_text`; ``success_per_segment`` is empty for all but the baseline.
+
+    Raises:
+        ValueError: a value is not a number.
+        KeyError: a column is missing.
+    """
+    rows = list(csv.DictReader(text.splitlines()))
+    fixed: dict[int, tuple[float, ...]] = {}
+    for row in rows:
+        if row["series"] == "fixed":
+            fixed[int(row["seed"])] = (*fixed.get(int(row["seed"]), ()), float(row["success_rate"]))
+    results = []
+    for row in rows:
+        if row["series"] != "fixed":
+            setting = Setting(float(row["segment_cost"]), float(row["gamma"]), int(row["seed"]))
+            success, segments, forced = (float(row[name]) for name in COLUMNS[-4:-1])
+            auc = float(row["auc"]) if row["auc"] else None
+            per_segment = fixed.get(setting.seed, ()) if setting.is_baseline else ()
+            results.append(Result(setting, int(row["num_puzzles"]), success, segments, forced, auc, per_segment))
+    return results
+
+
+def chart(results: Sequence[Result], env_id: str, rule: str, *, dark: bool = False) -> Figure:
+    """Draw the frontier: a line over segment costs for each discount, the baseline, and fixed numbers of segments.
 
     Args:
-        points: of :func:`over_seeds`.
-        fixed: of :func:`fixed_lengths`.
+        results: of all models.
         env_id: for the title.
         rule: the halting rule of the models, "q" or "policy".
-        num_seeds: behind each point.
+        dark: light lines on a dark ground.
 
     Raises:
         ValueError: there are more discounts than can be told apart.
-        DependencyNotInstalled: pygame-ce is absent.
+        UserError: matplotlib is absent.
     """
     name, baseline = ("Q rule", "paper's rule") if rule == "q" else ("learned policy", "learned policy")
     series: dict[str, list[FrontierPoint]] = {}
-    for point in points:
+    for point in over_seeds(results):
         discount = "" if point.gamma == 1.0 else f", discount {number_text(point.gamma)}"
-        key = f"{baseline} (no price)" if point.is_baseline else f"{name}{discount}, by price of a segment"
+        key = f"{baseline}, no segment cost" if point.is_baseline else f"{name}{discount}, labelled by segment cost"
         label = "" if point.is_baseline else number_text(point.cost)
         series.setdefault(key, []).append(_drawn(point.mean_segments, point.success_rate, label))
+    # The lines over costs come first: they are what the chart is about, and get the plainest styles.
+    series = dict(sorted(series.items(), key=lambda item: "labelled" not in item[0]))
     series["fixed number of segments"] = [
-        _drawn(Spread(count, count, count), success, "") for count, success in enumerate(fixed, 1)
+        _drawn(Spread(count, count, count), success, "") for count, success in enumerate(fixed_lengths(results), 1)
     ]
-    # Lines of prices first: they are what the picture is about, and take the plainest styles.
-    series = dict(sorted(series.items(), key=lambda item: "by price" not in item[0]))
-    seeds = f"mean of {num_seeds} seeds, with bars from the least to the most" if num_seeds > 1 else "one seed"
+    num_seeds = len({result.setting.seed for result in results})
+    seeds = f"mean and range of {num_seeds} seeds" if num_seeds > 1 else "one seed"
     return draw_frontier(
-        series, f"{env_id}: success against thought", f"higher solves more, further left thinks less; {seeds}"
+        series, f"{env_id}: success against segments", f"better is up and to the left; {seeds}", dark=dark
     )
 
 

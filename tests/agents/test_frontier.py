@@ -15,12 +15,14 @@ from hrm_agents.commands import frontier_runs as frontier
 from hrm_agents.commands.frontier import Frontier
 from hrm_agents.commands.frontier_runs import FIGURES, plan, settings_of, stage_of, trace_frontier
 from hrm_agents.errors import UserError
+from hrm_agents.halting.q_scale import LOGIT, PLAIN
 from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE, load_state
 from hrm_agents.reports.frontier import (
     COLUMNS,
     Result,
     Setting,
     Spread,
+    chart,
     csv_text,
     dominates,
     findings,
@@ -28,7 +30,7 @@ from hrm_agents.reports.frontier import (
     fixed_success_at,
     is_monotone,
     over_seeds,
-    picture,
+    read_csv,
 )
 from hrm_agents.trainer import Trainer
 
@@ -96,16 +98,16 @@ def test_settings_differ_in_price_discount_and_seed_alone(tiny_config):
     base = tiny_config()
     config = settings_of(Setting(0.25, 0.5, 7), base)
     assert config.env.kwargs == {**base.env.kwargs, "segment_cost": 0.25}
-    assert (config.halting.gamma, config.run.seed, config.q_loss()) == (0.5, 7, "mse")
+    assert (config.halting.gamma, config.run.seed, config.q_scale()) == (0.5, 7, PLAIN)
     assert (config.model, config.optim) == (base.model, base.optim)
-    assert settings_of(Setting(0.0, 1.0, 7), base).q_loss() == "bce"
+    assert settings_of(Setting(0.0, 1.0, 7), base).q_scale() == LOGIT
     assert Setting(0.03, 1.0, 2).folder == "cost-0.03-gamma-1-seed-2"
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"halting": {"rule": "fixed"}}, "halting.rule='fixed' decides without regard to the price"),
+        ({"halting": {"rule": "fixed"}}, "halting.rule='fixed' disregards the segment cost"),
         ({"halting": {"rule": "probability"}}, "choose q or policy"),
         ({"kwargs": {"segment_cost": 0.1}}, "segment_cost is what the frontier varies"),
         ({"halting": {"q_loss": "bce"}}, "needs returns in"),
@@ -291,9 +293,9 @@ def test_findings_in_words():
     points, fixed = over_seeds(RESULTS), fixed_lengths(RESULTS)
     # At 2.5, 2.0 and 1.5 segments fixed numbers solve 0.625, 0.55 and 0.425; the points 0.7, 0.7 and 0.4.
     assert findings(points, fixed) == [
-        "a higher price never took more segments (2.50 at 0, 2.00 at 0.01, 1.50 at 0.1)",
-        "at price 0.1 and discount 1 halting solves 40.0% in 1.50 segments; fixed numbers with the same mean solve "
-        "42.5%",
+        "a higher segment cost never took more segments (2.50 at 0, 2.00 at 0.01, 1.50 at 0.1)",
+        "at segment cost 0.1 and discount 1 halting solves 40.0% in 1.50 segments; fixed numbers with the same mean "
+        "solve 42.5%",
     ]
     assert findings(points[:2], fixed)[1:] == [
         "every halting point solves at least what fixed numbers of segments with the same mean solve"
@@ -302,76 +304,49 @@ def test_findings_in_words():
     rising = dataclasses.replace(points[1], gamma=0.9, cost=0.2, mean_segments=Spread(2.75, 2.75, 2.75))
     discounted = [points[0], dataclasses.replace(points[1], gamma=0.9), rising]
     assert findings(discounted, fixed)[0] == (
-        "discount 0.9: a higher price did not always take fewer segments (2.00 at 0.01, 2.75 at 0.2)"
+        "discount 0.9: a higher segment cost did not always take fewer segments (2.00 at 0.01, 2.75 at 0.2)"
     )
 
 
 def test_csv():
     rows = list(csv.DictReader(csv_text(RESULTS).splitlines()))
     assert tuple(rows[0]) == COLUMNS
-    assert [row["series"] for row in rows] == ["no price", "price", "price"] * 2 + ["fixed"] * 6
-    assert list(rows[1].values()) == ["price", "0.1", "1.0", "0", "0.5", "1.25", "0.25", ""]
-    assert list(rows[-2].values()) == ["fixed", "0.0", "1.0", "1", "0.5", "2.0", "", ""]
+    assert [row["series"] for row in rows] == ["no cost", "cost", "cost"] * 2 + ["fixed"] * 6
+    assert list(rows[1].values()) == ["cost", "0.1", "1.0", "0", "100", "0.5", "1.25", "0.25", ""]
+    assert list(rows[-2].values()) == ["fixed", "0.0", "1.0", "1", "100", "0.5", "2.0", "", ""]
 
 
-def test_the_picture_shows_prices_baseline_and_fixed_numbers(monkeypatch):
-    pytest.importorskip("pygame")
+def test_csv_is_read_back():
+    kept = [each if each.setting.is_baseline else dataclasses.replace(each, success_per_segment=()) for each in RESULTS]
+    assert read_csv(csv_text(RESULTS)) == kept
+    with pytest.raises(ValueError, match="some"):
+        read_csv(csv_text(RESULTS).replace("1.25", "some"))
+
+
+def test_the_chart_shows_costs_baseline_and_fixed_numbers(monkeypatch):
     from hrm_agents.reports import frontier as module
 
     drawn = []
-    monkeypatch.setattr(module, "draw_frontier", lambda series, *texts: drawn.append((series, *texts)))
-    results = [*RESULTS, result(0.01, 0, gamma=0.9)]
-    picture(over_seeds(results), fixed_lengths(results), "HRM/X-v0", "q", 2)
-    series, title, subtitle = drawn[0]
+    monkeypatch.setattr(module, "draw_frontier", lambda *args, dark: drawn.append((*args, dark)))
+    chart([*RESULTS, result(0.01, 0, gamma=0.9)], "HRM/X-v0", "q", dark=True)
+    series, title, subtitle, dark = drawn[0]
     assert list(series) == [
-        "Q rule, by price of a segment",
-        "Q rule, discount 0.9, by price of a segment",
-        "paper's rule (no price)",
+        "Q rule, labelled by segment cost",
+        "Q rule, discount 0.9, labelled by segment cost",
+        "paper's rule, no segment cost",
         "fixed number of segments",
     ]
-    assert [point.label for point in series["Q rule, by price of a segment"]] == ["0.01", "0.1"]
-    (baseline,) = series["paper's rule (no price)"]
+    assert [point.label for point in series["Q rule, labelled by segment cost"]] == ["0.01", "0.1"]
+    (baseline,) = series["paper's rule, no segment cost"]
     assert baseline[:3] == (2.5, pytest.approx(0.7), "")
     assert (baseline.segments_range, baseline.success_range) == ((2.0, 3.0), (0.6, 0.8))
     assert [point.mean_segments for point in series["fixed number of segments"]] == [1, 2, 3]
     assert "HRM/X-v0" in title
-    assert "mean of 2 seeds" in subtitle
-    picture(over_seeds(RESULTS[:1]), fixed_lengths(RESULTS[:1]), "HRM/X-v0", "policy", 1)
-    assert list(drawn[1][0]) == ["learned policy (no price)", "fixed number of segments"]
-
-
-def test_a_range_is_drawn_as_a_soft_bar():
-    pytest.importorskip("pygame")
-    from hrm_agents.reports.plots import FrontierPoint, draw_frontier
-
-    ends = [FrontierPoint(1.0, 0.2), FrontierPoint(3.0, 0.8)]
-    soft, plain = (
-        draw_frontier({"ends": ends, "middle": [FrontierPoint(2.0, 0.5, "", *ranges)]})
-        for ranges in ((None, (0.3, 0.7)), (None, None))
-    )
-    changed = np.argwhere((soft != plain).any(axis=-1))
-    height, width = changed.max(axis=0) - changed.min(axis=0)
-    assert 240 <= height <= 260  # 0.4 of 600 pixels, and round ends
-    assert width <= 12
-    # A wider range than all points needs a wider axis.
-    far = draw_frontier({"ends": ends, "middle": [FrontierPoint(2.0, 0.5, "", (1.0, 9.0))]})
-    assert (far != plain).any()
-    for ranges in (((1.0, float("inf")), None), (None, (0.5, 1.5))):
-        with pytest.raises(ValueError, match="point 0 of series 'a'"):
-            draw_frontier({"a": [FrontierPoint(2.0, 0.5, "", *ranges)]})
-
-
-def test_of_points_in_the_same_place_the_first_series_shows():
-    pytest.importorskip("pygame")
-    from hrm_agents.reports.chart import STYLES
-    from hrm_agents.reports.plots import FrontierPoint, draw_frontier
-
-    far = FrontierPoint(5.0, 0.2)
-    both = draw_frontier({"far": [far], "disc": [FrontierPoint(1.0, 0.5)], "square": [FrontierPoint(1.0, 0.5)]})
-    plain = draw_frontier({"far": [far], "disc": [FrontierPoint(1.0, 0.5)], "square": [far]})
-    chart = slice(300, None)  # below the legend
-    y, x = np.argwhere((plain[chart] == STYLES[1].color).all(axis=-1)).mean(axis=0).astype(int)
-    assert tuple(both[chart][y, x]) == STYLES[1].color
+    assert "mean and range of 2 seeds" in subtitle
+    assert dark
+    chart(RESULTS[:1], "HRM/X-v0", "policy")
+    assert list(drawn[1][0]) == ["learned policy, no segment cost", "fixed number of segments"]
+    assert not drawn[1][3]
 
 
 # The command
@@ -383,15 +358,14 @@ def flags(tiny_flags):
     return ["frontier", MAZE, *(flag for flag in tiny_flags if flag not in ("--no-gif", "num_puzzles=32"))]
 
 
-def test_the_command_leaves_csv_picture_and_words(flags, tmp_path, capsys, trained):
-    pytest.importorskip("pygame")
-    pytest.importorskip("PIL")
+def test_the_command_leaves_csv_chart_and_words(flags, tmp_path, capsys, trained):
+    pytest.importorskip("matplotlib")
     arguments = [*flags, "--run.updates", "2", "--seeds", "0", "1", "--costs", "0.5", "--out", str(tmp_path)]
     assert main(arguments) == 0
     output, errors = capsys.readouterr()
     assert "run 4 of 4 (new)" in errors
     assert f"wrote {tmp_path / 'frontier.png'}" in errors
-    assert "HRM/Maze-5x5-v0, 5 unseen puzzles, 2 seed(s): mean (least to most)" in output
+    assert "HRM/Maze-5x5-v0, 5 unseen puzzles, 2 seed(s): mean (minimum to maximum)" in output
     assert "segments (" in output  # a finding
     rows = list(csv.DictReader((tmp_path / "frontier.csv").read_text().splitlines()))
     assert len(rows) == 4 + 2 * 3
@@ -401,12 +375,16 @@ def test_the_command_leaves_csv_picture_and_words(flags, tmp_path, capsys, train
     assert main(arguments) == 0
     assert len(trained) == 4
     assert {path: path.read_bytes() for path in tmp_path.glob("frontier.*")} == before
+    assert main([*arguments, "--format", "pdf", "--dark"]) == 0
+    assert len(trained) == 4
+    assert (tmp_path / "frontier.pdf").read_bytes().startswith(b"%PDF")
+    assert len(read_csv((tmp_path / "frontier.csv").read_text())) == 4
 
 
-def test_without_pictures_the_figures_are_there(flags, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pygame", None)
+def test_without_matplotlib_the_figures_are_there(flags, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main([*flags, "--run.updates", "1", "--costs", "0", "--out", str(tmp_path)]) == 0
-    assert "no picture: " in capsys.readouterr().err
+    assert 'no frontier chart: charts need matplotlib: pip install "hrm-agents[plot]"' in capsys.readouterr().err
     assert (tmp_path / "frontier.csv").exists()
 
 
@@ -416,7 +394,7 @@ def test_ctrl_c_says_how_to_go_on(flags, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(Trainer, "run", interrupted)
     assert main([*flags, "--out", str(tmp_path)]) == 130
-    assert f"kept in {tmp_path}; the same command goes on from there" in capsys.readouterr().err
+    assert f"kept in {tmp_path}; the same command continues from there" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -426,6 +404,7 @@ def test_ctrl_c_says_how_to_go_on(flags, tmp_path, capsys, monkeypatch):
         (["--halting.rule", "convergence"], "choose q or policy"),
         (["--kwargs", "segment_cost=0.1"], "give it as --costs"),
         (["--kwargs", "colour=red"], "unexpected keyword argument 'colour'"),
+        (["--format", "gif"], "invalid choice 'gif'"),
         (["--resume", "x"], "Unrecognized options: --resume"),
     ],
 )
@@ -441,7 +420,18 @@ def test_help_explains_every_option(capsys, monkeypatch):
     assert errors == ""
     assert max(map(len, text.splitlines())) <= 80
     assert Frontier.__doc__.split(".")[0] in " ".join(text.split())
-    for name in ("ENV", "--costs", "--seeds", "--gammas", "--out", "--kwargs", "--preset", "--run.updates"):
+    for name in (
+        "ENV",
+        "--costs",
+        "--seeds",
+        "--gammas",
+        "--out",
+        "--format",
+        "--dark",
+        "--kwargs",
+        "--preset",
+        "--run.updates",
+    ):
         assert name in text
     assert "--resume" not in text
     assert "--gif" not in text
