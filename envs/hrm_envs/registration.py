@@ -10,8 +10,6 @@ import gymnasium as gym
 from hrm_envs import entry_points
 from hrm_envs.task import Task
 
-NAMESPACE = "HRM"
-
 
 def register_task(
     id: str,

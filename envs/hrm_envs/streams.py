@@ -111,7 +111,6 @@ class Draws:
         """Uniform integers ``[B]`` in ``[0, high)``; ``0 < high <= 2**32`` is one number or one per row."""
         return (((self.bits(1)[:, 0] >> _S32) * np.asarray(high, np.uint64)) >> _S32).astype(np.int64)
 
-    def permutations(self, size: int, groups: int = 1) -> NDArray[np.int64]:
-        """Uniform permutations of ``range(size)``: ``[B, groups, size]``, or ``[B, size]`` for one group."""
-        order = self.bits(groups * size).reshape(len(self), groups, size).argsort(axis=2)
-        return order[:, 0] if groups == 1 else order
+    def permutations(self, size: int) -> NDArray[np.int64]:
+        """Uniform permutations of ``range(size)``, ``[B, size]``."""
+        return self.bits(size).argsort(axis=1)

@@ -1,4 +1,4 @@
-"""Random calls of the environments, valid ones and junk, and what must hold of every one of them.
+"""Random valid and invalid calls of the environments, and the properties that must hold for all of them.
 
 A call is accepted, or refused with a ``ValueError``, a ``TypeError`` or an error of Gymnasium that says why in one
 line. A refused call changes nothing: each environment has a twin that gets the accepted calls alone, and both must
@@ -45,20 +45,20 @@ from hrm_envs.wrappers import (
     SolutionInObsVector,
 )
 
-#: What a refusal may be, and how long its text.
+#: Allowed exceptions for invalid calls, and the maximum length of their messages.
 REFUSALS = (ValueError, TypeError, gym.error.Error)
 LONGEST = 300
-#: Seconds of the processor after which a call counts as slow, and of the clock as one that never ends.
+#: CPU seconds after which a call counts as slow, and wall-clock seconds after which it counts as hung.
 SLOW, HUNG = 1.0, 20.0
 
 
 class Hung(BaseException):
-    """A call was cut short. No ``Exception``, for nothing to catch it on the way."""
+    """A call was interrupted. Not an ``Exception``, so that no handler catches it."""
 
 
 @dataclass
 class Findings:
-    """Calls by what came of them, and the faults among them."""
+    """Counts of calls by outcome, and the faults found."""
 
     tried: Counter[str] = field(default_factory=Counter)
     faults: list[tuple[str, str, str]] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Findings:
     def call(
         self, group: str, what: str, function: Callable[[], Any], slow: float = SLOW, limit: float = HUNG
     ) -> tuple[bool, Any]:
-        """Make a call; gives whether it was accepted, and its result."""
+        """Make a call; returns whether it was accepted, and its result."""
         self.tried[group] += 1
         began = time.process_time()
         try:
@@ -81,7 +81,7 @@ class Findings:
             if "\n" in text or len(text) >= LONGEST or not text:
                 self.fault("not one short line", group, f"{what}: {text[:400]!r}")
             accepted, result = False, None
-        except Exception as error:  # any other class of error is what is looked for
+        except Exception as error:  # any other exception is a fault
             self.fault(type(error).__name__, group, f"{what}: {str(error)[:200]!r}")
             accepted, result = False, None
         else:
@@ -91,7 +91,7 @@ class Findings:
         return accepted, result
 
     def fault(self, kind: str, group: str, what: str) -> None:
-        """Note a fault."""
+        """Record a fault."""
         self.faults.append((kind, group, what))
 
     def __str__(self) -> str:
@@ -100,7 +100,7 @@ class Findings:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise :class:`Hung` in what takes longer; where there are no alarms, nothing is cut short."""
+    """Raise :class:`Hung` after a timeout, on systems with alarms."""
     if not hasattr(signal, "setitimer"):
         yield
         return
@@ -128,14 +128,14 @@ def _nested(depth: int) -> list[Any]:
 
 
 class Unshowable:
-    """Its text has many lines and cannot always be made."""
+    """Its repr has many lines, or fails."""
 
     def __repr__(self) -> str:
         raise RuntimeError("no\ntext")
 
 
 def junk() -> list[Any]:
-    """Values of every kind that somebody may give by mistake, or on purpose."""
+    """Invalid values of every kind."""
     return [
         None, True, False, -1, 0, 1, 2, 3, 7, 2**31, 2**63, 2**64, 10**20, -(10**20), 10**5000, 0.5, 1.0, 2.5, -1.5,
         float("nan"), float("inf"), float("-inf"), 1e308, 1e-320, 1j,
@@ -153,12 +153,12 @@ def junk() -> list[Any]:
 
 
 def some(rng: np.random.Generator, values: list[Any]) -> Any:
-    """One of them."""
+    """A random one of them."""
     return values[int(rng.integers(len(values)))]
 
 
 def brief(value: Any) -> str:
-    """What a call was given, for the list of faults."""
+    """The argument of a call, for the list of faults."""
     try:
         return repr(value)[:80]
     except (RuntimeError, ValueError, RecursionError):
@@ -186,12 +186,12 @@ TASKS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "hrm_envs.maze.hard:HardMazeTask": ({"num_puzzles": 3}, []),
     "hrm_envs.arc:ARCTask": ({"canvas": 5, "augmentations": 3, "sets": ("training",)}, ARC),
 }
-#: Constructors with the keywords that they are made with, and those that they take.
+#: Constructors with their base keywords, and all keywords that they accept.
 Constructor = tuple[str, Callable[..., Any], dict[str, Any], list[str]]
 
 
 def constructors(arc: bool) -> list[Constructor]:
-    """Every constructor of the package; those of ARC where its tasks are there."""
+    """Every constructor of the package; those of ARC if its tasks are installed."""
     found: list[Constructor] = []
     for task, (base, keywords) in TASKS.items():
         if "arc" in task and not arc:
@@ -229,7 +229,7 @@ def constructors(arc: bool) -> list[Constructor]:
 
 
 def junk_constructors(findings: Findings, rng: np.random.Generator, calls: int, arc: bool) -> None:
-    """Constructors with one keyword that is junk; what is made must play."""
+    """Constructors with one random keyword; environments that they accept must play."""
     every, values = constructors(arc), junk()
     for _ in range(calls):
         name, cls, base, keywords = some(rng, every)
@@ -237,7 +237,7 @@ def junk_constructors(findings: Findings, rng: np.random.Generator, calls: int, 
         value = some(rng, values)
         what = f"{name}({keyword}={brief(value)})"
         accepted, env = findings.call("constructor", what, lambda: cls(**{**base, keyword: value}))  # noqa: B023
-        if accepted and keyword != "difficulty":  # puzzles of a rare difficulty are searched for minutes
+        if accepted and keyword != "difficulty":  # searching for rare difficulties takes minutes
             findings.call("first reset", what, lambda: env.reset(seed=0), slow=HUNG)  # noqa: B023
             env.close()
 
@@ -268,7 +268,7 @@ def many(id: str = "HRM/Sudoku-4x4-v0", **kwargs: Any) -> gym.vector.VectorEnv[A
 
 
 def players(arc: bool) -> dict[str, Callable[[], Any]]:
-    """Environments and views of every kind, in all modes of beginning anew."""
+    """Environments and wrappers of every kind, in all autoreset modes."""
     walk = {"num_puzzles": 6, "max_steps": 4}
     doors = "HRM/MazeMoves-9x9-Doors-v0"
     found: dict[str, Callable[[], Any]] = {
@@ -311,7 +311,7 @@ def players(arc: bool) -> dict[str, Callable[[], Any]]:
 def random_episodes(
     findings: Findings, rng: np.random.Generator, name: str, make: Callable[[], Any], calls: int
 ) -> None:
-    """Valid calls and junk in any order, on an environment and on the twin that gets the accepted ones alone."""
+    """Valid and invalid calls in random order, on an environment and on a twin that gets only the accepted ones."""
     env = make()
     twin = copy.deepcopy(env)
     space = env.action_space
@@ -319,7 +319,7 @@ def random_episodes(
     values = junk()
     for number in range(calls):
         what, call = _some_call(rng, space, values)
-        if number < 5:  # before the first reset; what is accepted then is forgotten by the one that has a seed
+        if number < 5:  # before the first seeded reset, which discards the effect of accepted calls
             findings.call("before the first reset", f"{name}: {what}", lambda: call(env))  # noqa: B023
             continue
         if number == 5:
@@ -335,7 +335,7 @@ def random_episodes(
 
 
 def _some_call(rng: np.random.Generator, space: Any, values: list[Any]) -> tuple[str, Callable[[Any], Any]]:
-    """A call, in words and as a function of the environment."""
+    """A call as text and as a function of the environment."""
     chance = rng.random()
     if chance < 0.35:
         action = copy.deepcopy(space.sample())
@@ -367,7 +367,7 @@ def _some_call(rng: np.random.Generator, space: Any, values: list[Any]) -> tuple
 
 
 def plain(result: Any) -> Any:
-    """A result without the arrays of objects, whose contents are compared one by one."""
+    """A result without object arrays, whose contents are compared one by one."""
     if isinstance(result, dict):
         return {name: plain(value) for name, value in result.items()}
     if isinstance(result, tuple | list):
@@ -412,7 +412,7 @@ _DOCUMENTS = [
 
 
 def write_good_files(folder: Path) -> dict[str, Path]:
-    """Small files of every kind that puzzles are read from, by kind; each is what the environment is given."""
+    """Small files of every supported format, by format."""
     task = SudokuTask(4)
     batch = task.sample(np.random.default_rng(0), 6)
     np.save(folder / "a.npy", batch.puzzle)
@@ -437,7 +437,7 @@ def write_good_files(folder: Path) -> dict[str, Path]:
 
 
 def broken(rng: np.random.Generator, name: str, content: bytes) -> bytes:
-    """A file's content, changed as a bad disk, a bad transfer or a bad person would."""
+    """The content of a file with random or malicious changes."""
     kind = int(rng.integers(8))
     at = int(rng.integers(len(content)))
     if kind == 0:
@@ -464,7 +464,7 @@ def broken(rng: np.random.Generator, name: str, content: bytes) -> bytes:
 
 
 def junk_files(findings: Findings, rng: np.random.Generator, calls: int, folder: Path) -> None:
-    """Environments whose puzzles come from broken files."""
+    """Environments with puzzles from broken files."""
     good = write_good_files(folder)
     contents = {name: path.read_bytes() for name, path in good.items()}
     for _ in range(calls):
@@ -487,7 +487,7 @@ def junk_files(findings: Findings, rng: np.random.Generator, calls: int, folder:
 
 
 def junk_methods(findings: Findings, rng: np.random.Generator, calls: int) -> None:
-    """What agents and wrappers call besides: verdicts, thoughts, states; of environments that are drawn as text."""
+    """Other methods that agents and wrappers call, on environments rendered as text."""
     one, rows = single(render_mode="ansi").unwrapped, many(render_mode="ansi")
     values = junk()
     for _ in range(calls):
@@ -498,14 +498,14 @@ def junk_methods(findings: Findings, rng: np.random.Generator, calls: int) -> No
         accepted, _ = findings.call("method", what, call)
         if not accepted and not data_equivalence(before, rows.get_state(), exact=True):
             findings.fault("a refused call changed something", "method", what)
-        # And whatever was said, the next steps and their pictures are as always.
+        # Afterwards, steps and rendering work as usual.
         findings.call("after", what, lambda: one.step({"answer": np.full(16, 2), "halt": 0}))
         findings.call("after", what, one.render)
         findings.call("after", what, lambda: rows.step({"answer": np.full((3, 16), 2), "halt": np.zeros(3, int)}))
 
 
 def _some_method(rng: np.random.Generator, one: Any, rows: Any, value: Any) -> tuple[str, Callable[[], Any]]:
-    """A call with that value, in words and as a function."""
+    """A call with that value, as text and as a function."""
     action = {"answer": np.full((3, 16), 2), "halt": np.zeros(3, int)}
     state = rows.get_state()
     name, thought = some(rng, list(state)), some(rng, ["q_halt", "q_continue", "confidence", "decision"])

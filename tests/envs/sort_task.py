@@ -1,4 +1,4 @@
-"""A small correct task for others to break: sort a row of letters. It is symmetric under reversal."""
+"""A small correct task, which other tests break: sort a row of letters. It is symmetric under reversal."""
 
 from __future__ import annotations
 

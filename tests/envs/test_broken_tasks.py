@@ -1,4 +1,4 @@
-"""Each way of breaking a task is caught, by the rule that it breaks, with the example that shows it."""
+"""The conformance checks detect each broken task, name the broken rule and show an example."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hrm_envs.streams import hash_rows
 from hrm_envs.task import PuzzleBatch, Task, Verdict
 from hrm_envs.testing import RULES, TaskError, check_task
 
-#: Each broken task with the rule that it breaks and what the message must say.
+#: Each broken task with the rule that it breaks and a pattern of the message.
 BROKEN: list[tuple[type[Task], str, str]] = []
 
 
@@ -275,7 +275,7 @@ class RejectsItself(SortTask):
 
 
 class FillTask(Task):
-    """A row with the letters a to h in a random order, of which some are blank; correct, for others to break."""
+    """A row with the letters a to h in random order, some blank; a correct task, which other tests break."""
 
     spec = TaskSpec("Fill", (1, 8), (" ", ".", *"abcdefgh"))
 
@@ -495,7 +495,7 @@ CONTEXT = "context fits its spaces and does not reveal the solution"
 
 
 class HintTask(SortTask):
-    """Shows the first letter beside the puzzle; correct, for others to break."""
+    """Adds the first letter to the observation; a correct task, which other tests break."""
 
     def context_spaces(self):
         return {"hint": spaces.Box(0, 4, (1,), np.uint8)}
@@ -538,7 +538,7 @@ EDITS = "solutions differ from puzzles only in editable cells"
 
 @breaks(EDITS, r"row \d, cell \d: the solution changes a cell where editable is False" + FILL_GRIDS)
 class RewritesAGiven(FillTask):
-    """The verifier, too, overlooks that the first cell is given."""
+    """The verifier also ignores that the first cell is given."""
 
     def sample(self, rng, num):
         batch = super().sample(rng, num)
@@ -574,7 +574,7 @@ class OneEditableRow(FillTask):
 
 @breaks("grades_without_solution is true", r"mark marks row \d differently without its solution" + GRIDS)
 class MarksByTheSolution(SortTask):
-    """Verifies by the rules, and leaves the marks to the default, which compares with the solution."""
+    """Verifies by rules, but uses the default marks, which need the solution."""
 
     grades_without_solution = True
 
@@ -676,7 +676,7 @@ class DrawsTheAnswerAlone(SortTask):
 
 
 def complaint(broken, rule):
-    """What the kit says of a broken task."""
+    """The message for a broken task."""
     if rule.startswith("draw "):
         pytest.importorskip("pygame")
     with pytest.raises(TaskError) as caught:

@@ -1,4 +1,4 @@
-"""Checks of keywords: what they take, and that whatever they refuse is told in one short line."""
+"""Argument checks: accepted values, and one-line errors for all others."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ CONSTRUCTORS = {
 
 @pytest.mark.parametrize(("name", "make"), CONSTRUCTORS.items())
 def test_unknown_keywords_are_told_as_python_tells_them(name, make):
-    """Libraries that try a keyword and drop it look for these words."""
+    """Libraries that retry without an unknown keyword look for these words."""
     start = rf"^{name}.__init__\(\) got an unexpected keyword argument 'frameskip'; it takes .*size.*split"
     with pytest.raises(TypeError, match=start) as caught:
         make(frameskip=4)
@@ -177,7 +177,7 @@ def test_unknown_keywords_of_a_task_with_many():
 
 @pytest.mark.parametrize("id", ["HRM/Sudoku-4x4-v0", "HRM/MazeMoves-9x9-v0"])
 def test_what_make_vec_takes_works_or_is_refused(id):
-    """Nothing that Gymnasium's function takes is silently ignored."""
+    """No argument of Gymnasium's function is silently ignored."""
     mode = AutoresetMode.SAME_STEP
     for kwargs in (
         {"vectorization_mode": "sync"},
@@ -249,7 +249,7 @@ def test_options_that_are_none(env_class, options):
 
 
 def test_thoughts_of_any_kind_of_number():
-    """An agent's numbers are often numpy's; what cannot be drawn is refused when it is said."""
+    """numpy numbers are accepted; invalid values are rejected when posted, not when rendered."""
     pytest.importorskip("pygame")
     env = make(num_puzzles=4, render_mode="rgb_array")
     action = {"answer": np.ones(16, np.uint8), "halt": 0}

@@ -54,7 +54,7 @@ def test_episodes_computed_by_hand():
     assert first.reward.tolist() == [1, 0, -0.25, -0.25]
     assert first.terminated.tolist() == [True, True, False, False]
     assert first.forced_halt.tolist() == [False] * 4
-    assert first.halt_reward.tolist() == [1, 0, 1, 0]  # what halting would have paid, whatever was done
+    assert first.halt_reward.tolist() == [1, 0, 1, 0]  # the reward for halting, halted or not
     assert first.verdict.score.tolist() == [1, 0, 1, 0.5]
     made.reset(np.array([0, 1]), index=np.array([0, 0]))
 
@@ -65,7 +65,7 @@ def test_episodes_computed_by_hand():
     third = step(made, [RIGHT, RIGHT, RIGHT, RIGHT], [0, 1, 0, 1])
     assert third.reward.tolist() == [-0.25, 1, 1, 1]
     assert third.terminated.tolist() == [False, True, True, True]
-    assert third.forced_halt.tolist() == [False, False, True, False]  # halting at M by choice is not forced
+    assert third.forced_halt.tolist() == [False, False, True, False]  # a chosen halt at M is not forced
 
 
 def test_one_segment_is_graded_at_once():
@@ -146,7 +146,7 @@ def test_state_round_trip():
     twin = dynamics(4, augment=True)
     twin.set_state(state)
     for name in state:
-        state[name] = state[name] * 0 + 1  # the state handed out is a copy, and so is the state taken
+        state[name] = state[name] * 0 + 1  # get_state returns copies, and set_state makes copies
     for _ in range(3):
         for one in (made, twin):
             step(one, [HALF] * 4, [0] * 4)

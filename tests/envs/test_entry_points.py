@@ -1,4 +1,4 @@
-"""A text names a task only if this program registered it: what a file says is neither imported nor called."""
+"""Only registered names of tasks are imported; names in files are neither imported nor called."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BUILT_IN = [id for id in gym.registry if id.startswith("HRM/")]
 
 @pytest.fixture
 def clean(monkeypatch):
-    """Registrations that are forgotten after the test."""
+    """Restores the registrations after the test."""
     before = dict(gym.registry)
     monkeypatch.setattr(entry_points, "registered", set(entry_points.registered))
     yield
@@ -30,7 +30,7 @@ def clean(monkeypatch):
 
 @pytest.fixture
 def trap(tmp_path, monkeypatch):
-    """A module that tells when it is imported or called; gives the file that it then writes."""
+    """A module that writes a file when it is imported or called; yields the path of the file."""
     caught = tmp_path / "caught"
     (tmp_path / "hrm_trap.py").write_text(
         f"open({str(caught)!r}, 'a').write('imported ')\n"

@@ -134,7 +134,7 @@ def test_seeds():
     first = [env.reset(seed=5)[0]["puzzle"]] + [env.reset()[0]["puzzle"] for _ in range(3)]
     again = [env.reset(seed=5)[0]["puzzle"]] + [env.reset()[0]["puzzle"] for _ in range(3)]
     assert np.array_equal(first, again)
-    # Neighbouring seeds: no puzzle of one stream appears in the next one, at the same or a shifted place.
+    # Neighbouring seeds: no puzzle of one stream appears in the next, at the same or a shifted position.
     streams = [[env.reset(seed=seed)[0]["puzzle"].tobytes()] + [env.reset()[0]["puzzle"].tobytes() for _ in range(20)]
                for seed in range(10)]  # fmt: skip
     assert len({puzzle for stream in streams for puzzle in stream}) > 200

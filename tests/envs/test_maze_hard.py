@@ -1,4 +1,4 @@
-"""The collection of hard mazes, and how it was made."""
+"""The collection of hard mazes, and its generation."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def search(puzzle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def statistics(puzzle: np.ndarray) -> dict[str, str]:
-    """The figures of the table in the class's docstring."""
+    """The numbers of the table in the docstring of the class."""
     share = (puzzle == WALL).mean(axis=1)
     steps, ways = search(puzzle)
     return {
@@ -73,7 +73,7 @@ def column(number: int) -> dict[str, str]:
 
 
 def test_the_counting_of_paths():
-    """In an open corner of 3 x 4 cells, 5 steps, 2 of them down, may come in any order."""
+    """In an open field of 3 x 4 cells, the 5 steps, 2 of them down, may have any order."""
     grid = np.full((SIZE, SIZE), WALL, np.uint8)
     grid[:3, :4] = 2
     grid[0, 0], grid[2, 3] = START, GOAL
@@ -99,7 +99,7 @@ def test_every_maze_keeps_the_recipe(task, splits):
         assert steps.min() == MIN_STEPS
         assert ((batch.solution == PATH).sum(axis=1) + 2 == steps + 1).all()
         task.check(batch)
-        # 0.06 is four standard deviations of the share of walls among 900 cells.
+        # 0.06 is four standard deviations of the share of walls in 900 cells.
         share = (batch.puzzle == WALL).mean(axis=1)
         assert ((share > WALL_SHARE[0] - 0.06) & (share < WALL_SHARE[1])).all()
 
@@ -172,7 +172,7 @@ def test_rows_equal_single_environments():
         for row, one in enumerate(singles):
             own, own_reward, own_end, _, _ = one.step({"answer": answer[row], "halt": halt[row]})
             assert (reward[row], terminated[row]) == (own_reward, own_end)
-            if own_end:  # the row of the vector is at its next puzzle already
+            if own_end:  # the vector row already has its next puzzle
                 own, _ = one.reset()
             assert np.array_equal(obs["puzzle"][row], own["puzzle"])
 

@@ -91,7 +91,7 @@ def test_every_subset_of_free_cells(text):
 
 
 def test_random_small_grids_with_arbitrary_answers():
-    """Answers of any tokens: right exactly when they are a shortest path drawn on the puzzle."""
+    """Arbitrary answers are right only if they are a shortest path drawn on the puzzle."""
     rng = np.random.default_rng(3)
     batch = MazeTask(5, "random", min_path=1, wall_share=(0.1, 0.4)).sample(rng, 200)
     task = MazeTask(5, "random")

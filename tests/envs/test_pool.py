@@ -1,4 +1,4 @@
-"""Puzzle pools: distinct, reproducible, split by symmetry class, and cached by what they were made from."""
+"""Puzzle pools: distinct, reproducible, split by symmetry class, and cached by their settings."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def pool_of(factory, **kwargs) -> PuzzleBatch:
 
 
 def test_classes_of_the_same_name_have_pools_of_their_own():
-    """As when somebody edits a class in a notebook and runs the cell again."""
+    """As when a user edits a class in a notebook and runs the cell again."""
 
     def define(chosen):
         class Edited(FewTask):
@@ -112,7 +112,7 @@ def test_keywords_tell_pools_apart():
 
 
 class StoredTask(FewTask):
-    """Ten puzzles to train on and four to test; none is sampled."""
+    """Ten stored puzzles for training and four for testing."""
 
     def __init__(self) -> None:
         super().__init__(14)

@@ -1,4 +1,4 @@
-"""Registering a task makes the single and the vector environment."""
+"""Registering a task registers the single and the vector environment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_built_in_ids():
     assert {"HRM/Sudoku-4x4-v0", "HRM/Sudoku-9x9-v0", "HRM/Maze-30x30-v0"} <= set(ids)
     mazes = [id for id in ids if id.startswith("HRM/Maze")]
     sizes = [int(id.split("-")[1].split("x")[0]) for id in mazes]
-    assert sizes == sorted(sizes)  # by number, not by letter
+    assert sizes == sorted(sizes)  # in numeric order
 
 
 @pytest.mark.parametrize("id", registered_ids())

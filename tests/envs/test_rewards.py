@@ -1,4 +1,4 @@
-"""What halting pays."""
+"""Halt rewards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puzzles from outside: arrays, text and files."""
+"""Users' puzzles from arrays, text and files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pool(env) -> PuzzleBatch:
 
 
 def sources(folder: Path):
-    """Every form in which puzzles may be given, with and without solutions."""
+    """Every kind of source, with and without solutions."""
     np.save(folder / "a.npy", BATCH.puzzle)
     np.save(folder / "grids.npy", BATCH.puzzle.reshape(-1, 4, 4))
     np.savez(folder / "plain.npz", inputs=BATCH.puzzle)
@@ -94,7 +94,7 @@ HEADER = "source,question,answer,rating"
 
 
 def write_csv(path: Path, batch: PuzzleBatch, task=TASK, newline="\n", header=HEADER) -> Path:
-    """The batch as the official data sets have theirs: a line a puzzle."""
+    """The batch in the CSV format of the official data sets."""
     symbols = np.array(task.spec.symbols)
     rows = [
         f"made,{''.join(symbols[p])},{''.join(symbols[s])},3" for p, s in zip(batch.puzzle, batch.solution, strict=True)
@@ -105,7 +105,7 @@ def write_csv(path: Path, batch: PuzzleBatch, task=TASK, newline="\n", header=HE
 
 
 def write_folder(folder: Path, batch: PuzzleBatch, task=TASK, **changes) -> Path:
-    """The batch as HRM's scripts store theirs, with other entries of dataset.json where told."""
+    """The batch as stored by HRM's scripts, with optional other entries of dataset.json."""
     num = len(batch)
     facts = {
         "pad_id": 0, "ignore_label_id": 0, "blank_identifier_id": 0, "vocab_size": task.spec.vocab_size,
@@ -140,7 +140,7 @@ def test_csv_files(tmp_path, task, newline, monkeypatch):
 
 
 def test_csv_files_of_other_hands(tmp_path):
-    """Quotes, a mark in front, other columns, 0 for a blank."""
+    """Quotes, a byte-order mark, other columns, 0 for a blank."""
     question, answer = ("".join(np.array(TASK.spec.symbols)[row]) for row in (BATCH.puzzle[0], BATCH.solution[0]))
     path = tmp_path / "a.CSV"
     with path.open("w", newline="", encoding="utf-8-sig") as file:

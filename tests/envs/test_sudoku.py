@@ -1,4 +1,4 @@
-"""The Sudoku task: generator, verifier, symmetries, splits and outside puzzles."""
+"""The Sudoku task: generator, verifier, symmetries, splits and users' puzzles."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_verifier_rejects_every_single_cell_corruption(size):
 def test_verifier_agrees_with_brute_force(seed):
     task, _ = sampled(4)
     rng = np.random.default_rng(seed)
-    # Few givens, so that several answers are right, and answers that are grids, nearly grids or noise.
+    # Few givens, so that several answers are right; the answers are valid grids, nearly valid grids or noise.
     solution = random_grids(task.layout, rng, 64)
     puzzle = np.where(rng.random(solution.shape) < 0.9, BLANK, solution).astype(np.uint8)
     answer = random_grids(task.layout, rng, 64)
@@ -147,14 +147,14 @@ def test_augment_keeps_validity_and_class(size, seed):
     assert task.verify(copy, copy.solution).success.all()
     np.testing.assert_array_equal(task.symmetry_key(copy.puzzle), task.symmetry_key(batch.puzzle))
     assert (copy.puzzle != batch.puzzle).any(axis=1).mean() > 0.9
-    # A row's copy depends on its own stream alone.
+    # The copy of a row depends only on its own stream.
     alone = task.augment(batch.take(slice(7, 8)), draws_for(seed + 7, 1))
     np.testing.assert_array_equal(alone.puzzle[0], copy.puzzle[7])
 
 
 @pytest.mark.parametrize(("size", "copies"), [(4, 128), (6, 3456 // 12)])
 def test_augment_reaches_the_whole_group(size, copies):
-    # One marked cell travels everywhere; on 4x4 all 8 * 8 * 2 placements of a numbered grid come up.
+    # A marked cell reaches every position; on 4x4, all 8 * 8 * 2 arrangements of a numbered grid occur.
     task, batch = sampled(size)
     many = batch.take(np.zeros(4000, np.int64))
     moved = task.augment(many, draws_for(1, 4000))
@@ -180,7 +180,7 @@ def test_symmetry_key_tells_puzzles_apart(size):
 
 
 def canonical_form(puzzle: np.ndarray) -> bytes:
-    """The smallest of all symmetric copies of a 4x4 puzzle, with digits named in order of appearance."""
+    """The smallest symmetric copy of a 4x4 puzzle, with digits relabelled in order of appearance."""
     grid = puzzle.reshape(4, 4)
     bands = ((0, 1), (2, 3))
     lines = [(*a, *b) for x, y in permutations(bands) for a in permutations(x) for b in permutations(y)]
@@ -201,7 +201,7 @@ def test_splits_are_disjoint_by_class():
     train_classes = {canonical_form(row) for row in train.puzzle}
     test_classes = {canonical_form(row) for row in test.puzzle}
     assert not train_classes & test_classes
-    # The key is as fine as the classes, nearly.
+    # Nearly every class has its own key.
     keys = len(np.unique(task.symmetry_key(train.puzzle)))
     assert 0.95 * len(train_classes) <= keys <= len(train_classes)
 
@@ -251,7 +251,7 @@ def test_complete_names_what_is_wrong():
         task.complete(blank)
     impossible = blank.copy()
     impossible[0, :8] = np.arange(2, 10)
-    impossible[0, 17] = 10  # the 9 of row 1 has only column 9 left, and there it clashes
+    impossible[0, 17] = 10  # the 9 of row 1 must be in column 9, where it clashes
     with pytest.raises(ValueError, match="no solution"):
         task.complete(impossible)
 

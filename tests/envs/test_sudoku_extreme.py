@@ -1,4 +1,4 @@
-"""Hard Sudoku: the search for it, the file that ships, and the task that plays it."""
+"""Hard Sudoku: the hill climbing, the data file, and the task."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from hrm_envs.testing import check_task
 OFFICIAL = Path(__file__).parents[2].parent / "shared" / "data" / "sudoku-extreme-sample-1k.npz"
 ID = "HRM/Sudoku-Extreme-v0"
 SPLITS = ("train", "test")
-#: Puzzles of a split that are solved again here.
+#: Number of puzzles per split that the test solves again.
 FEW = 60
 
 
 def without_one_clue(puzzle):
-    """Every puzzle that lacks one clue of ``puzzle`` [S]: [clues, S]."""
+    """All copies of ``puzzle`` [S] without one of its clues: [clues, S]."""
     clues = np.flatnonzero(puzzle != BLANK)
     fewer = np.repeat(puzzle[None], len(clues), axis=0)
     fewer[np.arange(len(clues)), clues] = BLANK
@@ -50,7 +50,7 @@ def test_search_lists_every_solution():
     empty = np.full((2, 16), BLANK, np.uint8)
     empty[1, 0] = 2
     _, owner, found = search(layout, candidate_masks(layout, empty), limit=1000)
-    assert np.bincount(owner).tolist() == [288, 72]  # all 4x4 grids, and those with a 1 in the corner
+    assert np.bincount(owner).tolist() == [288, 72]  # all 4x4 grids, and grids with a 1 in the corner
     assert len(np.unique(found[owner == 0], axis=0)) == 288
     assert (found[owner == 1, 0] == 2).all()
     _, owner, _ = search(layout, candidate_masks(layout, empty), limit=10)
@@ -82,7 +82,7 @@ def test_neighbours_have_one_solution_and_share_most_clues():
     gained = ((children != BLANK) & (children != parents)).sum(axis=1)
     assert (lost.min(), lost.max()) == (1, 3)
     assert set((gained - lost).tolist()) <= {0, 1}
-    # Some left the grid that their parent solves to.
+    # The solution of some children differs from that of the parent.
     assert (solve(layout, children).solution != grids[parent]).any()
 
 
@@ -141,7 +141,7 @@ def test_choice_takes_the_hardest_of_each_line():
     puzzle = minimise(layout, np.random.default_rng(0), random_grids(layout, np.random.default_rng(1), 40))
     _, distinct = np.unique(class_key(layout, puzzle), return_index=True)
     puzzle = puzzle[distinct[:8]]
-    # Lines 0 and 1 lasted; the last row is a copy, by class, of the first one of line 2.
+    # Lines 0 and 1 lasted; the last row has the class of the first row of line 2.
     puzzle[7] = puzzle[5].reshape(4, 4).T.ravel()
     line = np.array([0, 0, 0, 1, 0, 2, 3, 4])
     found = Found(puzzle, puzzle, np.arange(8, dtype=np.int32), line)
@@ -191,7 +191,7 @@ def test_command_line(tmp_path, capsys):
     assert "there is no folder" in capsys.readouterr().err
 
 
-# -- the puzzles that ship ---------------------------------------------------------------------------------------
+# -- the data file -----------------------------------------------------------------------------------------------
 
 
 def test_file_is_small_and_says_how_it_was_made():
@@ -227,7 +227,7 @@ def test_shipped_puzzles_are_distinct_and_hardly_related():
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_guess_counts_are_of_the_order_of_the_official_ones(split):
-    # By the same count the official sample has mean 108.9, and a quarter of it needs at most 5 guesses.
+    # The official sample has a mean of 108.9, and a quarter of it needs at most 5 guesses.
     guesses = load_collection(split).guesses
     assert 109 / 2 < guesses.mean() < 109 * 2
     assert (guesses <= 5).mean() < 0.3
@@ -257,7 +257,7 @@ def test_spec_and_sizes():
     for split in SPLITS:
         assert hold_pool(task, split, None).digest() == load_collection(split).batch.digest()
     assert len(hold_pool(task, "train", 7)) == 7
-    # What a task gives out may be changed by who asked for it.
+    # The caller may modify the returned arrays.
     task.stored("train").puzzle[:] = 0
     assert task.stored("train").puzzle.all()
 

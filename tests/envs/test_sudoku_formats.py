@@ -1,4 +1,4 @@
-"""Sudoku boards as text."""
+"""Sudoku grids as text."""
 
 from __future__ import annotations
 

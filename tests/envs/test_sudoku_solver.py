@@ -48,7 +48,7 @@ def test_solver_agrees_with_brute_force_on_4x4(seed):
     rng = np.random.default_rng(seed)
     grids = random_grids(layout, rng, 24)
     puzzle = np.where(rng.random(grids.shape) < 0.65, BLANK, grids)
-    # Half of them with a wrong given or two: no solution, or others.
+    # Half of them with one or two wrong givens: no solution, or other ones.
     noise = rng.random(grids.shape) < np.where(np.arange(24) % 2, 0.06, 0)[:, None]
     puzzle = np.where(noise, rng.integers(2, 6, grids.shape), puzzle).astype(np.uint8)
     result = solver.solve(layout, puzzle)
@@ -108,11 +108,11 @@ def test_empty_batch():
     assert len(random_grids(layout, np.random.default_rng(0), 0)) == 0
 
 
-# -- searches that are given up ----------------------------------------------------------------------------------
+# -- searches that are stopped -----------------------------------------------------------------------------------
 
 #: 17 clues without a solution: proving it takes 2.6 million guesses (Norvig 2006).
 HOPELESS = ".....5.8....6.1.43..........1.5........1.6...3.......553.....61........4........."
-#: Puzzles that were published as the hardest of their time.
+#: Puzzles published as the hardest known at the time.
 HARDEST = [
     ".......39.....1..5..3.5.8....8.9...6.7...2...1..4.......9.8..5..2....6..4..7.....",
     "1....7.9..3..2...8..96..5....53..9...1..8...26....4...3......1..4......7..7...3..",
@@ -137,7 +137,7 @@ def test_a_hopeless_search_is_given_up_in_time():
 
 
 def test_a_hopeless_search_in_a_batch():
-    """Many of them take no longer, and the error names one."""
+    """A batch of them takes no longer, and the error names one."""
     fine = TASK.parse("\n".join(HARDEST))
     batch = np.concatenate([fine[:3], TASK.parse(HOPELESS).repeat(20, axis=0)])
     began = time.process_time()
@@ -173,7 +173,7 @@ def test_the_solution_beside_it_needs_no_search():
 
 
 def test_a_bound_changes_no_result_below_it():
-    """And without one the search never ends early: the generator's and the rater's has none."""
+    """Without a limit, as in the generator and the rater, the search never stops early."""
     puzzle = TASK.parse("\n".join(HARDEST))
     free, bound = (solver.solve(TASK.layout, puzzle, most_guesses=most) for most in (None, 2000))
     for name in ("count", "solution", "guesses"):

@@ -1,4 +1,4 @@
-"""The conformance kit passes correct tasks. What it says of broken ones is in ``test_broken_tasks.py``."""
+"""The conformance checks accept correct tasks. For broken ones, see ``test_broken_tasks.py``."""
 
 from __future__ import annotations
 

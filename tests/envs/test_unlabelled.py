@@ -1,4 +1,4 @@
-"""Puzzles without solutions: rules give the credit."""
+"""Puzzles without solutions, scored by rules."""
 
 import gymnasium as gym
 import numpy as np
@@ -75,7 +75,7 @@ def test_marks_by_the_rules():
     puzzle = np.array([[2, 1, 1, 1] + [1] * 12], np.uint8)
     answer = np.array([[2, 2, 3, 0] + [0] * 12], np.uint8)
     marks = task.mark(PuzzleBatch(puzzle, np.zeros_like(puzzle)), answer)[0]
-    # The 1 beside the given 1 clashes, the 2 does not; what is not written yet is not judged.
+    # The 1 beside the given 1 clashes, the 2 does not; empty cells have no mark.
     assert marks.tolist() == [MARK_NONE, MARK_WRONG, MARK_RIGHT, MARK_NONE] + [MARK_NONE] * 12
 
 
@@ -85,7 +85,7 @@ def test_the_first_puzzles_keep_their_solutions():
     every = gym.make_vec(ID, **kwargs)
     np.testing.assert_array_equal(some.puzzles.puzzle, every.puzzles.puzzle)
     np.testing.assert_array_equal(some.puzzles.solution[:4], every.puzzles.solution[:4])
-    assert every.puzzles.solution.all()  # the puzzles of others keep theirs
+    assert every.puzzles.solution.all()  # other environments keep the solutions
     assert not some.puzzles.solution[4:].any()
 
 

@@ -1,4 +1,4 @@
-"""The vector environment equals single environments, row by row, and lays its info out as Gymnasium does."""
+"""The vector environment equals single environments, row by row, with info in Gymnasium's format."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def row_of(tree, row):
 
 
 def assert_row(info, row, expected):
-    """The masked entries of a row in the vector's info are what the single environment says."""
+    """Check that the entries of a row in the vector info equal the info of the single environment."""
     for name, value in expected.items():
         assert info[f"_{name}"][row], name
         assert np.array_equal(info[name][row], value), name
@@ -109,7 +109,7 @@ def test_rows_equal_single_environments(id, mode):
 
 
 def assert_same_layout(ours, theirs):
-    """The same names, masks and masked values. Names that no row has, Gymnasium leaves out and we keep."""
+    """Check names, masks and masked values. Gymnasium omits names that no row has; we keep them."""
     for name, array in theirs.items():
         if name.startswith("_"):
             assert np.array_equal(ours[name], array), name
@@ -153,7 +153,7 @@ def test_info_is_laid_out_as_gymnasium_does(mode, expose):
 
 
 def test_solutions_pair_with_the_observation_they_came_with():
-    """SAME_STEP: ``info`` solves the new puzzle, ``final_info`` the old one, and nothing mixes them up."""
+    """SAME_STEP: ``info`` has the solution of the new puzzle, ``final_info`` that of the old one."""
     env, rng = vector(num_puzzles=64), np.random.default_rng(2)
     obs, info = env.reset(seed=0)
     ends = 0
@@ -256,7 +256,7 @@ def test_lists_of_seeds():
     assert np.array_equal(puzzles_of(vector(num_puzzles=200), seed=np.arange(7, 11)), whole)
     mixed = puzzles_of(vector(num_puzzles=200), seed=[None, 8, None, 10])
     assert np.array_equal(mixed[[1, 3]], whole[[1, 3]])
-    assert not np.array_equal(mixed[0], mixed[2])  # rows without a seed get streams of their own
+    assert not np.array_equal(mixed[0], mixed[2])  # rows without a seed get different streams
     with pytest.raises(ValueError, match="3 seeds for 4 rows"):
         env.reset(seed=[1, 2, 3])
 
@@ -422,7 +422,7 @@ VIEWS = {
 @pytest.mark.parametrize("name", VIEWS)
 @pytest.mark.parametrize("seed", BAD_SEEDS, ids=lambda seed: str(seed)[:20])
 def test_bad_seeds_are_refused_and_change_nothing(name, seed):
-    """None is cut to a whole number, and none stands for another number of rows."""
+    """Fractions are not truncated, and other numbers of rows are rejected."""
     env, twin = VIEWS[name](), VIEWS[name]()
     for one in (env, twin):
         one.reset(seed=SEED)

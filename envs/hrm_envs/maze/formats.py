@@ -47,18 +47,3 @@ def parse_maze(text: str) -> Tokens:
             )
         rows.append([_TOKEN_OF[character] for character in line])
     return np.array(rows, np.uint8)
-
-
-def format_maze(grid: Tokens) -> str:
-    """The text of one maze (uint8 ``[R, C]``), which :func:`parse_maze` reads back.
-
-    Raises:
-        ValueError: ``grid`` is not two-dimensional or holds an invalid token.
-    """
-    if grid.ndim != 2:
-        raise ValueError(f"expected a grid of shape [R, C], got shape {grid.shape}")
-    unknown = np.argwhere((grid < 0) | (grid >= len(SYMBOLS)))
-    if len(unknown):
-        row, column = unknown[0]
-        raise ValueError(f"line {row + 1}, column {column + 1}: {grid[row, column]} is not a maze token")
-    return "\n".join("".join(SYMBOLS[token] for token in row) for row in grid)

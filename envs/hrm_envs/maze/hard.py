@@ -58,9 +58,8 @@ class HardMazeTask(MazeTask):
         first = 0 if split == "train" else NUM_PER_SPLIT
         return self.complete(load_mazes(DATA_FILE, slice(first, first + NUM_PER_SPLIT)))
 
-    def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
-        """Draw from the stored mazes, because generating one takes a long search."""
-        return Task.sample(self, rng, num)
+    #: Draws from the stored mazes, because generating one takes a long search.
+    sample = Task.sample
 
 
 def save_mazes(path: Path, puzzle: Tokens, seed: int) -> None:

@@ -95,9 +95,8 @@ class SudokuExtremeTask(SudokuTask):
         """The puzzles of a split within the difficulty range; possibly none."""
         return load_collection(split).batch.take(self._rows(split))
 
-    def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
-        """Draw ``num`` of the stored puzzles of both splits."""
-        return Task.sample(self, rng, num)
+    #: Draws from the stored puzzles.
+    sample = Task.sample
 
     def _rows(self, split: StoredSplit) -> NDArray[np.intp]:
         """Indices of the puzzles of a split within the difficulty range."""

@@ -1,4 +1,4 @@
-"""ARC grids drawn with a cursor: as on paper, drawn to the solution, computed by hand, and alike in both views."""
+"""ARC grids drawn with a cursor: a reference implementation, hand-computed episodes, and equal twins."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import data_equivalence
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from view_rows import MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
+from twins import MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
 
 from hrm_envs.arc.grids import END, FIRST_COLOUR, SYMBOLS, place, read_grid
 from hrm_envs.wrappers import ArcAction, ArcEditor, ArcEditorVector
 
 ARC = "HRM/ARC-AGI-1-v0"
 SIDE = 6
-#: Of the input and the output: larger, smaller, both, alike, and the smallest to the largest.
+#: Shapes of input and output: larger, smaller, both, equal, and smallest to largest.
 SHAPES = {"grow": (2, 3, 4, 5), "shrink": (5, 4, 1, 2), "turn": (2, 5, 5, 2), "same": (3, 3, 3, 3), "all": (1, 1, 6, 6)}
 KEYWORDS = {"max_edits": 14, "edit_cost": 0.01, "shaping": True, "gamma": 0.9}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Tasks of our own, of nothing but chance: here grids are drawn, not understood."""
+    """Random tasks, because these tests draw grids and do not infer rules."""
     place, rng = tmp_path_factory.mktemp("tasks"), np.random.default_rng(0)
     for name, (rows, columns, out_rows, out_columns) in SHAPES.items():
         pairs = [
@@ -45,12 +45,12 @@ def arc(make, folder, **kwargs):
 
 
 def towards(board, cursor, size, origin, solution):
-    """The next action of somebody who draws the solution: the size first, then cells to and fro, row by row."""
+    """The next action towards the solution: first the size, then the cells, row by row in alternating directions."""
     side = int(len(board) ** 0.5)
     target = read_grid(solution, side, tuple(origin))
     for axis, add in enumerate((ArcAction.ADD_ROW, ArcAction.ADD_COLUMN)):
         if size[axis] != target.shape[axis]:
-            return add + (size[axis] > target.shape[axis])  # adding comes before removing
+            return add + (size[axis] > target.shape[axis])  # the add action precedes the remove action
     at, drawn = cursor - origin, read_grid(board, side, tuple(origin))
     for row in range(target.shape[0]):
         for column in range(target.shape[1])[:: -1 if row % 2 else 1]:
@@ -68,7 +68,7 @@ def origin_of(obs):
 
 
 def choose(rng, env, solution):
-    """Of the rows, some do anything, some edit as the mask says, some draw the solution, and some hand in."""
+    """Random, masked, solving and submitting actions for the rows."""
     masks, drafts = env.action_masks(), env.drafts
     actions = np.array([env.single_action_space.sample() for _ in solution])
     for row, kind in enumerate(rng.integers(0, 8, len(solution))):
@@ -87,7 +87,7 @@ def test_gymnasium_has_no_complaint(folder, monkeypatch):
 @pytest.mark.parametrize("mode", MODES)
 @settings(max_examples=2, deadline=None)
 @given(seed=st.integers(0, 10_000), shaping=st.booleans(), start=st.sampled_from(["input", "blank"]))
-def test_rows_equal_single_views(folder, mode, seed, shaping, start):
+def test_rows_equal_single_wrappers(folder, mode, seed, shaping, start):
     keywords = {**KEYWORDS, "shaping": shaping, "start": start}
     env = ArcEditorVector(arc(vector, folder, autoreset_mode=mode, render_mode="ansi"), **keywords)
     env.single_action_space.seed(seed)
@@ -99,7 +99,7 @@ def test_rows_equal_single_views(folder, mode, seed, shaping, start):
 @pytest.mark.parametrize("start", ["input", "blank"])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_every_output_can_be_drawn(folder, split, start):
-    """Within the edits that there are by default, wherever on the canvas the grid lies."""
+    """Within the default number of edits, for any position of the grid."""
     env = ArcEditor(arc(single, folder, split=split, reward="exact"), start=start)
     shapes, places = set(), set()
     env.reset(seed=0)
@@ -114,7 +114,7 @@ def test_every_output_can_be_drawn(folder, split, start):
         assert (reward, info["is_success"], info["forced_halt"]) == (1.0, True, False)
         assert (obs["board"] == solution).all()
         shapes.add(tuple(obs["size"].tolist()))
-    # The train split turns grids too.
+    # The train split also turns grids.
     assert {tuple(sorted(shape[2:])) for shape in SHAPES.values()} == {tuple(sorted(shape)) for shape in shapes}
     assert len(places) > 3 if split == "train" else places == {(0, 0)}
 
@@ -161,7 +161,7 @@ class Paper:
         return twin
 
 
-# More growing and shrinking than chance would bring.
+# More resizing than uniform sampling gives.
 edits = st.lists(st.one_of(st.integers(0, 17), st.integers(14, 17), st.integers(0, 3)), max_size=24)
 
 
@@ -204,7 +204,7 @@ def canvas(text):
 
 
 def test_an_episode_computed_by_hand(folder):
-    """Of the 11 cells and markers of the output the input has 6; with a further column 10, painted all of them."""
+    """The input has 6 of the 11 cells and markers of the output, 10 with another column, and all when painted."""
     env = ArcEditor(arc(single, folder, split="test", reward="exact"), edit_cost=0.25, shaping=True, gamma=1.0)
     assert env.action_space == gym.spaces.Discrete(19)
     question, solution = (
@@ -258,7 +258,7 @@ def test_the_names_of_the_actions():
 def test_edits_run_out(folder):
     env = ArcEditor(arc(single, folder, reward="exact"), max_edits=2, edit_cost=0.25)
     env.reset(seed=0)
-    assert env.step(ArcAction.UP)[1:3] == (-0.25, False)  # it changes nothing, and costs
+    assert env.step(ArcAction.UP)[1:3] == (-0.25, False)  # changes nothing, but costs
     obs, reward, terminated, _, info = env.step(ArcAction.UP)
     assert (reward, terminated, info["forced_halt"], info["is_success"]) == (-0.25, True, True, False)
     assert obs["edits"] == [2]
@@ -267,7 +267,7 @@ def test_edits_run_out(folder):
 
 @pytest.mark.parametrize("text", ["______ ", "_1____ 1_____ ", "______ _|____ _||___ "])
 def test_a_puzzle_that_is_no_grid_begins_as_one_cell(folder, text):
-    """What the grid does not reach is gone, so that what is seen is what would be read."""
+    """Cells outside the grid are removed, so that the canvas shows what is submitted."""
     question = canvas((text + "______ " * SIDE)[: 7 * SIDE])
     solution = canvas("7|____ |_____ ______ ______ ______ ______")
     env = ArcEditor(arc(single, folder, split="test", reward="exact"))
@@ -279,9 +279,9 @@ def test_a_puzzle_that_is_no_grid_begins_as_one_cell(folder, text):
 
 
 def test_bad_keywords_actions_and_environments(folder):
-    for make, view in ((single, ArcEditor), (vector, ArcEditorVector)):
+    for make, wrapper in ((single, ArcEditor), (vector, ArcEditorVector)):
         with pytest.raises(ValueError, match="an environment such as HRM/ARC-AGI-1-v0, not Sudoku"):
-            view(make())
+            wrapper(make())
         for keywords, message in (
             ({"start": "puzzle"}, "start='puzzle': choose one of 'input', 'blank'"),
             ({"start": None}, "start=None"),
@@ -291,7 +291,7 @@ def test_bad_keywords_actions_and_environments(folder):
             ({"shaping": "yes"}, "shaping='yes'"),
         ):
             with pytest.raises(ValueError, match=message):
-                view(arc(make, folder), **keywords)
+                wrapper(arc(make, folder), **keywords)
     with pytest.raises(ValueError, match="ArcEditor wraps a ReasoningEnv"):
         ArcEditor(gym.make("CartPole-v1"))
     with pytest.raises(ValueError, match="ArcEditorVector must wrap the environment directly"):
@@ -303,13 +303,13 @@ def test_bad_keywords_actions_and_environments(folder):
     for actions in (np.array([14, 4, 19]), np.array([14, 4, -1]), np.array([14, 4])):
         with pytest.raises(ValueError, match="action: "):
             env.step(actions)
-    after, *_ = env.step(np.full(ROWS, int(ArcAction.UP)))  # the bad ones have changed nothing
+    after, *_ = env.step(np.full(ROWS, int(ArcAction.UP)))  # invalid actions changed nothing
     assert (after["board"] == before["board"]).all()
 
 
 def test_pictures_show_the_grid_of_now(folder):
     env = ArcEditor(arc(single, folder, split="test", render_mode="ansi"), start="blank")
-    index = sorted(SHAPES).index("same")  # files in the order of their names
+    index = sorted(SHAPES).index("same")  # files are sorted by name
     env.reset(options={"index": index})
     assert env.render().splitlines()[1].count("m0\x1b") == 3
     env.step(ArcAction.ADD_COLUMN)
@@ -342,7 +342,7 @@ def test_pictures_show_the_cursor_and_count_the_edits(folder):
     for action in (ArcAction.RIGHT, ArcAction.LEFT):
         picture.step(action)
         frames.append(picture.render())
-    board = np.s_[:, :620]  # the strip beside it counts
+    board = np.s_[:, :620]  # the side panel counts segments
     assert (frames[0][board] != frames[1][board]).any()
     assert (frames[0][board] == frames[2][board]).all()
 

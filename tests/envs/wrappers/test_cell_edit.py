@@ -1,4 +1,4 @@
-"""Answers written cell by cell: computed by hand, reachable in every task, and alike in both views."""
+"""Answers written cell by cell: hand-computed episodes, solvable in every task, and equal twins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.wrappers import RecordEpisodeStatistics
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from view_rows import FAMILIES, MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
+from twins import FAMILIES, MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
 
 import hrm_envs
 from hrm_envs.maze.tokens import FREE, PATH
@@ -24,7 +24,7 @@ KEYWORDS = {"max_edits": 6, "edit_cost": 0.01, "shaping": True, "gamma": 0.9}
 
 
 def choose(rng, env, solution):
-    """Of the rows, some do anything, some edit as the mask says, some write the solution, and some hand in."""
+    """Random, masked, solving and submitting actions for the rows."""
     masks, drafts = env.action_masks(), env.drafts
     actions = np.array([env.single_action_space.sample() for _ in solution])
     for row, kind in enumerate(rng.integers(0, 8, len(solution))):
@@ -53,7 +53,7 @@ def test_gymnasium_has_no_complaint(id, monkeypatch):
 @pytest.mark.parametrize("id", FAMILIES)
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 10_000), shaping=st.booleans())
-def test_rows_equal_single_views(id, mode, seed, shaping):
+def test_rows_equal_single_wrappers(id, mode, seed, shaping):
     keywords = {**KEYWORDS, "shaping": shaping}
     env = CellEditVector(vector(id, autoreset_mode=mode, render_mode="ansi"), **keywords)
     env.single_action_space.seed(seed)
@@ -63,7 +63,7 @@ def test_rows_equal_single_views(id, mode, seed, shaping):
 
 
 def test_an_episode_computed_by_hand():
-    """A wrong digit and its correction cost an edit each; then the blanks one by one; then the board is handed in."""
+    """A wrong digit and its correction cost one edit each; then the other blanks are filled and submitted."""
     env = CellEdit(RecordEpisodeStatistics(single(reward="exact", segment_cost=0.5)), edit_cost=0.125)
     assert env.action_space == gym.spaces.Discrete(16 * 4 + 1)
     obs, info = env.reset(options={"puzzle": PUZZLE})
@@ -89,7 +89,7 @@ def test_an_episode_computed_by_hand():
 
 
 def test_shaping_computed_by_hand():
-    """Scores of the boards: 0, then 1/5, then 0 again; gamma 1/2; the wrong board pays 0 and gives its score back."""
+    """Scores of the drafts: 0, 1/5, 0, with gamma 1/2; the wrong draft is rewarded 0 and loses its score."""
     env = CellEdit(single(reward="exact"), shaping=True, gamma=0.5)
     env.reset(options={"puzzle": PUZZLE})
     rewards = [env.step(action)[1] for action in (write(env, 2, 4), write(env, 2, 5), write(env, 3, 5), 64)]
@@ -100,7 +100,7 @@ def test_shaping_computed_by_hand():
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 64), max_size=7), st.sampled_from([1.0, 0.75]))
 def test_shaping_changes_no_return_but_by_a_constant(actions, gamma):
-    """Discounted, every episode of a puzzle returns what it does without shaping, less the score of the puzzle."""
+    """Shaping changes the discounted return of a puzzle only by the score of its start."""
     returns, first = [], None
     for shaping in (False, True):
         env = CellEdit(single(), edit_cost=0.25, max_edits=6, shaping=shaping, gamma=gamma)
@@ -173,7 +173,7 @@ def test_edits_reach_the_solution_in_every_task(id):
 
 
 def test_waiting_rows_keep_their_segments():
-    """Only the row that hands in takes a segment of the environment; the others' max_segments never run out."""
+    """Only the submitting row takes a segment; the others never reach max_segments."""
     env = CellEditVector(vector(max_segments=1), max_edits=9)
     env.reset(seed=0)
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""The flat action means the dictionary, and its masks leave exactly the answers that keep the givens."""
+"""The flat action equals the dictionary action, and its masks allow exactly the answers that keep the givens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import data_equivalence
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from view_rows import FAMILIES, MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
+from twins import FAMILIES, MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
 
 from hrm_envs.wrappers import FlattenAnswer, FlattenAnswerVector
 
@@ -35,7 +35,7 @@ def test_gymnasium_has_no_complaint(id, monkeypatch):
 @pytest.mark.parametrize("id", FAMILIES)
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 10_000))
-def test_rows_equal_single_views(id, mode, seed):
+def test_rows_equal_single_wrappers(id, mode, seed):
     env = FlattenAnswerVector(vector(id, autoreset_mode=mode))
     env.single_action_space.seed(seed)
     singles = [FlattenAnswer(single(id)) for _ in range(ROWS)]

@@ -1,4 +1,4 @@
-"""The thinker thinks before the agent decides, begins anew with every puzzle, and never mixes rows."""
+"""The thinker computes before the agent decides, restarts with each puzzle, and never mixes rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import data_equivalence
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from view_rows import FAMILIES, MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
+from twins import FAMILIES, MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
 
 from hrm_envs.wrappers import HaltOnly, HaltOnlyVector
 
@@ -48,7 +48,7 @@ def test_gymnasium_has_no_complaint(id, monkeypatch):
 @pytest.mark.parametrize("id", FAMILIES)
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 10_000))
-def test_rows_equal_single_views(id, mode, seed):
+def test_rows_equal_single_wrappers(id, mode, seed):
     thinker = Counter()  # shared by all
     env = HaltOnlyVector(vector(id, autoreset_mode=mode), thinker)
     singles = [HaltOnly(single(id), thinker) for _ in range(ROWS)]
@@ -56,7 +56,7 @@ def test_rows_equal_single_views(id, mode, seed):
 
 
 class Recorder(gym.Wrapper):
-    """Keeps the actions that the environment gets."""
+    """Records the actions that the environment receives."""
 
     def __init__(self, env):
         super().__init__(env)
@@ -68,7 +68,7 @@ class Recorder(gym.Wrapper):
 
 
 def test_the_answer_is_thought_before_it_is_handed_in():
-    """M = 3. Features: the thoughts so far and what the first two cells add up to; then the share of the segments."""
+    """M = 3. Features: the number of segments and the sums of the first two cells; then the share of used segments."""
     inner = Recorder(single())
     env = HaltOnly(inner, Counter())
     assert env.action_space == gym.spaces.Discrete(2)
@@ -79,11 +79,11 @@ def test_the_answer_is_thought_before_it_is_handed_in():
     second, reward, terminated, _, info = env.step(0)
     assert second.tolist() == [2, 4, 6, np.float32(2 / 3)]
     assert (reward, terminated) == (-0.1, False)
-    assert inner.actions[0]["answer"][2] == 1 + 1  # the answer of the first thought was proposed
+    assert inner.actions[0]["answer"][2] == 1 + 1  # the answer of the first segment was proposed
     last, _, terminated, _, info = env.step(1)
     assert terminated
     assert inner.actions[1]["answer"][2] == 1 + 2
-    assert last.tolist() == second.tolist()  # nobody thought further
+    assert last.tolist() == second.tolist()  # no further segment was computed
     assert info["forced_halt"] is False
 
 
@@ -147,9 +147,9 @@ def test_copies_go_on_alike(twin):
 
 
 @pytest.mark.parametrize(
-    "view", [lambda thinker: HaltOnly(single(), thinker), lambda thinker: HaltOnlyVector(vector(), thinker)]
+    "wrapper", [lambda thinker: HaltOnly(single(), thinker), lambda thinker: HaltOnlyVector(vector(), thinker)]
 )
-def test_what_is_no_thinker(view):
+def test_what_is_no_thinker(wrapper):
     class Deaf:
         num_features = 1
 
@@ -164,9 +164,9 @@ def test_what_is_no_thinker(view):
 
     for thinker in (None, 5, "x", Deaf(), Deaf):
         with pytest.raises(ValueError, match=r"a thinker needs num_features, start\(\) and think\(\)"):
-            view(thinker)
+            wrapper(thinker)
     with pytest.raises(ValueError, match=r"thinker.num_features=100000000000000000000 must be from 0"):
-        view(Boundless())
+        wrapper(Boundless())
 
 
 @pytest.mark.parametrize("answer", [np.full(16, 6), np.full(16, 300), np.full(16, -1), np.full(16, 2.0)])

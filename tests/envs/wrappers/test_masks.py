@@ -1,4 +1,4 @@
-"""The mask in the observation is that of the observation's own state, whatever view it comes from."""
+"""The mask in the observation belongs to the state of the observation, for every wrapper."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_cell_edit import choose as choose_edits
 from test_flat import choose as choose_answers
-from view_rows import FAMILIES, MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
+from twins import FAMILIES, MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
 
 from hrm_envs.wrappers import (
     CellEdit,
@@ -23,9 +23,9 @@ from hrm_envs.wrappers import (
 )
 
 
-@pytest.mark.parametrize("view", [CellEdit, FlattenAnswer])
-def test_gymnasium_has_no_complaint(view, monkeypatch):
-    gymnasium_has_no_complaint(MaskInObs(view(single())), monkeypatch)
+@pytest.mark.parametrize("wrapper", [CellEdit, FlattenAnswer])
+def test_gymnasium_has_no_complaint(wrapper, monkeypatch):
+    gymnasium_has_no_complaint(MaskInObs(wrapper(single())), monkeypatch)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -35,7 +35,7 @@ def test_gymnasium_has_no_complaint(view, monkeypatch):
 )
 @settings(max_examples=2, deadline=None)
 @given(seed=st.integers(0, 10_000))
-def test_rows_equal_single_views(one, many, choose, mode, seed):
+def test_rows_equal_single_wrappers(one, many, choose, mode, seed):
     inner = many(vector(FAMILIES[1], autoreset_mode=mode))
     inner.single_action_space.seed(seed)
     env = MaskInObsVector(SolutionInObsVector(inner))

