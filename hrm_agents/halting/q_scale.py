@@ -59,7 +59,9 @@ class QScale:
             ValueError: the values are logits and the cost is not 0.
         """
         if self.is_logit and segment_cost != 0.0:
-            raise ValueError("a segment cost moves Q-values out of [0, 1], where logits end: use plain values (mse)")
+            raise ValueError(
+                "a segment cost moves Q-values out of [0, 1], where logits end: use plain values, q_scale=PLAIN"
+            )
 
 
 #: Logits of a return in [0, 1], as in the paper: trained with binary cross-entropy.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,6 +38,14 @@ def default_optimizers(model: SegmentModel, config: OptimConfig) -> list[Optimiz
     if sparse := list(model.sparse_parameters().values()):
         optimizers.append(SignSGD(sparse, lr=config.embedding_lr, weight_decay=config.embedding_weight_decay))
     return optimizers
+
+
+class WeightedLoss(NamedTuple):
+    """One loss and what it counts."""
+
+    weight: float
+    value: Tensor
+    """Averaged over the rows."""
 
 
 class Algorithm:
@@ -74,17 +82,19 @@ class Algorithm:
         self._q_weight, self._max_grad_norm = q_weight, max_grad_norm
         self._peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
 
-    def losses(self, batch: SegmentBatch) -> dict[str, tuple[float, Tensor]]:
-        """Weight and value of each loss by name, the values averaged over the rows.
+    def losses(self, batch: SegmentBatch) -> dict[str, WeightedLoss]:
+        """The losses by name.
 
         Raises:
             UserError: a reward is outside what the Q-values can stand for.
         """
-        weighted = {name: (self.answers.weights[name], loss) for name, loss in self.answers.losses(batch).items()}
+        weighted = {
+            name: WeightedLoss(self.answers.weights[name], loss) for name, loss in self.answers.losses(batch).items()
+        }
         for name, loss in self.halting.losses(batch).items():
             if name in weighted:
                 raise ValueError(f"answers and halting both have a loss called {name!r}")
-            weighted[name] = (self._q_weight, loss)
+            weighted[name] = WeightedLoss(self._q_weight, loss)
         return weighted
 
     def update(self, batch: SegmentBatch, rate: float) -> dict[str, float]:
@@ -101,12 +111,12 @@ class Algorithm:
             Diverged: a loss or the gradient is not finite; the weights were not changed.
         """
         losses = self.losses(batch)
-        total = torch.stack([weight * loss for weight, loss in losses.values()]).sum()
+        total = torch.stack([loss.weight * loss.value for loss in losses.values()]).sum()
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         total.backward()
         norms = self._clipped_norms()
-        metrics = {name: loss.item() for name, (_, loss) in losses.items()}
+        metrics = {name: loss.value.item() for name, loss in losses.items()}
         metrics |= {"loss": total.item()} | {name: norm.item() for name, norm in norms.items()}
         for name, value in metrics.items():
             if not math.isfinite(value):

@@ -105,7 +105,7 @@ class SecondForward(ContinueValue):
     """
 
     def __init__(self, forward: Forward, target: TargetHead, objective: Objective) -> None:
-        self._forward, self._target, self._objective = forward, target, objective
+        self._forward, self._target, self.objective = forward, target, objective
 
     @torch.no_grad()
     def targets(self, batch: SegmentBatch) -> Tensor:
@@ -113,15 +113,15 @@ class SecondForward(ContinueValue):
         _, output = self._forward(batch.decision.carry, batch.puzzle, batch.task_id)
         return continue_target(
             *self._target(output.q_input),
-            next_is_last=batch.segment + 1 >= self._objective.max_segments,
-            scale=self._objective.scale,
-            gamma=self._objective.gamma,
-            segment_cost=self._objective.segment_cost,
+            next_is_last=batch.segment + 1 >= self.objective.max_segments,
+            scale=self.objective.scale,
+            gamma=self.objective.gamma,
+            segment_cost=self.objective.segment_cost,
         )
 
     def loss(self, batch: SegmentBatch) -> Tensor:
         """See :class:`ContinueValue`."""
-        return self._objective.scale.loss(batch.decision.output.q_continue, self.targets(batch)).mean()
+        return self.objective.scale.loss(batch.decision.output.q_continue, self.targets(batch)).mean()
 
 
 class OnePass(ContinueValue):
@@ -138,7 +138,7 @@ class OnePass(ContinueValue):
     """
 
     def __init__(self, head: nn.Linear, target: TargetHead, objective: Objective, num_rows: int) -> None:
-        self._head, self._target, self._objective = head, target, objective
+        self._head, self._target, self.objective = head, target, objective
         device = head.weight.device
         #: The last Q-head inputs ``[B, d]``, and the rows bool ``[B]`` that go on; before the first segment none does.
         self._state = torch.zeros(num_rows, head.in_features, device=device)
@@ -149,12 +149,12 @@ class OnePass(ContinueValue):
         state = head_input(batch)
         targets = continue_target(
             *self._target(state),
-            next_is_last=batch.segment >= self._objective.max_segments,
-            scale=self._objective.scale,
-            gamma=self._objective.gamma,
-            segment_cost=self._objective.segment_cost,
+            next_is_last=batch.segment >= self.objective.max_segments,
+            scale=self.objective.scale,
+            gamma=self.objective.gamma,
+            segment_cost=self.objective.segment_cost,
         )
-        each = self._objective.scale.loss(values(self._head, self._state)[1], targets)
+        each = self.objective.scale.loss(values(self._head, self._state)[1], targets)
         loss = torch.where(self._open, each, 0.0).mean()
         self._state = state
         self._open = torch.from_numpy(~batch.terminated).to(state.device)
@@ -187,7 +187,7 @@ class EpisodeReturns(ContinueValue):
     def __init__(
         self, head: nn.Linear, target: TargetHead, objective: Objective, trace_decay: float, num_rows: int
     ) -> None:
-        self._head, self._target, self._objective, self._trace_decay = head, target, objective, trace_decay
+        self._head, self._target, self.objective, self._trace_decay = head, target, objective, trace_decay
         shape = (objective.max_segments, num_rows, head.in_features)
         #: Q-head inputs ``[M, B, d]``; those beyond a row's present segment are left over from earlier episodes.
         self._states = torch.zeros(shape, device=head.weight.device)
@@ -204,12 +204,12 @@ class EpisodeReturns(ContinueValue):
             *self._target(states),
             length=batch.segment[ended],
             final_reward=batch.halt_reward[ended],
-            scale=self._objective.scale,
+            scale=self.objective.scale,
             trace_decay=self._trace_decay,
-            gamma=self._objective.gamma,
-            segment_cost=self._objective.segment_cost,
+            gamma=self.objective.gamma,
+            segment_cost=self.objective.segment_cost,
         )
-        each = self._objective.scale.loss(values(self._head, states)[1], targets)
+        each = self.objective.scale.loss(values(self._head, states)[1], targets)
         return torch.where(mask, each, 0.0).sum() / len(batch.segment)
 
     def state_dict(self) -> dict[str, Tensor]:

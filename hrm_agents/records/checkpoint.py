@@ -40,6 +40,8 @@ from hrm_envs import IdTable, parse_json
 
 MODEL, CONFIG, STATE = "model.safetensors", "config.json", "training_state.safetensors"
 FORMAT = 2
+#: Arguments of the trainer that take a part of the user's own, whose code no checkpoint can hold.
+OWN_PARTS = {"model", "optimizers", "rule"}
 
 
 @dataclass(frozen=True)
@@ -224,18 +226,19 @@ def warm_start(model: HRM, folder: Path, id_table: IdTable | None = None) -> Non
 
 
 def check_own_parts_given(custom: Any, given: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to go on without the parts of his own that a user trained with, whose code no checkpoint can hold.
+    """Refuse to continue without the user's own parts (:data:`OWN_PARTS`) that a run was trained with.
 
     Args:
-        custom: what the checkpoint says of them: how each calls itself, by argument.
-        given: what the caller gives, by argument; None for what he does not.
+        custom: from the checkpoint: what each part calls itself, by argument.
+        given: from the caller, by argument; None for what is missing.
         folder: of the checkpoint, for messages.
 
     Raises:
-        UserError: one is needed and was not given.
+        UserError: one is needed and was not given, or ``custom`` is damaged.
     """
-    if not isinstance(custom, dict):
-        raise UserError(f"{folder}: 'custom' must be an object, found {type(custom).__name__}")
+    fits = isinstance(custom, dict) and set(custom) <= OWN_PARTS and all(isinstance(v, str) for v in custom.values())
+    if not fits:
+        raise UserError(f"{folder}: 'custom' must map some of {', '.join(sorted(OWN_PARTS))} to text")
     for argument, value in given.items():
         if value is None and argument in custom:
             raise UserError(

@@ -8,8 +8,15 @@ from hrm_agents.config import AnswerConfig
 from hrm_agents.environments import make_vector, of_unseen
 from hrm_agents.errors import UserError
 from hrm_agents.halting.exploration import Exploration
+from hrm_agents.halting.q_scale import LOGIT, PLAIN
 from hrm_agents.learning.answers import AnswerLearner
-from hrm_agents.losses import advantages, answer_policy_gradient, softmax_cross_entropy
+from hrm_agents.losses import (
+    LOG_PROBABILITIES,
+    advantages,
+    answer_cross_entropy,
+    answer_policy_gradient,
+    stablemax_cross_entropy,
+)
 from hrm_agents.models.hrm import HRM, Architecture, HRMConfig
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.checkpoint import MODEL, read_tensors
@@ -74,7 +81,7 @@ def test_credit_of_segments_and_of_the_halt():
     )
     for credit, rows in (("segments", [0, 1]), ("halt", [1])):
         config = AnswerConfig(supervised_weight=0.0, reward_weight=2.0, credit=credit, entropy_weight=0.5)
-        learner = AnswerLearner(config, softmax_cross_entropy, "bce")
+        learner = AnswerLearner(config, LOG_PROBABILITIES["softmax"], LOGIT)
         losses = learner.losses(batch)
         assert set(losses) == {"answer_policy_loss", "answer_entropy_loss"}
         torch.testing.assert_close(losses["answer_policy_loss"], terms.policy[rows].mean())
@@ -84,15 +91,17 @@ def test_credit_of_segments_and_of_the_halt():
 
 def test_without_a_halt_there_is_no_credit_and_no_nan():
     config = AnswerConfig(supervised_weight=0.0, reward_weight=1.0, credit="halt")
-    losses = AnswerLearner(config, softmax_cross_entropy, "bce").losses(batch_with(tries_of_two_rows(), [False, False]))
+    losses = AnswerLearner(config, LOG_PROBABILITIES["softmax"], LOGIT).losses(
+        batch_with(tries_of_two_rows(), [False, False])
+    )
     assert losses["answer_policy_loss"].item() == 0.0
 
 
-@pytest.mark.parametrize(("kind", "value"), [("bce", torch.sigmoid), ("mse", lambda q: q)])
-def test_the_learned_baseline_is_q_halt_in_units_of_reward(kind, value):
+@pytest.mark.parametrize(("scale", "value"), [(LOGIT, torch.sigmoid), (PLAIN, lambda q: q)])
+def test_the_learned_baseline_is_q_halt_in_units_of_reward(scale, value):
     batch = batch_with(tries_of_two_rows(), [True, True])
     config = AnswerConfig(supervised_weight=0.0, reward_weight=1.0, samples=3, earns="reward", baseline="value")
-    found = AnswerLearner(config, softmax_cross_entropy, kind).losses(batch)["answer_policy_loss"]
+    found = AnswerLearner(config, LOG_PROBABILITIES["softmax"], scale).losses(batch)["answer_policy_loss"]
     better = advantages(batch.tries.earned, value(batch.decision.output.q_halt))
     expected = answer_policy_gradient(batch.decision.output.logits, batch.tries.answer, better).policy.mean()
     torch.testing.assert_close(found, expected)
@@ -102,8 +111,8 @@ def test_supervision_is_averaged_over_the_rows_with_a_solution():
     solution = torch.zeros(2, 16, dtype=torch.uint8)
     solution[1] = 3
     batch = batch_with(None, [False, False], solution)
-    found = AnswerLearner(AnswerConfig(), softmax_cross_entropy, "bce").losses(batch)
-    expected = softmax_cross_entropy(batch.decision.output.logits[1:], solution[1:])[0]
+    found = AnswerLearner(AnswerConfig(), LOG_PROBABILITIES["softmax"], LOGIT).losses(batch)
+    expected = answer_cross_entropy(batch.decision.output.logits[1:].log_softmax(-1), solution[1:])[0]
     torch.testing.assert_close(found, {"answer_loss": expected})
 
 
@@ -116,8 +125,8 @@ def test_reward_alone_meets_no_solution(tiny_config, tmp_path):
         batch = trainer.rollout.step()
         assert not batch.solution.any()
         assert not env.unwrapped._dynamics.batch.solution.any()
-        assert set(trainer.losses(batch)) >= {"answer_policy_loss", "answer_entropy_loss"}
-        assert "answer_loss" not in trainer.losses(batch)
+        assert set(trainer.algorithm.losses(batch)) >= {"answer_policy_loss", "answer_entropy_loss"}
+        assert "answer_loss" not in trainer.algorithm.losses(batch)
     unseen = make_vector(ID, 2, of_unseen(trainer.config.env.kwargs))
     assert unseen.num_puzzles > 32
     assert not unseen.puzzles.solution.any()
@@ -161,10 +170,10 @@ def test_few_labels_and_many_rewards(tiny_config, tmp_path):
     batch = trainer.rollout.step()
     labelled = batch.solution.bool().any(-1)
     assert 0 < labelled.sum() < 32
-    losses = trainer.losses(batch)
+    losses = trainer.algorithm.losses(batch)
     assert {"answer_loss", "answer_policy_loss"} <= set(losses)
-    one = trainer.answers._cross_entropy(batch.decision.output.logits, batch.solution)
-    torch.testing.assert_close(losses["answer_loss"], one[labelled].mean())
+    one = stablemax_cross_entropy(batch.decision.output.logits, batch.solution)
+    torch.testing.assert_close(losses["answer_loss"].value, one[labelled].mean())
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from hrm_agents.config import (
     to_dict,
 )
 from hrm_agents.errors import UserError
+from hrm_agents.halting.q_scale import LOGIT, PLAIN
 from hrm_agents.models.hrm import Architecture, HRMConfig
 
 
@@ -105,24 +106,24 @@ def test_keywords_that_json_cannot_hold_are_refused():
 @pytest.mark.parametrize(
     ("q_loss", "gamma", "kwargs", "expected"),
     [
-        ("auto", 1.0, {}, "bce"),
-        ("auto", 1.0, {"segment_cost": 0.0}, "bce"),
-        ("auto", 1.0, {"reward": "partial"}, "bce"),
-        ("auto", 0.9, {}, "mse"),
-        ("auto", 1.0, {"segment_cost": 0.01}, "mse"),
-        ("mse", 1.0, {}, "mse"),
-        ("bce", 1.0, {}, "bce"),
+        ("auto", 1.0, {}, LOGIT),
+        ("auto", 1.0, {"segment_cost": 0.0}, LOGIT),
+        ("auto", 1.0, {"reward": "partial"}, LOGIT),
+        ("auto", 0.9, {}, PLAIN),
+        ("auto", 1.0, {"segment_cost": 0.01}, PLAIN),
+        ("mse", 1.0, {}, PLAIN),
+        ("bce", 1.0, {}, LOGIT),
         ("bce", 0.9, {}, None),
         ("bce", 1.0, {"segment_cost": 0.01}, None),
     ],
 )
-def test_q_loss(q_loss, gamma, kwargs, expected):
-    config = TrainConfig(env=EnvConfig(kwargs=kwargs), halting=HaltingConfig(q_loss=q_loss, gamma=gamma))
+def test_the_scale_of_q_values(q_loss, gamma, kwargs, expected):
+    env, halting = EnvConfig(kwargs=kwargs), HaltingConfig(q_loss=q_loss, gamma=gamma)
     if expected is None:
         with pytest.raises(UserError, match="mse"):
-            config.q_loss()
+            TrainConfig(env=env, halting=halting)
     else:
-        assert config.q_loss() == expected
+        assert TrainConfig(env=env, halting=halting).q_scale() == expected
 
 
 @pytest.mark.parametrize("cls", typing.get_args(EnvConfig | Architecture | OptimConfig | HaltingConfig | RunConfig))

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from hrm_agents.halting.q_scale import LOGIT, PLAIN
 from hrm_agents.halting.targets import lambda_returns
-from hrm_agents.learning.continue_value import EpisodeReturns, OnePass, Prices, SecondForward, TargetHead, values
-from hrm_agents.losses import q_loss
+from hrm_agents.learning.continue_value import EpisodeReturns, Objective, OnePass, SecondForward, TargetHead, values
 
 
 def column(*numbers):
@@ -22,7 +22,7 @@ def test_monte_carlo_returns_are_the_reward_less_the_price_of_the_way_there():
     """An episode of 3 segments out of 4 that ends with a reward of 1."""
     nothing = torch.full((4, 1), 7.0)
     targets, mask = lambda_returns(
-        nothing, nothing, torch.tensor([3]), torch.tensor([1.0]), kind="mse", segment_cost=0.1, gamma=0.5
+        nothing, nothing, torch.tensor([3]), torch.tensor([1.0]), scale=PLAIN, segment_cost=0.1, gamma=0.5
     )
     # Two segments before the end: 0.5 * (0.5 * 1 - 0.1) - 0.1; one before: 0.5 * 1 - 0.1.
     torch.testing.assert_close(targets, column(0.1, 0.4, 0.0, 0.0))
@@ -32,7 +32,7 @@ def test_monte_carlo_returns_are_the_reward_less_the_price_of_the_way_there():
 def test_returns_of_lambda_zero_look_one_segment_ahead():
     q_halt, q_continue = column(0.1, 0.5, 0.2, 0.9), column(0.3, 0.4, 0.6, 5.0)
     targets, mask = lambda_returns(
-        q_halt, q_continue, torch.tensor([4]), torch.tensor([0.0]), kind="mse", trace_decay=0.0, segment_cost=0.01
+        q_halt, q_continue, torch.tensor([4]), torch.tensor([0.0]), scale=PLAIN, trace_decay=0.0, segment_cost=0.01
     )
     # max(0.5, 0.4), max(0.2, 0.6), and Q(halt) alone at the last segment, where nobody can think on.
     torch.testing.assert_close(targets, column(0.49, 0.59, 0.89, 0.0))
@@ -42,7 +42,7 @@ def test_returns_of_lambda_zero_look_one_segment_ahead():
 def test_returns_in_between_mix_the_value_and_what_came_after():
     q_halt, q_continue = column(0.0, 0.2, 0.4), column(0.0, 0.6, 0.0)
     targets, _ = lambda_returns(
-        q_halt, q_continue, torch.tensor([3]), torch.tensor([1.0]), kind="mse", trace_decay=0.25, gamma=0.9
+        q_halt, q_continue, torch.tensor([3]), torch.tensor([1.0]), scale=PLAIN, trace_decay=0.25, gamma=0.9
     )
     second = 0.9 * (0.75 * 0.4 + 0.25 * 1.0)
     first = 0.9 * (0.75 * 0.6 + 0.25 * second)
@@ -57,14 +57,14 @@ def test_values_of_logits_are_probabilities():
 
 def test_rows_end_where_they_end():
     q = torch.zeros(3, 3)
-    targets, mask = lambda_returns(q, q, torch.tensor([1, 2, 3]), torch.tensor([1.0, 0.5, 0.25]), kind="mse")
+    targets, mask = lambda_returns(q, q, torch.tensor([1, 2, 3]), torch.tensor([1.0, 0.5, 0.25]), scale=PLAIN)
     assert targets.tolist() == [[0.0, 0.5, 0.25], [0.0, 0.0, 0.25], [0.0, 0.0, 0.0]]
     assert mask.tolist() == [[False, True, True], [False, False, True], [False, False, False]]
 
 
 def test_returns_refuse_what_does_not_fit():
     q = torch.zeros(2, 1)
-    with pytest.raises(ValueError, match="use kind='mse'"):
+    with pytest.raises(ValueError, match="use plain values"):
         lambda_returns(q, q, torch.tensor([2]), torch.tensor([1.0]), segment_cost=0.1)
     with pytest.raises(ValueError, match="trace_decay must lie in"):
         lambda_returns(q, q, torch.tensor([2]), torch.tensor([1.0]), trace_decay=1.5)
@@ -73,13 +73,13 @@ def test_returns_refuse_what_does_not_fit():
 class Episode:
     """Segments of two rows, written down: what the Q-head reads is one number, and the Q-head is known."""
 
-    def __init__(self, kind="mse", cost=0.125, gamma=1.0):
+    def __init__(self, scale=PLAIN, cost=0.125, gamma=1.0):
         self.head = nn.Linear(1, 2)
         with torch.no_grad():
             self.head.weight.copy_(torch.tensor([[1.0], [0.5]]))  # Q(halt) = x, Q(continue) = x / 2 + 1
             self.head.bias.copy_(torch.tensor([0.0, 1.0]))
         self.target = TargetHead(self.head, None)
-        self.prices = Prices(kind, 3, cost, gamma)
+        self.objective = Objective(scale, 3, cost, gamma)
 
     def batch(self, inputs, segment, terminated, reward):
         state = torch.tensor(inputs)[:, None, None]
@@ -91,7 +91,7 @@ class Episode:
             terminated=np.array(terminated),
             halt_reward=torch.tensor(reward),
             decision=SimpleNamespace(
-                carry=SimpleNamespace(z_H=state), output=SimpleNamespace(q_halt=q_halt, q_continue=q_continue)
+                carry=None, output=SimpleNamespace(q_halt=q_halt, q_continue=q_continue, q_input=state[:, 0])
             ),
         )
 
@@ -110,7 +110,7 @@ def squared(prediction, target):
 
 def test_one_pass_pays_the_segment_before():
     episode = Episode()
-    learner = OnePass(episode.head, episode.target, episode.prices, 2)
+    learner = OnePass(episode.head, episode.target, episode.objective, 2)
     losses = [learner.loss(episode.batch(*step)).item() for step in STEPS]
     # Nothing came before the first. Then row 0: Q(continue) of 0.5 is 1.25, max at 1.0 is 1.5; row 1 had ended.
     # At last row 0 is at segment 3, where only halting is left: Q(halt) = 3; row 1: max at 6.0 is Q(halt) = 6.
@@ -120,7 +120,7 @@ def test_one_pass_pays_the_segment_before():
 
 def test_one_pass_trains_the_q_head_alone_and_not_on_its_targets():
     episode = Episode()
-    learner = OnePass(episode.head, episode.target, episode.prices, 2)
+    learner = OnePass(episode.head, episode.target, episode.objective, 2)
     learner.loss(episode.batch(*STEPS[0]))
     loss = learner.loss(episode.batch(*STEPS[1]))
     loss.backward()
@@ -133,7 +133,7 @@ def test_one_pass_trains_the_q_head_alone_and_not_on_its_targets():
 @pytest.mark.parametrize("trace_decay", [0.0, 0.5, 1.0])
 def test_returns_are_learned_when_the_episode_ends(trace_decay):
     episode = Episode()
-    learner = EpisodeReturns(episode.head, episode.target, episode.prices, trace_decay, 2)
+    learner = EpisodeReturns(episode.head, episode.target, episode.objective, trace_decay, 2)
     losses = [learner.loss(episode.batch(*step)).item() for step in STEPS]
     cost, mix = 0.125, trace_decay
     # Row 0 ends at segment 3 with 1: values max(1, 1.5) at segment 2, Q(halt) = 3 at the last.
@@ -149,7 +149,7 @@ def test_a_second_forward_trains_every_row_and_the_network():
     episode = Episode()
     following = episode.batch([1.0, 6.0], [2, 2], [False, False], [0.0, 0.0]).decision
 
-    learner = SecondForward(lambda *_: (following.carry, None), episode.target, episode.prices)
+    learner = SecondForward(lambda *_: (None, following.output), episode.target, episode.objective)
     batch = episode.batch([0.5, 4.0], [1, 2], [False, True], [0.0, 1.0])
     # Row 1 is at segment 2 of 3, so that Q(halt) alone counts for the next.
     assert learner.targets(batch).tolist() == pytest.approx([1.5 - 0.125, 6.0 - 0.125])
@@ -159,21 +159,21 @@ def test_a_second_forward_trains_every_row_and_the_network():
 @pytest.mark.parametrize("make", [lambda *parts: OnePass(*parts, num_rows=2), lambda *a: EpisodeReturns(*a, 0.5, 2)])
 def test_what_is_remembered_can_be_saved(make):
     episode = Episode()
-    whole, first = (make(episode.head, episode.target, episode.prices) for _ in range(2))
+    whole, first = (make(episode.head, episode.target, episode.objective) for _ in range(2))
     for step in STEPS[:2]:
         whole.loss(episode.batch(*step))
         first.loss(episode.batch(*step))
-    second = make(episode.head, episode.target, episode.prices)
-    second.set_state({name: tensor.clone() for name, tensor in first.get_state().items()})
+    second = make(episode.head, episode.target, episode.objective)
+    second.load_state_dict({name: tensor.clone() for name, tensor in first.state_dict().items()})
     last = episode.batch(*STEPS[2])
     assert second.loss(last).item() == whole.loss(last).item() != 0.0
 
 
 def test_nothing_remembered_is_a_state_too():
     episode = Episode()
-    learner = OnePass(episode.head, episode.target, episode.prices, 2)
+    learner = OnePass(episode.head, episode.target, episode.objective, 2)
     learner.loss(episode.batch(*STEPS[0]))
-    learner.set_state(OnePass(episode.head, episode.target, episode.prices, 2).get_state())
+    learner.load_state_dict(OnePass(episode.head, episode.target, episode.objective, 2).state_dict())
     assert learner.loss(episode.batch(*STEPS[1])).item() == 0.0
 
 
@@ -187,9 +187,9 @@ def test_a_slow_copy_of_the_head_follows_it():
     target.update()
     assert [q.item() for q in target(torch.ones(1))] == pytest.approx([1.1, 1.1])
     other = TargetHead(head, 0.9)
-    other.set_state(target.get_state())
+    other.load_state_dict(target.state_dict())
     assert [q.item() for q in other(torch.ones(1))] == pytest.approx([1.1, 1.1])
-    assert not any(p.requires_grad for p in target._slow.parameters())
+    assert not any(q.requires_grad for q in target(torch.ones(1)))
 
 
 def test_without_a_slow_copy_the_values_are_the_heads_own():
@@ -199,13 +199,13 @@ def test_without_a_slow_copy_the_values_are_the_heads_own():
     nn.init.zeros_(head.bias)
     assert [q.item() for q in target(torch.ones(1))] == [3.0, 3.0]
     assert not target(torch.ones(1))[0].requires_grad
-    assert target.get_state() == {}
+    assert target.state_dict() == {}
 
 
 def test_probabilities_take_cross_entropy():
-    episode = Episode("bce", 0.0)
-    learner = OnePass(episode.head, episode.target, episode.prices, 2)
+    episode = Episode(LOGIT, 0.0)
+    learner = OnePass(episode.head, episode.target, episode.objective, 2)
     learner.loss(episode.batch(*STEPS[0]))
     loss = learner.loss(episode.batch(*STEPS[1]))
     target = torch.sigmoid(torch.tensor(1.5))
-    assert loss.item() == pytest.approx(q_loss(torch.tensor(1.25), target, "bce").item() / 2)
+    assert loss.item() == pytest.approx(LOGIT.loss(torch.tensor(1.25), target).item() / 2)

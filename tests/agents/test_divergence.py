@@ -11,7 +11,7 @@ import hrm_agents
 from hrm_agents.errors import UserError
 from hrm_agents.learning.health import what_is_ruined
 from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE, load_state, read_config
-from hrm_agents.trainer import BEST, Trainer, TrainingDiverged
+from hrm_agents.trainer import Trainer, TrainingDiverged
 
 RUN = {"updates": 12, "save_every": 2, "eval_every": 4, "eval_puzzles": 4}
 
@@ -31,15 +31,15 @@ def ruin_weights(trainer):
 
 
 def ruin_average(trainer):
-    trainer.ema.state_dict()["average"]["q_head.bias"][0] = math.nan
+    trainer.algorithm.ema.state_dict()["average"]["q_head.bias"][0] = math.nan
 
 
 def ruin_moments(trainer):
-    next(iter(trainer.optimizer.state.values()))["v"].fill_(math.inf)
+    next(iter(trainer.algorithm.optimizers[0].state.values()))["v"].fill_(math.inf)
 
 
 def explode_loss(trainer):
-    trainer._last_loss = 1e4 * trainer.first_loss + 1e4
+    trainer.algorithm.last_loss = 1e4 * trainer.algorithm.first_loss + 1e4
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def explode_loss(trainer):
     [
         (ruin_weights, r"the largest weight is 1e\+10"),
         (ruin_average, "the largest weight is nan"),
-        (ruin_moments, "the optimiser holds what is no finite number"),
+        (ruin_moments, "the optimiser holds a non-finite number"),
         (explode_loss, "the loss is .*, at update 1 it was"),
     ],
 )
@@ -97,7 +97,7 @@ def test_the_best_checkpoint_is_kept_and_named(trainer, monkeypatch):
     monkeypatch.setattr(trainer, "update", diverging)
     with pytest.raises(TrainingDiverged, match=r"evaluated best is in .*best \(update 4, 50\.0% solved\): resume it"):
         trainer.run()
-    best = trainer.out / BEST
+    best = trainer.best.folder
     assert read_config(best)["updates"] == 4
     assert read_config(best)["evaluation"]["success_rate"] == 0.5
     assert load_state(best)[1]["updates_done"] == 4
@@ -110,18 +110,24 @@ def test_the_best_checkpoint_is_kept_and_named(trainer, monkeypatch):
 
 def test_as_good_as_the_best_takes_its_place(trainer):
     trainer.run()  # solves nothing at either evaluation
-    assert read_config(trainer.out / BEST)["updates"] == 8
+    assert read_config(trainer.best.folder)["updates"] == 8
 
 
 @pytest.mark.parametrize(
-    "name", ["optimizer/m/q_head.bias", "optimizer/v/q_head.bias", "ema/q_head.bias", "model/q_head.bias"]
+    "name",
+    [
+        "optimizers/0/state/q_head.bias/m",
+        "optimizers/0/state/q_head.bias/v",
+        "ema/average/q_head.bias",
+        "model/q_head.bias",
+    ],
 )
 def test_a_state_with_nan_does_not_resume(trainer, name):
     trainer.update()
     trainer.save()
     before = (trainer.out / MODEL).read_bytes()
-    resave(trainer.out, lambda tensors: tensors[name].fill_(math.nan))
-    with pytest.raises(UserError, match=f"'{name}' holds what is no finite number"):
+    resave(trainer.out, lambda tensors: tensors[f"algorithm/{name}"].fill_(math.nan))
+    with pytest.raises(UserError, match=f"'algorithm/{name}' holds a non-finite number"):
         Trainer.resume(trainer.out)
     assert (trainer.out / MODEL).read_bytes() == before
 

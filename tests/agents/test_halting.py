@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from hrm_agents.halting.exploration import Exploration
+from hrm_agents.halting.q_scale import PLAIN
 from hrm_agents.halting.rules import should_halt
 from hrm_agents.halting.targets import continue_target
 
@@ -55,7 +56,7 @@ def test_continue_target_of_the_paper():
 def test_continue_target_with_a_price():
     halt, go_on = torch.tensor([0.5, 0.5]), torch.tensor([0.75, 0.75])
     is_last = torch.tensor([False, True])
-    target = continue_target(halt, go_on, is_last, kind="mse", segment_cost=0.25, gamma=0.5)
+    target = continue_target(halt, go_on, is_last, scale=PLAIN, segment_cost=0.25, gamma=0.5)
     torch.testing.assert_close(target, torch.tensor([0.125, 0.0]))
     with pytest.raises(ValueError, match="mse"):
         continue_target(halt, go_on, is_last, segment_cost=0.1)

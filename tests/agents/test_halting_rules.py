@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from contextlib import closing
@@ -23,11 +24,11 @@ from hrm_agents.evaluation.evaluate import evaluate, open_env, trace
 from hrm_agents.evaluation.halting_report import halting_report
 from hrm_agents.evaluation.think import think_to_halt
 from hrm_agents.halting.exploration import Exploration
+from hrm_agents.halting.q_scale import LOGIT, PLAIN
 from hrm_agents.halting.rules import Convergence, FixedLength, GreaterValue, HaltingPolicy, HaltingProbability, Thought
 from hrm_agents.halting.targets import episode_returns, policy_gradient
-from hrm_agents.learning.continue_value import Prices
+from hrm_agents.learning.continue_value import Objective
 from hrm_agents.learning.halting import HaltValueLearner, PolicyLearner
-from hrm_agents.losses import q_loss
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.checkpoint import CONFIG, MODEL, load
 from hrm_agents.rollout import Rollout
@@ -37,8 +38,8 @@ from hrm_envs import PuzzleBatch, Task, TaskSpec, Verdict, register_task
 NAMES = ("q", "probability", "fixed", "convergence", "policy")
 RULES = (
     GreaterValue(),
-    HaltingProbability(0.6, values_are_logits=True),
-    HaltingProbability(0.25, values_are_logits=False),
+    HaltingProbability(0.6, LOGIT),
+    HaltingProbability(0.25, PLAIN),
     FixedLength(2),
     FixedLength(None),
     Convergence(),
@@ -198,7 +199,7 @@ def segment_batch(inputs, segment, terminated, reward, chosen=(True, True)):
         terminated=np.array(terminated),
         chosen=np.array(chosen),
         halt_reward=torch.tensor(reward),
-        decision=SimpleNamespace(carry=SimpleNamespace(z_H=state), output=None),
+        decision=SimpleNamespace(output=SimpleNamespace(q_input=state[:, 0])),
     )
 
 
@@ -208,11 +209,11 @@ STEPS = (
     ([0.25, 0.75], [2, 1], [False, False], [0.0, 0.0], (True, False)),
     ([2.0, 0.125], [3, 2], [True, True], [1.0, 0.5], (False, True)),
 )
-PRICES = Prices("mse", 3, segment_cost=0.25)
+OBJECTIVE = Objective(PLAIN, 3, segment_cost=0.25)
 
 
 def test_a_policy_learns_when_episodes_end():
-    learner = PolicyLearner(q_head(), PRICES, entropy_weight=0.1, num_rows=2)
+    learner = PolicyLearner(q_head(), OBJECTIVE, entropy_weight=0.1, num_rows=2)
     losses = [{name: loss.item() for name, loss in learner.losses(segment_batch(*step)).items()} for step in STEPS]
     log_halt, log_think = (lambda x: -np.log1p(np.exp(-(2 * x - 1)))), (lambda x: -np.log1p(np.exp(2 * x - 1)))
     entropy = lambda x: -sum(np.exp(log(x)) * log(x) for log in (log_halt, log_think))  # noqa: E731
@@ -231,11 +232,11 @@ def test_a_policy_learns_when_episodes_end():
 
 
 def test_what_a_policy_remembers_can_be_saved():
-    whole, first, second = (PolicyLearner(q_head(), PRICES, 0.1, 2) for _ in range(3))
+    whole, first, second = (PolicyLearner(q_head(), OBJECTIVE, 0.1, 2) for _ in range(3))
     for step in STEPS[:2]:
         whole.losses(segment_batch(*step))
         first.losses(segment_batch(*step))
-    second.set_state({name: tensor.clone() for name, tensor in first.get_state().items()})
+    second.load_state_dict({name: tensor.clone() for name, tensor in first.state_dict().items()})
     last = segment_batch(*STEPS[2])
     assert second.losses(last) == whole.losses(last)
     assert second.losses(last)["policy_loss"] != 0.0
@@ -243,7 +244,7 @@ def test_what_a_policy_remembers_can_be_saved():
 
 def test_without_an_ended_episode_the_head_has_a_gradient_of_zero():
     head = q_head()
-    sum(PolicyLearner(head, PRICES, 0.1, 2).losses(segment_batch(*STEPS[1])).values()).backward()
+    sum(PolicyLearner(head, OBJECTIVE, 0.1, 2).losses(segment_batch(*STEPS[1])).values()).backward()
     assert head.weight.grad.tolist() == [[0.0], [0.0]]
 
 
@@ -251,10 +252,10 @@ def test_without_an_ended_episode_the_head_has_a_gradient_of_zero():
 def test_a_monitor_trains_the_head_and_not_the_network(monitor):
     head, inner = q_head(), torch.tensor([[0.5], [2.0]], requires_grad=True)
     batch = segment_batch([0.5, 2.0], [1, 1], [False, False], [1.0, 0.0])
-    batch.decision.output = SimpleNamespace(q_halt=head(inner)[:, 0])
-    losses = HaltValueLearner(head, "bce", monitor=monitor).losses(batch)
+    batch.decision.output.q_halt = head(inner)[:, 0]
+    losses = HaltValueLearner(head, LOGIT, monitor=monitor).losses(batch)
     assert list(losses) == ["q_halt_loss"]
-    expected = q_loss(torch.tensor([0.0, 3.0]), torch.tensor([1.0, 0.0])).mean()
+    expected = LOGIT.loss(torch.tensor([0.0, 3.0]), torch.tensor([1.0, 0.0])).mean()
     torch.testing.assert_close(losses["q_halt_loss"], expected)
     losses["q_halt_loss"].backward()
     assert (inner.grad is None) == monitor
@@ -284,7 +285,7 @@ def test_to_the_halt_and_to_the_end_agree(model, rule):
         solver = hrm_agents.load(MAZE)
         model, env_id, kwargs = solver.model, solver.env_id, {**solver.env_kwargs, **kwargs}
     with closing(open_env(env_id, kwargs, num_puzzles=20, batch_size=7)) as env:
-        ends = trace(model, env, rule=rule).at_halt()
+        ends = trace(HRMPolicy(model, rule=rule), env).at_halt()
         halted = think_to_halt(HRMPolicy(model, rule=rule), env)
     for name in ("answer", "success", "segments", "forced_halt"):
         assert np.array_equal(getattr(ends, name), getattr(halted, name)), name
@@ -301,7 +302,7 @@ def test_convergence_compares_with_the_last_proposal():
     model = solver.model
     kwargs = {**solver.env_kwargs, "max_segments": 6}
     with closing(open_env(solver.env_id, kwargs, num_puzzles=10, batch_size=10)) as env:
-        result = trace(model, env, rule=Convergence())
+        result = trace(HRMPolicy(model, rule=Convergence()), env)
         obs, _ = env.reset(seed=0, options={"index": np.arange(10)})
         policy, carry, reset, answers = HRMPolicy(model), model.initial_carry(10), np.ones(10, bool), []
         with torch.no_grad():
@@ -338,10 +339,9 @@ def test_a_policy_draws_from_the_state_that_is_saved(model, tmp_path):
         rollout = Rollout(env, HRMPolicy(model, rule=HaltingPolicy()), Exploration("episode", 0.1, 4), seed=1)
         for _ in range(3):
             rollout.step()
-        tensors, rng = rollout.get_state()
-        tensors, rng = {name: tensor.clone() for name, tensor in tensors.items()}, json.loads(json.dumps(rng))
+        state = copy.deepcopy(rollout.state_dict())
         first = [rollout.step().terminated for _ in range(10)]
-        rollout.set_state(tensors, rng)
+        rollout.load_state_dict(state)
         assert np.array_equal(first, [rollout.step().terminated for _ in range(10)])
     assert 0.3 < np.mean(first) < 0.8
 
@@ -354,24 +354,24 @@ def test_settings_choose_the_rule_and_the_loss():
         return TrainConfig(env=EnvConfig(kwargs={"segment_cost": cost}), halting=HaltingConfig(**halting))
 
     assert config().halting_rule() == GreaterValue()
-    assert config(rule="probability", threshold=0.3).halting_rule() == HaltingProbability(0.3, values_are_logits=True)
+    assert config(rule="probability", threshold=0.3).halting_rule() == HaltingProbability(0.3, LOGIT)
     # A price moves Q(continue) alone.
-    assert config(0.1, rule="probability").halting_rule() == HaltingProbability(0.5, values_are_logits=True)
+    assert config(0.1, rule="probability").halting_rule() == HaltingProbability(0.5, LOGIT)
     plain = config(rule="probability", q_loss="mse", threshold=-2.0)
-    assert plain.halting_rule() == HaltingProbability(-2.0, values_are_logits=False)
+    assert plain.halting_rule() == HaltingProbability(-2.0, PLAIN)
     assert config(rule="fixed", fixed_segments=3).halting_rule() == FixedLength(3)
     assert config(rule="fixed").halting_rule() == FixedLength(None)
     assert config(rule="convergence").halting_rule() == Convergence()
     assert config(0.1, rule="policy").halting_rule() == HaltingPolicy()
-    assert config(rule="policy").q_loss() == "mse"
-    assert config(0.1, rule="policy").q_halt_is_logit()
-    assert not config(0.1).q_halt_is_logit()
+    assert config(rule="policy").q_scale() == LOGIT  # of the chance of halting
+    assert config(0.1, rule="policy").q_scale() == LOGIT
+    assert config(0.1).q_scale() == PLAIN
     with pytest.raises(UserError, match="use 'mse'"):
-        config(rule="policy", q_loss="bce").q_loss()
+        config(rule="policy", q_loss="bce")
     with pytest.raises(UserError, match=r"threshold must lie between 0 and 1.*got 1\.5"):
         config(rule="probability", threshold=1.5)
-    with pytest.raises(UserError, match="'luck' is none; choose q,"):
-        config(rule="luck").halting_rule()
+    with pytest.raises(UserError, match="unknown rule 'luck'; choose q,"):
+        config(rule="luck")
 
 
 def test_a_fixed_length_must_fit_the_environment(tiny_config, tmp_path):
@@ -410,7 +410,7 @@ def test_a_run_of_any_rule_resumes_bit_for_bit_and_is_used_as_trained(tiny_confi
     assert by_end.halting.mean_segments == pytest.approx(by_end.mean_segments)
     with closing(solver.make_env(num_puzzles=1)) as env:
         segments = list(solver.think(env, options={"index": 0}))
-    one = solver.evaluate(num_puzzles=1)
+    one = solver.evaluate({"num_puzzles": 1})
     assert len(segments) == one.mean_segments
     assert (segments[0].q_continue is None) == (name != "q")
     if name == "fixed":
@@ -469,8 +469,8 @@ def test_a_policy_learns_what_thinking_on_is_worth(tiny_config, tmp_path, cost):
     assert torch.equal(first.decision.output.q_halt, torch.zeros(16)), "an even chance to begin with"
     for _ in range(200):
         trainer.update()
-    with trainer.ema.swap():
-        report = evaluate(trainer.model, config.env.id, of_unseen(config.env.kwargs), rule=HaltingPolicy())
+    with trainer.algorithm.ema.swap():
+        report = evaluate(trainer.rollout.policy, config.env.id, of_unseen(config.env.kwargs))
     assert report.mean_segments == (1.0 if cost > 0 else 4.0)
     assert report.forced_rate == (0.0 if cost > 0 else 1.0)
 
@@ -482,19 +482,19 @@ def test_the_report_takes_the_agents_own_decisions():
     right = np.array([[True, False], [False, True]])
     wants = np.array([[False, True], [True, False]])
     q_halt = np.array([[0.9, 0.1], [0.2, 0.8]])
-    report = halting_report(right, right, q_halt, None, wants_halt=wants, values_are_logits=False)
+    report = halting_report(right, right, q_halt, None, wants_halt=wants, q_scale=PLAIN)
     assert report.halts_per_segment == (0.5, 0.5)
     assert report.success_rate == 0.0
     assert report.auc == 1.0
     assert report.continue_value is None
     assert report.continue_value_per_segment == ()
     # By the values of thinking on it would do the opposite, but they still are judged by what it does.
-    both = halting_report(right, right, q_halt, 0.5 + 0 * q_halt, wants_halt=wants, values_are_logits=False)
+    both = halting_report(right, right, q_halt, 0.5 + 0 * q_halt, wants_halt=wants, q_scale=PLAIN)
     assert both.success_rate == 0.0
     # Thinking on at segment 1 leads to a wrong answer, then to a right one.
     assert both.continue_value.rmse == 0.5
     assert both.continue_value.bias == 0.0
     with pytest.raises(ValueError, match="give wants_halt"):
-        halting_report(right, right, q_halt, None, values_are_logits=False)
+        halting_report(right, right, q_halt, None, q_scale=PLAIN)
     with pytest.raises(ValueError, match=r"wants_halt must be bool \[2, 2\]"):
-        halting_report(right, right, q_halt, None, wants_halt=wants[:, :1], values_are_logits=False)
+        halting_report(right, right, q_halt, None, wants_halt=wants[:, :1], q_scale=PLAIN)

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from hrm_agents.halting.q_scale import LOGIT, PLAIN
 from hrm_agents.learning.monitor import HaltingMonitor
 
 M = 4
@@ -24,7 +25,7 @@ def batch(rng, rows=64, **changes):
 
 
 def monitor(**settings):
-    return HaltingMonitor(**{"values_are_logits": True, "window": 10, "repeat_after": 100, **settings})
+    return HaltingMonitor(**{"q_scale": LOGIT, "window": 10, "repeat_after": 100, **settings})
 
 
 def said(watch, updates, **changes):
@@ -43,7 +44,7 @@ def full(value, rows=64):
 
 def test_healthy_training_is_silent():
     assert said(monitor(), 300) == []
-    assert said(monitor(values_are_logits=False), 300) == []
+    assert said(monitor(q_scale=PLAIN), 300) == []
 
 
 @pytest.mark.parametrize("pay", [0.0, 1.0])
@@ -105,7 +106,7 @@ def test_saturated_values(logit, word):
     assert len(lines) == 1
     assert f"both {word} in 100% of the rows, although halting earns 0.5" in lines[0][1]
     assert "--optim.lr" in lines[0][1]
-    assert said(monitor(values_are_logits=False), 50, **values) == []
+    assert said(monitor(q_scale=PLAIN), 50, **values) == []
     # A Q-head that is sure and right has not collapsed.
     sure = {"halt_reward": lambda rng: (rng.random(64) < (0.98 if logit > 0 else 0.02)).astype(np.float32)}
     assert said(monitor(), 50, **values, **sure) == []
@@ -151,17 +152,17 @@ def test_resuming_is_exact(cut):
     first = monitor(repeat_after=20)
     got = feed(first, 0, cut)
     second = monitor(repeat_after=20)
-    second.set_state(json.loads(json.dumps(first.get_state(), allow_nan=False)))
+    second.load_state_dict(json.loads(json.dumps(first.state_dict(), allow_nan=False)))
     got += feed(second, cut, 200)
     assert got == expected
     assert len(expected) > 3
-    assert second.get_state() == whole.get_state()
+    assert second.state_dict() == whole.state_dict()
 
 
 def test_saved_state_is_a_copy():
     watch = monitor()
     said(watch, 5)
-    state = watch.get_state()
+    state = watch.state_dict()
     before = json.dumps(state)
     said(watch, 20, halt_reward=full(0.0))
     assert json.dumps(state) == before
@@ -169,7 +170,7 @@ def test_saved_state_is_a_copy():
 
 def test_another_window_is_refused():
     with pytest.raises(ValueError, match="window it was saved with"):
-        monitor(window=5).set_state(monitor().get_state())
+        monitor(window=5).load_state_dict(monitor().state_dict())
 
 
 @pytest.mark.parametrize("settings", [{"window": 0}, {"repeat_after": 0}, {"done": -1}])

@@ -30,14 +30,14 @@ def trained(tiny_config, tmp_path):
 
 
 def test_loading_asks_for_it_and_takes_it(trained, capsys):
-    with pytest.raises(UserError, match=r"halting rule of its own \(test_own_rule: Patient\(segment=2\)\)"):
+    with pytest.raises(UserError, match=r"its own rule \(test_own_rule: Patient\(segment=2\)\)"):
         hrm_agents.load(trained)
     solver = hrm_agents.load(trained, rule=Patient(2))
     assert solver.evaluate().mean_segments == 2.0
     assert len(solver.solve("1.3. .... .... .2.4").segments) == 2
     for command in (["evaluate"], ["watch", "--record", "out.gif"], ["solve"]):
         assert main([command[0], str(trained), *command[1:]]) == 2
-        assert "which a checkpoint cannot hold" in capsys.readouterr().err
+        assert "whose code a checkpoint cannot hold" in capsys.readouterr().err
 
 
 def test_resuming_asks_for_it_and_goes_on_bit_for_bit(tiny_config, tmp_path):
@@ -47,7 +47,7 @@ def test_resuming_asks_for_it_and_goes_on_bit_for_bit(tiny_config, tmp_path):
     for _ in range(4):
         broken.update()
     broken.save()
-    with pytest.raises(UserError, match="halting rule of its own"):
+    with pytest.raises(UserError, match="its own rule"):
         Trainer.resume(tmp_path / "broken")
     resumed = Trainer.resume(tmp_path / "broken", rule=Patient(2))
     resumed.run()
@@ -59,7 +59,7 @@ def test_a_rule_put_into_the_policy_later_is_noticed_too(tiny_config, tmp_path):
     trainer = Trainer(tiny_config(), tmp_path)
     trainer.rollout.policy.rule = Patient(1)
     trainer.run()
-    with pytest.raises(UserError, match="halting rule of its own"):
+    with pytest.raises(UserError, match="its own rule"):
         hrm_agents.load(tmp_path)
 
 

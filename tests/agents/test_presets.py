@@ -13,6 +13,7 @@ from hrm_agents.cli import main
 from hrm_agents.commands.bench import peak_memory
 from hrm_agents.config import EnvConfig
 from hrm_agents.errors import UserError
+from hrm_agents.halting.q_scale import LOGIT
 from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.optim import EMA
 from hrm_agents.presets import NAMED, PRESETS, PresetName, preset
@@ -71,7 +72,7 @@ def test_settings_of_the_paper(name):
     one_task = TASKS[name][2] is None
     decays = (optim.weight_decay, optim.embedding_lr, optim.embedding_weight_decay)
     assert decays == ((1.0, 1e-4, 1.0) if one_task else (0.1, 1e-2, 0.1))
-    assert config.q_loss() == "bce"
+    assert config.q_scale() == LOGIT
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_a_run_goes_on_in_another_type_of_activations(tiny_config, tmp_path):
     half = trainer_module.Trainer(tiny_config(model={"dtype": "bfloat16"}), tmp_path / "half")
     half.update()
     single = trainer_module.Trainer(tiny_config(model={"dtype": "auto"}), tmp_path / "single")
-    single.rollout.set_state(*half.rollout.get_state())
+    single.rollout.load_state_dict(half.rollout.state_dict())
     assert single.rollout.step().decision.carry.z_H.dtype == torch.float32
 
 

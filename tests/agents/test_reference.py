@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from hrm_agents.halting.q_scale import LOGIT
 from hrm_agents.halting.rules import should_halt
 from hrm_agents.halting.targets import continue_target
-from hrm_agents.losses import q_loss, stablemax_cross_entropy
+from hrm_agents.losses import stablemax_cross_entropy
 from hrm_agents.models.hrm import HRM, Carry, HRMConfig
 from hrm_agents.models.official import from_official, official_name
 
@@ -62,7 +63,7 @@ def matched(output, labels):
 
 def assert_segment(carry, output, labels, expected, tolerance=1e-4):
     loss = stablemax_cross_entropy(output.logits, labels, IGNORE)
-    loss = loss + 0.5 * q_loss(output.q_halt, matched(output, labels))
+    loss = loss + 0.5 * LOGIT.loss(output.q_halt, matched(output, labels))
     assert_close(carry.z_H, expected["z_H"], tolerance)
     assert_close(carry.z_L, expected["z_L"], tolerance)
     assert_close(output.logits, expected["logits"], tolerance)
@@ -118,8 +119,8 @@ def test_training(reference):
             _, following = model(carry, puzzle, task_id)
         target = continue_target(following.q_halt, following.q_continue, is_last)
         lm_loss = stablemax_cross_entropy(output.logits, labels, IGNORE).sum()
-        halt_loss = q_loss(output.q_halt, matched(output, labels)).sum()
-        continue_loss = q_loss(output.q_continue, target).sum()
+        halt_loss = LOGIT.loss(output.q_halt, matched(output, labels)).sum()
+        continue_loss = LOGIT.loss(output.q_continue, target).sum()
         loss = lm_loss + 0.5 * (halt_loss + continue_loss)
         loss.backward()
 

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -9,6 +7,7 @@ from hrm_agents.halting.exploration import Exploration
 from hrm_agents.models.hrm import HRM, Architecture, HRMConfig
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.checkpoint import load_state, save_run
+from hrm_agents.records.training_state import pack, unpack
 from hrm_agents.rollout import Rollout
 from hrm_envs import PuzzleBatch
 
@@ -133,14 +132,12 @@ def test_state_survives_the_disk_and_continues_identically(env, model, tmp_path)
     first = Rollout(env, HRMPolicy(model), explore(0.5), seed=1)
     for _ in range(7):
         first.step()
-    tensors, rng = first.get_state()
-    save_run(tmp_path, {}, {"model": {}}, tensors, {"rng": rng})
+    save_run(tmp_path, {}, {"model": {}}, *pack(first.state_dict()))
     expected = [first.step() for _ in range(12)]
 
     kwargs = {"num_puzzles": 32, "max_segments": SEGMENTS, "expose_solution": True, "segment_cost": COST}
     second = Rollout(make_vector("HRM/Sudoku-4x4-v0", ROWS, kwargs), HRMPolicy(model), explore(0.5), seed=99)
-    tensors, document = load_state(tmp_path)
-    second.set_state(tensors, document["rng"])
+    second.load_state_dict(unpack(load_state(tmp_path)))
     for one in expected:
         other = second.step()
         for name in ("puzzle", "solution", "segment", "halt_reward"):
@@ -151,10 +148,10 @@ def test_state_survives_the_disk_and_continues_identically(env, model, tmp_path)
 
 
 def test_state_of_another_batch_size_is_refused(env, model):
-    tensors, rng = Rollout(env, HRMPolicy(model), explore(), seed=1).get_state()
+    state = Rollout(env, HRMPolicy(model), explore(), seed=1).state_dict()
     other = make_vector("HRM/Sudoku-4x4-v0", ROWS + 1, {"num_puzzles": 32, "expose_solution": True})
     with pytest.raises(ValueError, match="shape"):
-        Rollout(other, HRMPolicy(model), explore(), seed=1).set_state(tensors, json.loads(json.dumps(rng)))
+        Rollout(other, HRMPolicy(model), explore(), seed=1).load_state_dict(state)
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "Disabled"])

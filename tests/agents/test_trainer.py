@@ -9,7 +9,8 @@ import torch
 import hrm_agents.trainer as trainer_module
 from hrm_agents.errors import UserError
 from hrm_agents.evaluation.evaluate import evaluate
-from hrm_agents.learning.continue_value import Prices, SecondForward
+from hrm_agents.halting.q_scale import LOGIT, PLAIN
+from hrm_agents.learning.continue_value import Objective, SecondForward
 from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE, read_tensors
 from hrm_agents.trainer import Trainer, TrainingDiverged
 from hrm_envs import PuzzleBatch, Task, TaskSpec, Verdict, register_task
@@ -65,7 +66,7 @@ def cross_entropy(q, target):
 
 def losses_by_hand(trainer, batch):
     """The paper's losses in numpy and float64, for Q-values as probabilities."""
-    logits, q_halt, q_continue = (part.detach().double().numpy() for part in batch.decision.output)
+    logits, q_halt, q_continue = (part.detach().double().numpy() for part in batch.decision.output[:3])
     score = np.where(logits >= 0, logits + 1, 1 / (1 - np.minimum(logits, 0)))
     share = score / score.sum(-1, keepdims=True)
     right = np.take_along_axis(share, batch.solution.numpy()[..., None].astype(int), -1)
@@ -90,7 +91,7 @@ def test_an_update_minimises_the_composed_loss(make, monkeypatch):
     total = expected["answer_loss"] + 0.7 * (expected["q_halt_loss"] + expected["q_continue_loss"])
 
     # The gradient of the same sum, worked out apart from the trainer's own step.
-    parts = trainer.losses(batch)
+    parts = {name: loss.value for name, loss in trainer.algorithm.losses(batch).items()}
     loss = parts["answer_loss"] + 0.7 * (parts["q_halt_loss"] + parts["q_continue_loss"])
     parameters = list(trainer.model.dense_parameters().values())
     gradients = torch.autograd.grad(loss, parameters, retain_graph=True)
@@ -118,28 +119,27 @@ def test_continue_targets_look_one_segment_ahead(make, monkeypatch, cost, gamma)
         seen.append((carry, puzzle))
         return carry, batch.decision.output
 
-    prices = Prices("mse" if cost or gamma != 1.0 else "bce", 3, cost, gamma)
-    target = SecondForward(following, lambda state: (halt, go_on), prices).targets(batch)
-    assert trainer.learner.continue_value._prices == prices
+    plain = bool(cost) or gamma != 1.0
+    objective = Objective(PLAIN if plain else LOGIT, 3, cost, gamma)
+    target = SecondForward(following, lambda state: (halt, go_on), objective).targets(batch)
+    assert trainer.algorithm.halting.continue_value.objective == objective
     assert seen[0][0] is batch.decision.carry
     assert seen[0][1] is batch.puzzle
     # Segment 3 is the last: after segment 2 only halting is left.
     best = torch.tensor([0.4, 0.6, 0.3, -0.2])
-    plain = bool(cost) or gamma != 1.0
-    assert trainer.q_loss_kind == ("mse" if plain else "bce")
     torch.testing.assert_close(target, gamma * best - cost if plain else best.sigmoid())
     assert not target.requires_grad
 
 
 def test_a_price_built_into_the_id_counts(make):
     trainer = make("Test/PricedMirror-v0", {})
-    assert trainer.q_loss_kind == "mse"
+    assert trainer.config.q_scale() == PLAIN
     batch = trainer.rollout.step()
     first = batch.segment == 1
     with torch.no_grad():
         _, following = trainer.model(batch.decision.carry, batch.puzzle, batch.task_id)
     expected = torch.maximum(following.q_halt, following.q_continue) - 0.125
-    torch.testing.assert_close(trainer.learner.continue_value.targets(batch)[first], expected[first])
+    torch.testing.assert_close(trainer.algorithm.halting.continue_value.targets(batch)[first], expected[first])
 
 
 def test_rewards_that_are_no_probabilities_are_refused_with_advice(tiny_config, tmp_path):
@@ -157,13 +157,13 @@ def test_a_loss_that_is_not_finite_stops_before_anything_changes(make):
     with torch.no_grad():
         trainer.model.answer_head.weight[0, 0] = math.nan
     weights = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
-    average = {name: tensor.clone() for name, tensor in trainer.ema.state_dict()["average"].items()}
+    average = {name: tensor.clone() for name, tensor in trainer.algorithm.ema.state_dict()["average"].items()}
     with pytest.raises(TrainingDiverged, match=r"update 2: answer_loss is nan.*resume it with a lower --optim\.lr"):
         trainer.run()
     assert trainer.updates_done == 1
     for name, tensor in trainer.model.state_dict().items():
         torch.testing.assert_close(tensor, weights[name], rtol=0, atol=0, equal_nan=True)
-    for name, tensor in trainer.ema.state_dict()["average"].items():
+    for name, tensor in trainer.algorithm.ema.state_dict()["average"].items():
         torch.testing.assert_close(tensor, average[name], rtol=0, atol=0)
     assert {name: (trainer.out / name).read_bytes() for name in files} == files
 
@@ -182,7 +182,7 @@ def test_learning_rate_follows_the_schedule(make):
     rates = []
     for _ in range(8):
         trainer.update()
-        rates.append(trainer.optimizer.param_groups[0]["lr"])
+        rates.append(trainer.algorithm.optimizers[0].param_groups[0]["lr"])
     falling = [1e-3 * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * k / 4))) for k in range(4)]
     assert rates == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3, 1e-3, *falling])
 
@@ -200,13 +200,13 @@ def test_averaged_weights_are_evaluated_and_saved(make, monkeypatch):
     for _ in range(5):
         trainer.update()
     own = {name: p.detach().clone() for name, p in trainer.model.dense_parameters().items()}
-    average = {name: tensor.clone() for name, tensor in trainer.ema.state_dict()["average"].items()}
+    average = {name: tensor.clone() for name, tensor in trainer.algorithm.ema.state_dict()["average"].items()}
     assert any((own[name] - average[name]).abs().max() > 1e-3 for name in own)
     evaluated = {}
 
-    def spy(model, *args, **kwargs):
-        evaluated.update({name: p.detach().clone() for name, p in model.dense_parameters().items()})
-        return evaluate(model, *args, **kwargs)
+    def spy(policy, *args, **kwargs):
+        evaluated.update({name: p.detach().clone() for name, p in policy.model.dense_parameters().items()})
+        return evaluate(policy, *args, **kwargs)
 
     monkeypatch.setattr(trainer_module, "evaluate", spy)
     report = trainer.evaluate(10)
@@ -248,13 +248,13 @@ def test_memorises_eight_puzzles_and_learns_to_halt(tiny_config, tmp_path):
     config = tiny_config(kwargs=kwargs, run={"updates": 400, "batch_size": 16}, **LEARNER)
     trainer = Trainer(config, tmp_path)
     known = {**kwargs, "split": "train"}
-    before = evaluate(trainer.model, config.env.id, known)
+    before = evaluate(trainer.rollout.policy, config.env.id, known)
     start = time.monotonic()
     for _ in range(config.run.updates):
         trainer.update()
     assert time.monotonic() - start < 60, "seconds on an idle core; a minute is for a busy machine"
-    with trainer.ema.swap():
-        after = evaluate(trainer.model, config.env.id, known)
+    with trainer.algorithm.ema.swap():
+        after = evaluate(trainer.rollout.policy, config.env.id, known)
     assert (before.success_rate, before.mean_segments) == (0.0, 4.0)
     assert after.success_rate == 1.0
     assert after.mean_segments < 1.5, "it halts as soon as it knows"
