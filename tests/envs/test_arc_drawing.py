@@ -1,4 +1,4 @@
-"""How ARC puzzles are painted. All of it runs without a screen."""
+"""Drawing of ARC puzzles, all without a screen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Pair = tuple[Grid, Grid]
 
 
 class Painted(Task):
-    """An ARC task of which only the looks matter."""
+    """An ARC task that is only drawn."""
 
     def __init__(self, side: int, demonstrations: list[Pair]) -> None:
         self.spec = TaskSpec("ARC", (side, side), SYMBOLS)
@@ -63,7 +63,7 @@ def frame(puzzle: Tokens, answer: Tokens, solution: Tokens | None = None, **fiel
 
 
 def board_of(picture: np.ndarray) -> np.ndarray:
-    """The part of a picture of the default size that the task painted."""
+    """The part of an image of the default size that the task drew."""
     return picture[:, :620]
 
 
@@ -79,7 +79,7 @@ def pixels_of(picture: np.ndarray, colour: int) -> int:
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """All text that is painted from now on."""
+    """All text that is drawn from now on."""
     texts: list[str] = []
     paint_text = Canvas.text
 
@@ -134,14 +134,14 @@ def test_as_many_demonstrations_as_fit_are_drawn_and_the_rest_counted(written: l
     areas = []
     for number in range(1, 8):
         written.clear()
-        # No other part of the picture has the colour of these outputs.
+        # No other part of the image has the colour of these outputs.
         picture = render_rgb(Painted(30, [(plain(2, 2, 3), plain(2, 2, 6))] * number), shown)
         areas.append(pixels_of(picture, 6))
         assert written[:2] == (["Examples", "Input"] if number <= 5 else ["Examples", f"+{number - 5} more"])
     one = areas[0]
     assert areas[:5] == pytest.approx([one * k for k in range(1, 6)], rel=0.1)
     assert areas[5] == areas[6] == areas[4]
-    # Grids of 30 x 30 in a small picture: fewer, but never none.
+    # Grids of 30 x 30 in a small image: fewer, but at least one.
     written.clear()
     large = (plain(30, 30, 3), plain(30, 30, 6))
     render_rgb(Painted(30, [large] * 4), shown, (240, 160))
@@ -161,7 +161,7 @@ def test_a_blank_answer_is_a_question(written: list[str]) -> None:
     picture = render_rgb(task, frame(puzzle, blank, segment=0))
     assert "?" in written
     assert pixels_of(picture, 6) == 0
-    # An empty canvas has nothing to show and is painted all the same.
+    # An empty puzzle is drawn too.
     assert render_rgb(task, frame(blank, blank, segment=0)).shape == picture.shape
 
 

@@ -58,10 +58,10 @@ def advisor(answers, halts_after):
     return think, begun
 
 
-# The board and the cursor
+# Answer and cursor
 
 
-def test_the_board_begins_as_the_puzzle_with_the_cursor_on_its_first_blank():
+def test_the_answer_starts_as_the_puzzle_with_the_cursor_on_its_first_blank():
     game = sudoku()
     np.testing.assert_array_equal(game.answer, digits(PUZZLE))
     assert game.cursor == 6
@@ -165,10 +165,10 @@ def test_clicks_and_drags_do_not_write_digits():
     assert (game.answer != digits(PUZZLE)).sum() == 1
 
 
-# Judging
+# Verifier
 
 
-def test_a_wrong_board_may_be_changed_until_it_is_right():
+def test_a_wrong_answer_may_be_changed_until_it_is_right():
     game = sudoku()
     type_in(game, "1")
     press(game, "return")
@@ -186,7 +186,7 @@ def test_a_wrong_board_may_be_changed_until_it_is_right():
     assert game.frame().success
 
 
-def test_a_solved_board_is_final():
+def test_a_solved_answer_is_final():
     game = sudoku()
     for cell, digit in ((6, "1"), (7, "2"), (8, "2"), (15, "1")):
         game.click(cell)
@@ -208,7 +208,7 @@ def test_nearly_right_is_not_called_100_percent():
     assert game.message[0] == "Not right yet: the score is 99%."
 
 
-# Puzzle after puzzle
+# Next puzzle
 
 
 def test_every_puzzle_comes_once_before_they_repeat():
@@ -269,7 +269,7 @@ def test_each_question_is_one_more_segment_until_the_model_halts():
     np.testing.assert_array_equal(frame.answer, first)
     assert (frame.segment, frame.success, frame.score, frame.halted) == (1, False, pytest.approx(0.75), False)
     assert not frame.changed.any()
-    assert (frame.marks == MARK_NONE).all()  # they would tell the person
+    assert (frame.marks == MARK_NONE).all()  # they would give the solution away
     press(game, "f1")
     assert game.message[0] == "The model stops after 2 segments: this is its answer."
     frame = game.advice_frame()
@@ -382,7 +382,7 @@ def test_where_a_blank_is_neither_of_the_two_tokens_the_third_click_takes_it_bac
     assert game.answer[3] == 2
     game.click(3)
     game.click(3)
-    game.drag(2)  # the stroke of an eraser
+    game.drag(2)  # erases
     assert game.answer[2] == game.answer[3] == 1
     type_in(game, "10")
     assert game.answer[2] == 2

@@ -1,4 +1,4 @@
-"""A person walks a maze: keys, score, picture and window."""
+"""A player walks through mazes: keys, score, image and window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of a game, and the window driven by events on a screen that nobody sees."""
+"""The image of a game, and its window, driven by events on an invisible screen."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def middle(place):
     return round(place[0] + place[2] / 2), round(place[1] + place[3] / 2)
 
 
-# The picture
+# The image
 
 
 def test_a_click_finds_the_cell_that_is_painted_there():
@@ -124,12 +124,12 @@ def test_the_answer_of_arc_grows_with_the_cursor():
     picture = render_game(game)
     assert shown < set(picture.cell_rects)
     assert picture.cell_at(middle(picture.cell_rects[beyond])) == beyond == game.cursor
-    game.answer[:] = 0  # nothing is left to show, and that is no reason to fail
+    game.answer[:] = 0  # nothing to show
     assert render_game(game).cell_rects == {}
 
 
 def test_the_boards_of_all_tasks_without_a_person_are_as_before():
-    """The cursor is an option of the board: pictures of agents know nothing of it."""
+    """The cursor is optional: images of agents do not depend on it."""
     game = arc()
     frame = game.frame()
     from hrm_envs.rendering.render import render_rgb

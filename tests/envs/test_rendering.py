@@ -1,4 +1,4 @@
-"""Pictures, text and the window. All of it runs without a screen."""
+"""Images, text and the window, all without a screen."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytest.importorskip("pygame")
 
 
 class Painted(Task):
-    """A task of which only the looks matter."""
+    """A task that is only drawn."""
 
     def __init__(self, name: str, shape: tuple[int, int], symbols: str, draw: Any = None) -> None:
         self.spec = TaskSpec(name, shape, tuple(symbols))
@@ -307,13 +307,13 @@ def test_a_copy_of_a_window_opens_its_own(how: Any) -> None:
     window.show(picture)
     twin = how(window)
     assert (window.is_open, twin.is_open) == (True, False)
-    twin.close()  # there is nothing of its own to close
+    twin.close()  # it has no window to close
     assert window.is_open
     assert twin.show(picture)
     assert pygame.display.get_caption()[0] == "the original"
-    twin.close()  # pygame knows one window: it was shared, and is gone for both
+    twin.close()  # pygame has a single window, so this closes both
     assert not window.is_open
-    assert window.show(picture)  # comes back
+    assert window.show(picture)  # reopens
     window.close()
 
 

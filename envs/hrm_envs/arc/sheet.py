@@ -51,7 +51,7 @@ def write_sheets(ballots: Sequence[Ballot], folder: Path, attempts: int = 2) -> 
     title = _title(ballots, attempts)
     paths = []
     for number, page in enumerate(pages, 1):
-        canvas = _paint(page, attempts, title, f"page {number} of {len(pages)}")
+        canvas = _draw_page(page, attempts, title, f"page {number} of {len(pages)}")
         paths.append(folder / ("sheet.png" if number == 1 else f"sheet-{number}.png"))
         _save(canvas, paths[-1])
     return paths
@@ -98,7 +98,7 @@ def _pages(rows: Sequence[tuple[Ballot, int]], attempts: int) -> Iterator[list[t
         yield page
 
 
-def _paint(page: Sequence[tuple[Ballot, int]], attempts: int, title: str, number: str) -> Canvas:
+def _draw_page(page: Sequence[tuple[Ballot, int]], attempts: int, title: str, number: str) -> Canvas:
     columns = attempts + 2
     width = 2 * (_MARGIN + _PADDING) + _LABEL + columns * _COLUMN
     height = _HEADER + sum(_row_height(ballot, attempts) + _GAP for ballot, _ in page) + _MARGIN - _GAP
@@ -111,7 +111,7 @@ def _paint(page: Sequence[tuple[Ballot, int]], attempts: int, title: str, number
     top = _HEADER
     for ballot, tests in page:
         room = (_MARGIN, top, width - 2 * _MARGIN, _row_height(ballot, attempts))
-        _paint_row(canvas, ballot, tests, attempts, room)
+        _draw_row(canvas, ballot, tests, attempts, room)
         top += room[3] + _GAP
     return canvas
 
@@ -121,11 +121,13 @@ def _left(column: int) -> float:
     return _MARGIN + _PADDING + _LABEL + column * _COLUMN + (_COLUMN - _GRID) / 2
 
 
-def _paint_row(canvas: Canvas, ballot: Ballot, tests: int, attempts: int, room: Rect) -> None:
+def _draw_row(canvas: Canvas, ballot: Ballot, tests: int, attempts: int, room: Rect) -> None:
     canvas.rect(room, PANEL, 10)
-    _paint_label(canvas, ballot, tests, attempts, (room[0] + _PADDING, room[1] + _PADDING))
+    _draw_label(canvas, ballot, tests, attempts, (room[0] + _PADDING, room[1] + _PADDING))
     top, known = room[1] + _PADDING, ballot.test.output is not None
-    _paint_grid(canvas, ballot.test.input, 0, top, _cell(ballot.test.input), ["", size_text(ballot.test.input)])
+    _draw_captioned_grid(
+        canvas, ballot.test.input, 0, top, _cell(ballot.test.input), ["", size_text(ballot.test.input)]
+    )
     cell = _cell(*_answers(ballot, attempts))
     for number in range(attempts):
         if number >= len(ballot.candidates):
@@ -134,26 +136,28 @@ def _paint_row(canvas: Canvas, ballot: Ballot, tests: int, attempts: int, room: 
         candidate = ballot.candidates[number]
         right = ballot.is_right(candidate) if known else None
         captions = [f"{candidate.count} of {ballot.views} views", _mistake(ballot, candidate.grid)]
-        rect = _paint_grid(canvas, candidate.grid, number + 1, top, cell, captions, right)
-        _dot_wrong_cells(canvas, ballot, candidate.grid, rect, cell)
+        rect = _draw_captioned_grid(canvas, candidate.grid, number + 1, top, cell, captions, right)
+        _draw_wrong_cells(canvas, ballot, candidate.grid, rect, cell)
     column = attempts + 1
     if ballot.test.output is None:
         _draw_captions(canvas, column, top, ["", "unknown"])
     else:
-        _paint_grid(canvas, ballot.test.output, column, top, cell, [_rank(ballot), size_text(ballot.test.output)])
+        _draw_captioned_grid(
+            canvas, ballot.test.output, column, top, cell, [_rank(ballot), size_text(ballot.test.output)]
+        )
 
 
-def _paint_label(canvas: Canvas, ballot: Ballot, tests: int, attempts: int, at: Point) -> None:
+def _draw_label(canvas: Canvas, ballot: Ballot, tests: int, attempts: int, at: Point) -> None:
     x, y = at[0], at[1] + 8
     canvas.text((x, y), ballot.test.task, 20, max_width=_LABEL - 8)
     canvas.text((x, y + 26), f"test input {ballot.test.index + 1} of {tests}", 15, MUTED)
     if ballot.test.output is not None:
         solved = ballot.solved(attempts)
-        _mark(canvas, (x + 10, y + 62), 10, solved)
+        _draw_mark(canvas, (x + 10, y + 62), 10, solved)
         canvas.text((x + 30, y + 62), "solved" if solved else "not solved", 17, BLUE if solved else RED)
 
 
-def _paint_grid(
+def _draw_captioned_grid(
     canvas: Canvas, grid: Grid, column: int, top: float, cell: float, captions: list[str], right: bool | None = None
 ) -> Rect:
     """Draw a grid below its captions, with a tick or a cross if ``right`` is given, and return its rectangle."""
@@ -166,7 +170,7 @@ def _paint_grid(
     return rect
 
 
-def _dot_wrong_cells(canvas: Canvas, ballot: Ballot, grid: Grid, rect: Rect, cell: float) -> None:
+def _draw_wrong_cells(canvas: Canvas, ballot: Ballot, grid: Grid, rect: Rect, cell: float) -> None:
     """Draw a dot on each wrong cell of an attempt of the correct size."""
     output = ballot.test.output
     if output is None or grid.shape != output.shape:
@@ -187,11 +191,11 @@ def _draw_captions(canvas: Canvas, column: int, top: float, captions: list[str],
     if first:
         width = canvas.text((middle + shift, top + 8), first, 16, INK, align="center", max_width=_GRID - 2 * shift)
         if right is not None:
-            _mark(canvas, (middle + shift - width / 2 - 18, top + 8), 9, right)
+            _draw_mark(canvas, (middle + shift - width / 2 - 18, top + 8), 9, right)
     canvas.text((middle, top + 28), second, 14, MUTED, align="center", max_width=_GRID)
 
 
-def _mark(canvas: Canvas, at: Point, radius: float, right: bool) -> None:
+def _draw_mark(canvas: Canvas, at: Point, radius: float, right: bool) -> None:
     """Draw a tick or a cross."""
     (x, y), r = at, radius
     if right:
@@ -225,5 +229,4 @@ def _plural(noun: str, number: int) -> str:
 def _save(canvas: Canvas, path: Path) -> None:
     pygame = import_pygame()
     pixels = canvas.pixels()
-    picture = pygame.image.frombuffer(pixels.tobytes(), (pixels.shape[1], pixels.shape[0]), "RGB")
-    pygame.image.save(picture, str(path))
+    pygame.image.save(pygame.image.frombuffer(pixels.tobytes(), pixels.shape[1::-1], "RGB"), str(path))

@@ -1,1 +1,1 @@
-"""One painter: pictures of an agent at a puzzle as pixels, as text and in a window."""
+"""Rendering of episodes as images, as text and in a window."""

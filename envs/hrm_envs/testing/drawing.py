@@ -45,19 +45,19 @@ def _draw_is_faithful(specimen: Specimen) -> None:
     one = batch.take(slice(row, row + 1))
     padding = np.full_like(one.puzzle[0], PAD)
     blank = _frame(specimen, one, padding, padding, 0, 2)
-    picture = _board_pixels(specimen, blank)
-    if (picture == picture[0, 0]).all():
+    image = _board_pixels(specimen, blank)
+    if (image == image[0, 0]).all():
         raise TaskError("draw leaves the board blank" + specimen.show(one.puzzle[0]))
-    if (_board_pixels(specimen, blank) != picture).any():
+    if (_board_pixels(specimen, blank) != image).any():
         raise TaskError("draw shows the same frame in two ways: it must not depend on chance or on earlier calls")
     other = first((batch.puzzle != one.puzzle).any(axis=1))
     if other is not None:
         shown = _board_pixels(specimen, replace(blank, puzzle=batch.puzzle[other].copy()))
-        if (shown == picture).all():
+        if (shown == image).all():
             grids = specimen.show(one.puzzle[0], batch.puzzle[other], "another puzzle")
             raise TaskError("draw does not show the puzzle: these two look alike" + grids)
     solved = _frame(specimen, one, one.solution[0], one.puzzle[0], 1, 2)
-    if (one.puzzle != one.solution).any() and (_board_pixels(specimen, solved) == picture).all():
+    if (one.puzzle != one.solution).any() and (_board_pixels(specimen, solved) == image).all():
         text = "draw does not show the answer: the solved puzzle looks like the untouched one"
         raise TaskError(text + specimen.show(one.puzzle[0], one.solution[0]))
 

@@ -1,4 +1,4 @@
-"""Mazes walked move by move: the contract of Gymnasium, and rows that equal single environments."""
+"""Maze walks: Gymnasium's contract, and vector rows that equal single environments."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_copies_walk_alike(copier):
 
 def test_walks_are_no_segment_mdp():
     assert not {STATIC, DOORS} & set(registered_ids())
-    assert "task" not in gym.spec(STATIC).kwargs  # how agents of the segment MDP know
+    assert "task" not in gym.spec(STATIC).kwargs  # marks environments of the segment MDP
 
 
 def test_text():
@@ -306,13 +306,13 @@ def test_a_time_limit_around_the_mazes_is_not_silently_lost():
 
 
 def test_specs_of_other_walks():
-    assert single().spec.id == STATIC  # that of its own id
+    assert single().spec.id == STATIC
     assert single().spec.additional_wrappers == ()
     mode = MazeMoves(gym.make("HRM/Maze-7x7-v0", num_puzzles=5, render_mode="ansi"))
     assert gym.make(mode.spec).render_mode == "ansi"
-    # Built by hand, or around what was: nobody knows an id.
+    # Constructed directly, or around such an environment: there is no id.
     assert MazeMoves(size=5).spec is None
     assert MazeMoves(ReasoningEnv("hrm_envs.maze:MazeTask", size=5)).spec is None
     inner = gym.make("HRM/Maze-7x7-v0", num_puzzles=5)
     MazeMoves(inner, max_steps=3)
-    assert inner.unwrapped.spec.additional_wrappers == ()  # the environment's own is left alone
+    assert inner.unwrapped.spec.additional_wrappers == ()  # unchanged

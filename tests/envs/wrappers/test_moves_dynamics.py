@@ -1,4 +1,4 @@
-"""Walks step as on paper: hand-made mazes, brute-force search, and doors that keep to their rules."""
+"""The dynamics of walks, against hand-computed steps and brute-force search, and the rules of doors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def mazes(seed, num, size=9, kind="perfect"):
 
 
 def brute_distances(grid, goal, shape, walkable):
-    """Steps to ``goal`` by a plain queue; cells that no walk reaches are left out."""
+    """Steps to ``goal`` by a plain queue; unreachable cells are omitted."""
     found, queue = {goal: 0}, deque([goal])
     while queue:
         cell = queue.popleft()
@@ -81,7 +81,7 @@ def test_the_hook_step_by_step():
 
 @pytest.mark.parametrize("doors", [0.0, 0.2])
 def test_exploring_starts_are_all_cells_that_lead_to_the_goal(doors):
-    """By brute force, in a maze with cells that nothing leads to; each of the others comes up as often."""
+    """Against brute force, in a maze with unreachable cells; all others are equally likely."""
     (puzzle,) = MazeTask(7, "random").parse("#######\n# # S #\n### # #\n# G   #\n## ####\n## ## #\n#######")
     free = brute_distances(puzzle, int((puzzle == GOAL).argmax()), (7, 7), (FREE, START, GOAL))
     walks = 3000
@@ -142,7 +142,7 @@ def test_the_optimum_is_the_shortest_path_and_can_be_walked(seed, size):
     ]
     best = [found[int(np.argmax(grid == START))] for found, grid in zip(to_goal, puzzles, strict=True)]
     assert dynamics.optimum.tolist() == best
-    assert (dynamics.optimum < dynamics.limit).all()  # the time allowed suffices
+    assert (dynamics.optimum < dynamics.limit).all()  # the time limit suffices
     arrived = np.zeros(3, np.int64)
     for step in range(1, max(best) + 1):
         action = []
@@ -172,7 +172,7 @@ def test_the_mask_tells_what_moves(seed, probability):
 
 
 def test_between_shut_doors_every_move_waits():
-    # The only cell beside S becomes a door with some seeds, which here all but never flips.
+    # With some seeds the only open cell beside S is a shut door; with this probability it never flips.
     trials = (hook(seed=seed, door_probability=1e-12, num_doors=2) for seed in range(100))
     dynamics = next(walk for walk in trials if walk.grids()[0, 7] == DOOR_SHUT)
     assert dynamics.mask().all()
@@ -255,14 +255,14 @@ def test_what_doors_do_depends_on_the_seed_and_the_episode_alone():
         for _ in range(3):
             dynamics.reset(every, puzzles[rows])
             for _ in range(10):
-                dynamics.step(rng.integers(0, 4, len(rows)))  # the doors do not care where one walks
+                dynamics.step(rng.integers(0, 4, len(rows)))  # doors do not depend on moves
                 seen.append(doors_of(dynamics))
         runs.append([(is_door[-3 if len(rows) > 1 else 0], shut[-3 if len(rows) > 1 else 0]) for is_door, shut in seen])
     same_doors = [np.array_equal(a[0], b[0]) for a, b in zip(*runs, strict=True)]
     assert all(same_doors)
     episodes = [runs[0][start][0] for start in (0, 10, 20)]
     assert not np.array_equal(episodes[0], episodes[1])
-    # The two walkers take other ways, so a door under one of them may lag behind: nearly all are alike.
+    # A door under one of the walkers does not flip, so a few doors may differ.
     alike = np.mean([np.mean(a[1] == b[1]) for a, b in zip(*runs, strict=True)])
     assert alike > 0.98
 
@@ -312,7 +312,7 @@ def test_planes_and_tokens_say_the_same():
         seen, wall_goal = tokens.observe().reshape(20, 9, 9), planes.observe()
         assert wall_goal.shape == (20, 5, 9, 9)
         for plane, token in enumerate((WALL, GOAL, AGENT, DOOR_OPEN, DOOR_SHUT)):
-            hidden = seen == AGENT  # under the walker the planes know more than the tokens
+            hidden = seen == AGENT  # only the planes show the token under the walker
             assert np.array_equal((wall_goal[:, plane] == 255)[~hidden], (seen == token)[~hidden])
         assert np.array_equal(wall_goal[:, 2] == 255, seen == AGENT)
         assert np.isin(wall_goal, (0, 255)).all()
