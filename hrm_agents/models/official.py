@@ -1,4 +1,4 @@
-"""Weights of the public HRM checkpoints in this package's names. Nothing is downloaded."""
+"""Conversion of public HRM checkpoints to the parameter names of this package. Nothing is downloaded."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -32,10 +32,10 @@ _TASK_TABLE = "puzzle_emb.weights"
 
 
 def official_name(name: str) -> str:
-    """Our name of the official parameter ``name``; the task table gets the name it has with several ids.
+    """Convert an official parameter name to ours; the task table gets its name in models of several task ids.
 
     Raises:
-        ValueError: the name is not one of an HRM checkpoint.
+        ValueError: not a parameter of an HRM checkpoint.
     """
     original = name
     for wrapper in _WRAPPERS:
@@ -52,7 +52,7 @@ def official_name(name: str) -> str:
 
 
 def _original_name(name: str) -> str:
-    """The official name, without wrappers, of our parameter ``name``."""
+    """Convert one of our parameter names to the official one, without a prefix."""
     level, in_block, rest = name.partition(".blocks.")
     index, _, part = rest.partition(".")
     names = {ours: theirs for theirs, ours in (_IN_BLOCK if in_block else _TOP_LEVEL).items()}
@@ -60,46 +60,47 @@ def _original_name(name: str) -> str:
 
 
 def num_task_rows(state_dict: Mapping[str, Tensor]) -> int:
-    """Rows of the task table of an official checkpoint; 0 if it has none."""
+    """Number of rows of the task table of an official checkpoint; 0 without a table."""
     return next((len(tensor) for name, tensor in state_dict.items() if name.endswith(_TASK_TABLE)), 0)
 
 
 def from_official(
     state_dict: Mapping[str, Tensor], config: HRMConfig, *, blank_task_ids: int | None = None
 ) -> tuple[HRMConfig, dict[str, Tensor]]:
-    """Rename the weights of an official checkpoint for ``HRM.load_state_dict``.
+    """Convert the weights of an official checkpoint for ``HRM.load_state_dict``.
 
-    A checkpoint with a single task identity (Sudoku, Maze) has a one-row task table: the same as our
-    learned prefix, which it becomes.
+    The one-row task table of a checkpoint with a single task identity (Sudoku, Maze) becomes our learned prefix.
 
     Args:
         state_dict: official names, with or without an ``_orig_mod.`` prefix.
-        config: grid, heads, cycles and rotary base, which the weights do not tell; vocabulary, hidden size, layers,
-            MLP width, prefix and positions are overwritten with what the weights say.
-        blank_task_ids: put a table of so many rows of zeros in the place of the checkpoint's.
+        config: grid, heads, cycles and rotary base, which the weights do not determine. Vocabulary, hidden size,
+            layers, MLP width, prefix and positions are taken from the weights.
+        blank_task_ids: replace the task table by one of this many rows of zeros.
 
     Returns:
         The completed config and a float32 state dict in our names.
 
     Raises:
-        ValueError: a weight is missing, unknown or of the wrong shape, or the completed config is impossible.
+        ValueError: a weight is missing, unknown or has the wrong shape, or the completed config is invalid.
     """
     ours: dict[str, Tensor] = {}
     for original, tensor in state_dict.items():
         name = official_name(original)
         if name in ours:
-            raise ValueError(f"weight {shown(_original_name(name))} is there twice, with and without a prefix")
+            raise ValueError(f"weight {shown(_original_name(name))} occurs twice, with and without a prefix")
         ours[name] = tensor.detach()
     for name in ("embedding.token", "H.blocks.0.mlp.down.weight"):
         if name not in ours or ours[name].ndim != 2:
-            raise ValueError(f"weight {shown(_original_name(name))} is missing or no matrix: this is no HRM checkpoint")
+            raise ValueError(
+                f"weight {shown(_original_name(name))} is missing or not a matrix: this is not an HRM checkpoint"
+            )
     vocab_size, hidden_size = ours["embedding.token"].shape
     width = ours["H.blocks.0.mlp.down.weight"].shape[1]
     num_task_ids, ndim, prefix_slots = 1, None, 0
     table = ours.get("embedding.task.weight")
     if table is not None:
         if table.ndim != 2:
-            raise ValueError(f"weight {_TASK_TABLE!r} is no matrix: its shape is {tuple(table.shape)}")
+            raise ValueError(f"weight {_TASK_TABLE!r} is not a matrix: its shape is {tuple(table.shape)}")
         ndim = table.shape[1]
         num_task_ids = len(table) if blank_task_ids is None else blank_task_ids
         prefix_slots = -(-ndim // hidden_size)
@@ -121,19 +122,19 @@ def from_official(
     if table is not None:
         ours |= _task_embedding(ours.pop("embedding.task.weight"), completed, blank=blank_task_ids is not None)
     for name in sorted(set(ours) ^ set(expected)):
-        problem = "is missing" if name in expected else "is one too many"
+        problem = "is missing" if name in expected else "is unexpected"
         raise ValueError(f"weight {shown(_original_name(name))} {problem}")
     for name, tensor in expected.items():
         if ours[name].shape != tensor.shape:
             raise ValueError(
                 f"weight {shown(_original_name(name))} has shape {shown(tuple(ours[name].shape))}; the others, and a "
-                f"grid of {completed.grid_shape[0]} x {completed.grid_shape[1]} cells, ask for {tuple(tensor.shape)}"
+                f"grid of {completed.grid_shape[0]} x {completed.grid_shape[1]} cells, require {tuple(tensor.shape)}"
             )
     return completed, {name: tensor.float() for name, tensor in ours.items()}
 
 
 def _task_embedding(table: Tensor, config: HRMConfig, *, blank: bool) -> dict[str, Tensor]:
-    """The task table of a checkpoint, or zeros, under the name that ``config`` has for it."""
+    """The task table of a checkpoint, or zeros, under its name in a model of ``config``."""
     if config.num_task_ids > 1:
         rows = config.num_task_ids
         return {"embedding.task.weight": table.new_zeros(rows, config.task_emb_ndim) if blank else table}

@@ -1,4 +1,4 @@
-"""Tensors that still lie in a file: what the file claims of them, checked before a byte of them is read."""
+"""Tensors in files: what a file claims about them is checked before their data is read."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from torch import Tensor
 
 from hrm_agents.errors import shown
 
-#: The most that is read of a file to learn what it holds; names and shapes of the deepest HRM take a third of it.
-LONGEST_HEAD = 1024**2
-#: Tensors in one file; an HRM of the most layers has 2,056.
-_MOST_TENSORS = 4096
-_MOST_AXES = 8
-_LONGEST_AXIS = 2**48
+#: Maximum number of bytes that describe the content of a file; the deepest HRM takes a third of it.
+MAX_HEADER = 1024**2
+#: Maximum number of tensors in a file; the deepest HRM has 2,056.
+_MAX_TENSORS = 4096
+_MAX_AXES = 8
+_MAX_SIZE = 2**48
 _LOCAL_HEADER = 30
 
 
 class Refused(ValueError):
-    """A file holds something that no weights need; the text says what, without the name of the file."""
+    """A file cannot be used; the message says why, without the name of the file."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a file that holds the numbers of one or several tensors."""
+    """A range of bytes in a file with the data of one or more tensors."""
 
     start: int
     """First byte."""
     size: int
     """Bytes."""
     checksum: int = 0
-    """CRC-32, or 0 where the file has none."""
+    """CRC-32, or 0 if the file has none."""
 
     def read(self, file: BinaryIO) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """The bytes, uint8 ``[size]``.
 
         Raises:
-            ValueError: the file ends before, or the checksum is another.
+            ValueError: the file is too short, or the checksum is wrong.
         """
         content = np.empty(self.size, np.uint8)
         file.seek(self.start)
@@ -60,95 +60,95 @@ class Block:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor as a file describes it."""
+    """Description of a tensor in a file."""
 
     block: str
-    """Key of the block in which it lies."""
+    """Key of its block."""
     dtype: torch.dtype | str
-    """Type of its numbers, in the words of the file where torch has no such type."""
+    """Its type; a string if torch has no such type."""
     shape: tuple[int, ...]
-    """Lengths of its axes."""
+    """Sizes of its axes."""
     stride: tuple[int, ...] | None = None
-    """How many numbers apart neighbours along each axis lie; row after row if not given."""
+    """Stride of each axis in elements, contiguous by default."""
     start: int = 0
-    """First byte, counted from that of the block."""
+    """First byte, relative to the block."""
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """The stride, written out."""
-        return row_by_row(self.shape) if self.stride is None else self.stride
+        """The stride of each axis in elements."""
+        return contiguous(self.shape) if self.stride is None else self.stride
 
     @property
     def span(self) -> int:
-        """Numbers from its first to its last, both included; 0 if it has none."""
+        """Number of elements from its first to its last, inclusive; 0 if it is empty."""
         if 0 in self.shape:
             return 0
         return 1 + sum((length - 1) * step for length, step in zip(self.shape, self.strides, strict=True))
 
 
-def row_by_row(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The stride of a tensor of ``shape`` in which the last axis is the fastest."""
+def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The stride of a contiguous tensor."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def sizes(values: Any) -> tuple[int, ...]:
-    """Lengths or strides that a file gives.
+    """Check the shape or the stride that a file gives.
 
     Raises:
-        ValueError: they are no whole numbers from 0 to 2**48, or too many.
+        ValueError: not a list of at most 8 whole numbers from 0 to 2**48.
     """
-    if not isinstance(values, list | tuple) or len(values) > _MOST_AXES:
-        raise ValueError("no list of sizes")
-    if not all(type(value) is int and 0 <= value < _LONGEST_AXIS for value in values):
+    if not isinstance(values, list | tuple) or len(values) > _MAX_AXES:
+        raise ValueError("not a list of sizes")
+    if not all(type(value) is int and 0 <= value < _MAX_SIZE for value in values):
         raise ValueError("a size is out of range")
     return tuple(values)
 
 
 class _ShortReads(io.BufferedReader):
-    """A file of which nobody reads much at once: for libraries that would read as much as the file tells them to."""
+    """A file with bounded reads, for libraries that read as many bytes as the file says."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """As of any file.
+        """Read bytes.
 
         Raises:
-            ValueError: more than ``LONGEST_HEAD`` bytes were asked for and are there.
+            ValueError: more than ``MAX_HEADER`` bytes would be read.
         """
-        most = LONGEST_HEAD + 1
+        most = MAX_HEADER + 1
         content = super().read(most if size is None or size < 0 else min(size, most))
         if len(content) == most:
-            raise ValueError("the names and shapes in it take more bytes than those of any network")
+            raise ValueError("its description takes more bytes than that of any network")
         return content
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file to read; pipes and devices, of which reading may never end, are refused.
+    """Open a regular file for reading; reading a pipe or a device may never end.
 
     Raises:
-        Refused: there is no such file, it is none, or it cannot be read.
+        Refused: there is no such file, it is not a regular file, or it cannot be read.
     """
     try:
-        # Without NONBLOCK, opening a pipe waits for somebody who writes into it.
+        # Without NONBLOCK, opening a pipe waits for a writer.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
         descriptor = os.open(path, flags)
     except FileNotFoundError as error:
         raise Refused("there is no such file") from error
     except OSError as error:
         raise Refused(f"it cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # a name that no path can have
+    except ValueError as error:  # the name contains a null character
         raise Refused("there is no such file") from error
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise Refused("it is a folder" if stat.S_ISDIR(mode) else "it is no regular file")
+        raise Refused("it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file")
     return _ShortReads(io.FileIO(descriptor, "rb"))
 
 
 def zip_blocks(file: BinaryIO) -> dict[str, Block]:
-    """Where the members of a zip archive lie, in the order of its directory.
+    """Blocks of the members of a zip archive, in the order of its directory.
 
     Raises:
         Refused: a member is compressed or encrypted, or a name occurs twice.
-        Exception: of some other kind, where it is no archive.
+        Exception: of any other class, if it is not an archive.
     """
     blocks: dict[str, Block] = {}
     with zipfile.ZipFile(file) as archive:
@@ -170,31 +170,31 @@ def zip_blocks(file: BinaryIO) -> dict[str, Block]:
 
 
 def check_claims(tensors: Iterable[StoredTensor], blocks: Mapping[str, Block], file_size: int) -> None:
-    """Compare what a file claims to hold with what it can hold, before memory is set aside for it.
+    """Compare the tensors of a file with its size, before allocating memory for them.
 
     Args:
-        tensors: all that will be read, of floating-point types.
-        blocks: where they lie.
-        file_size: bytes of the file.
+        tensors: to be read, of floating-point types.
+        blocks: that hold them.
+        file_size: in bytes.
 
     Raises:
-        Refused: the tensors need more bytes than the file has.
-        ValueError: a block or a tensor ends beyond the end of what it lies in.
+        Refused: there are too many tensors, or they need more bytes than the file has.
+        ValueError: a tensor ends after its block, or a block after the file.
     """
     tensors = list(tensors)
-    if len(tensors) > _MOST_TENSORS:
-        raise Refused(f"it holds {len(tensors):,} tensors; an HRM has at most {_MOST_TENSORS:,}")
+    if len(tensors) > _MAX_TENSORS:
+        raise Refused(f"it holds {len(tensors):,} tensors; an HRM has at most {_MAX_TENSORS:,}")
     needed = 0
     for tensor in tensors:
         assert isinstance(tensor.dtype, torch.dtype)
         block = blocks[tensor.block]
         if tensor.start + tensor.span * tensor.dtype.itemsize > block.size:
-            raise ValueError("a tensor ends beyond the bytes that hold it")
+            raise ValueError("a tensor ends after its block")
         needed += math.prod(tensor.shape) * tensor.dtype.itemsize
     if needed > file_size:
         raise Refused(
             f"its tensors need {shown(needed)} bytes and the file has {file_size:,}: some share memory or are "
-            "expanded. Save a contiguous copy of each"
+            "expanded; save a contiguous copy of each"
         )
     used = {blocks[tensor.block] for tensor in tensors}
     if any(block.start < 0 or block.start + block.size > file_size for block in used):
@@ -204,10 +204,10 @@ def check_claims(tensors: Iterable[StoredTensor], blocks: Mapping[str, Block], f
 
 
 def read_tensors(file: BinaryIO, tensors: Mapping[str, StoredTensor], blocks: Mapping[str, Block]) -> dict[str, Tensor]:
-    """The tensors on the CPU, after :func:`check_claims`. Each block is read once.
+    """Read tensors that passed :func:`check_claims`, onto the CPU. Each block is read once.
 
     Raises:
-        ValueError: the file was truncated since, or a checksum is wrong.
+        ValueError: the file has become shorter, or a checksum is wrong.
     """
     content: dict[str, Tensor] = {}
     read: dict[str, Tensor] = {}
@@ -217,7 +217,7 @@ def read_tensors(file: BinaryIO, tensors: Mapping[str, StoredTensor], blocks: Ma
             content[stored.block] = torch.from_numpy(blocks[stored.block].read(file))
         end = stored.start + stored.span * stored.dtype.itemsize
         numbers = content[stored.block][stored.start : end]
-        if stored.start % stored.dtype.itemsize:  # the header of an array may be of any length
+        if stored.start % stored.dtype.itemsize:  # not aligned, since an array follows a header of any length
             numbers = numbers.clone()
         read[name] = numbers.view(stored.dtype).as_strided(stored.shape, stored.strides)
     return read

@@ -391,7 +391,7 @@ def test_sizes_beyond_the_limits_of_a_network(write, error):
 
 def test_a_name_with_and_without_a_prefix(write, error):
     twice = official(7) | {"H_init": torch.ones(16)}
-    assert "'H_init' is there twice" in error(write(twice), *LINE)
+    assert "'H_init' occurs twice" in error(write(twice), *LINE)
 
 
 def test_names_that_are_long(write, error):
@@ -420,11 +420,11 @@ def test_names():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({1: torch.ones(2)}, "1 of shape \\(2,\\) is no weight"),
-        ({"puzzle_emb.weights": torch.tensor(1.0)}, "'puzzle_emb.weights' of shape \\(\\) is no weight"),
-        ({"embed_tokens.embedding_weight": torch.ones(11, 0)}, "of shape \\(11, 0\\) is no weight"),
-        ({"H_init": torch.tensor([1.0, float("nan")])}, "'H_init' holds what is no finite number"),
-        ({"H_init": torch.ones(2), "answer_head.weight": torch.ones(2)}, "a model of this package already"),
+        ({1: torch.ones(2)}, "1 of shape \\(2,\\) is not a weight"),
+        ({"puzzle_emb.weights": torch.tensor(1.0)}, "'puzzle_emb.weights' of shape \\(\\) is not a weight"),
+        ({"embed_tokens.embedding_weight": torch.ones(11, 0)}, "of shape \\(11, 0\\) is not a weight"),
+        ({"H_init": torch.tensor([1.0, float("nan")])}, "'H_init' holds a number that is not finite"),
+        ({"H_init": torch.ones(2), "answer_head.weight": torch.ones(2)}, "already a model of this package"),
     ],
 )
 def test_weights_that_cannot_be_ones(tmp_path, content, message):
