@@ -97,9 +97,9 @@ class ReasoningVectorEnv(ReasoningBase, gym.vector.VectorEnv[Observations, Mappi
         rows, chosen = self._what_to_reset(options)  # checked first: an invalid option must change nothing
         seeds = row_seeds(seed, self.num_envs)
         super().reset(seed=seeds[0])
-        self._seed_rows(rows, seeds)
-        self._dynamics.reset(rows, **chosen)
-        self._begin(rows)
+        self._dynamics.seed(*fresh_keys(rows, seeds, self._seeded))
+        self._seeded[rows] = True
+        self._restart(rows, **chosen)
         return self._dynamics.observe(), self._solution_info(np.isin(np.arange(self.num_envs), rows))
 
     def step(
@@ -132,22 +132,25 @@ class ReasoningVectorEnv(ReasoningBase, gym.vector.VectorEnv[Observations, Mappi
         if rows is not None:
             rows = as_mask("rows", rows, self.num_envs)
         answer, halt = as_action(actions, self.task_spec, self.num_envs)
-        if self.autoreset_mode is AutoresetMode.NEXT_STEP and self._done.any():
-            return self._step_some(answer, halt, rows)
         if self.autoreset_mode is AutoresetMode.DISABLED and self._done.any():
             raise ValueError(
                 f"row {np.flatnonzero(self._done)[0]} has ended: call reset(options={{'reset_mask': ...}}) first"
             )
-        outcome = self._dynamics.step(answer, halt, rows)
         everywhere = np.ones(self.num_envs, np.bool_)
-        stepped = everywhere if rows is None else rows
+        # NEXT_STEP resets the rows that ended in the last step, and ignores their actions.
+        stale = self._done.copy() if self.autoreset_mode is AutoresetMode.NEXT_STEP else ~everywhere
+        outcome = self._dynamics.step(answer, halt, rows)
+        stepped = ~stale if rows is None else rows & ~stale
         self._advance(outcome, stepped)
+        if stale.any():
+            self._restart(np.flatnonzero(stale))
+            outcome.reward[stale], outcome.terminated[stale] = 0.0, False
         if self.autoreset_mode is AutoresetMode.SAME_STEP and outcome.terminated.any():
             info = self._refill(outcome, stepped)
         else:
             info = {**self._step_info(outcome, stepped), **self._solution_info(everywhere)}
             self._done = outcome.terminated.copy()
-        return self._dynamics.observe(), outcome.reward, outcome.terminated, self._never(), info
+        return self._dynamics.observe(), outcome.reward, outcome.terminated, ~everywhere, info
 
     def judge(self, answers: Tokens) -> Verdict:
         """Grade answers to the current puzzles without stepping.
@@ -224,28 +227,6 @@ class ReasoningVectorEnv(ReasoningBase, gym.vector.VectorEnv[Observations, Mappi
         rows = np.flatnonzero(mask)
         return rows, reset_choice(chosen, len(rows), self._dynamics)
 
-    def _seed_rows(self, rows: NDArray[np.int64], seeds: Sequence[int | None]) -> None:
-        """New streams for rows that have a seed, or no stream yet."""
-        self._dynamics.seed(*fresh_keys(rows, seeds, self._seeded))
-        self._seeded[rows] = True
-
-    def _step_some(
-        self, answer: NDArray[np.uint8], halt: NDArray[np.bool_], rows: NDArray[np.bool_] | None
-    ) -> tuple[Observations, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """NEXT_STEP: reset the rows that ended in the last step, and ignore their actions."""
-        ended = self._done.copy()
-        outcome = self._dynamics.step(answer, halt, rows)
-        stepped = ~ended if rows is None else rows & ~ended
-        self._advance(outcome, stepped)
-        anew = np.flatnonzero(ended)
-        self._dynamics.reset(anew)
-        self._begin(anew)
-        outcome.reward[ended] = 0.0
-        outcome.terminated[ended] = False
-        self._done = outcome.terminated.copy()
-        info = {**self._step_info(outcome, stepped), **self._solution_info(np.ones(self.num_envs, np.bool_))}
-        return self._dynamics.observe(), outcome.reward, outcome.terminated, self._never(), info
-
     def _refill(self, outcome: Outcome, stepped: NDArray[np.bool_]) -> dict[str, Any]:
         """SAME_STEP: record the final observation and info of the rows that ended, then reset these rows."""
         ended = outcome.terminated
@@ -256,8 +237,7 @@ class ReasoningVectorEnv(ReasoningBase, gym.vector.VectorEnv[Observations, Mappi
         for row, *parts in zip(rows, *last.values(), strict=True):
             final_obs[row] = dict(zip(last, parts, strict=True))
         final_info = {**self._step_info(outcome, ended), **self._solution_info(ended)}
-        self._dynamics.reset(rows)
-        self._begin(rows)
+        self._restart(rows)
         return {
             **self._step_info(outcome, stepped & ~ended),
             **self._solution_info(np.ones(self.num_envs, np.bool_)),
@@ -267,7 +247,9 @@ class ReasoningVectorEnv(ReasoningBase, gym.vector.VectorEnv[Observations, Mappi
             "_final_info": ended.copy(),
         }
 
-    def _begin(self, rows: NDArray[np.int64]) -> None:
+    def _restart(self, rows: NDArray[np.int64], **chosen: Any) -> None:
+        """Begin new episodes in the given rows, with keywords of ``SegmentDynamics.reset``."""
+        self._dynamics.reset(rows, **chosen)
         self._done[rows] = False
         if self._frame_builders:
             for row in rows:
@@ -290,9 +272,6 @@ class ReasoningVectorEnv(ReasoningBase, gym.vector.VectorEnv[Observations, Mappi
         for name, values in outcome.info().items():
             info[name], info[f"_{name}"] = np.where(mask, values, values.dtype.type(0)), mask.copy()
         return info
-
-    def _never(self) -> NDArray[np.bool_]:
-        return np.zeros(self.num_envs, np.bool_)
 
 
 def as_mask(name: str, mask: Any, num_rows: int) -> NDArray[np.bool_]:
