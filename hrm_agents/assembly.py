@@ -77,7 +77,8 @@ def new_network(config: TrainConfig, drawn: SegmentModel, spec: TaskSpec, *, res
     if config.run.init_from is not None and not resumed:
         warm_start(network, Path(config.run.init_from), spec.id_table)
     elif initial_q is not None:
-        torch.nn.init.constant_(network.q_head.bias, initial_q)
+        with torch.no_grad():
+            network.q_head.bias.copy_(torch.tensor(initial_q))
     return network
 
 

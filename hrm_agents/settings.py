@@ -135,12 +135,15 @@ class HaltingConfig(_Checked):
     group: ClassVar[str] = "halting"
 
     rule: str = "q"
-    """When to halt. q: where Q(halt) > Q(continue) (the paper). probability: where Q(halt) exceeds the threshold, and
-    there is no Q(continue). fixed: after fixed_segments. convergence: where an answer equals the one before. policy:
-    with a chance that policy gradient learns from rewards and prices; likelier than not when it is evaluated. With
-    fixed and convergence Q(halt) only watches: it learns, but decides nothing and leaves the network alone."""
+    """When to halt. q: where Q(halt) > Q(continue) (the paper). gain: where the expected gain of thinking on is at most
+    least_gain. probability: where Q(halt) exceeds the threshold. fixed: after fixed_segments. convergence: where an
+    answer equals the one before. policy: with a probability that policy gradient learns from rewards and segment costs;
+    in evaluation where it is above 1/2. With fixed and convergence Q(halt) learns, but decides nothing and leaves the
+    network alone."""
     threshold: float = limited(0.5, Limits(-math.inf, open_low=True))
     """Rule probability: halt above this probability of a right answer, or above this plain value."""
+    least_gain: float = limited(0.01, Limits(-math.inf, open_low=True))
+    """Rule gain: think on only for a larger expected gain than this, in units of reward."""
     fixed_segments: int | None = limited(None, Limits(1, 4_096))
     """Rule fixed: how many segments; all that the environment allows if not given."""
     entropy_weight: float = limited(0.1, _NOT_NEGATIVE)

@@ -91,6 +91,18 @@ class HaltingProbability(HaltingRule):
 
 
 @dataclass(frozen=True)
+class Gain(HaltingRule):
+    """Halt where the second output, the gain expected from thinking on, is no more than a least gain."""
+
+    least: float
+    """In units of reward."""
+
+    def decide(self, thought: Thought) -> Tensor:
+        """See :class:`HaltingRule`."""
+        return thought.q_continue <= self.least
+
+
+@dataclass(frozen=True)
 class FixedLength(HaltingRule):
     """Halt after a fixed number of segments."""
 

@@ -51,6 +51,33 @@ def _value(q_halt: Tensor, q_continue: Tensor, is_last: Tensor, scale: QScale) -
     return scale.value(torch.where(is_last, q_halt, torch.maximum(q_halt, q_continue)).detach().float())
 
 
+def gain_target(
+    reward_tm1: Tensor,
+    reward_t: Tensor,
+    gain_t: Tensor,
+    is_last_t: Tensor,
+    *,
+    segment_cost: float = 0.0,
+    gamma: float = 1.0,
+) -> Tensor:
+    """Target for the gain of thinking on at segment t - 1, float32 [B].
+
+    g_{t-1} -> gamma * (R_t + max(g_t, 0)) - segment_cost - R_{t-1}: the advantage of one more segment, and of those
+    after it that still gain, over halting at once. The environment grades every segment, so both rewards are known
+    and no value of halting has to be estimated. After segment M nothing can be gained.
+
+    Args:
+        reward_tm1: [B], what halting at segment t - 1 would have paid.
+        reward_t: [B], what halting at segment t pays.
+        gain_t: [B], estimated gain of thinking on at segment t.
+        is_last_t: bool [B], segment t is segment M.
+        segment_cost: in units of reward.
+        gamma: discount.
+    """
+    further = torch.where(is_last_t, 0.0, gain_t.detach().float().clamp(min=0.0))
+    return gamma * (reward_t.float() + further) - segment_cost - reward_tm1.float()
+
+
 def lambda_returns(
     q_halt: Tensor,
     q_continue: Tensor,

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from hrm_agents.errors import UserError
-from hrm_agents.halting.q_scale import QScale
-from hrm_agents.halting.targets import episode_returns, policy_gradient
+from hrm_agents.halting.q_scale import PLAIN, QScale
+from hrm_agents.halting.targets import episode_returns, gain_target, policy_gradient
 from hrm_agents.learning.continue_value import ContinueValue, Objective, TargetHead, head_input, values
 from hrm_agents.rollout import SegmentBatch
 
@@ -109,6 +109,55 @@ class HaltValueLearner(HaltingLearner):
         """See :class:`HaltingLearner`."""
         q_halt = values(self._head, head_input(batch))[0] if self._monitor else batch.decision.output.q_halt
         return {"q_halt_loss": halt_loss(q_halt, batch, self._scale)}
+
+
+class GainLearner(HaltingLearner):
+    """Rule "gain": Q(halt) learns what halting pays, the second output what thinking on adds to it.
+
+    The gain of a segment is learned at the next one, from the verdicts on both answers
+    (:func:`hrm_agents.halting.targets.gain_target`), with the stored input of the Q-head: it trains the Q-head alone.
+    Where the agent halted there is no next segment; exploration keeps some of these episodes going.
+
+    Args:
+        head: the Q-head.
+        objective: what returns are; its scale is that of Q(halt).
+        num_rows: ``B``.
+    """
+
+    def __init__(self, head: nn.Linear, objective: Objective, num_rows: int) -> None:
+        self._head, self._objective = head, objective
+        device = head.weight.device
+        #: Of the segment before: Q-head inputs ``[B, d]``, what halting would have paid ``[B]``, and rows that go on.
+        self._state_tm1 = torch.zeros(num_rows, head.in_features, device=device)
+        self._reward_tm1 = torch.zeros(num_rows, device=device)
+        self._open = torch.zeros(num_rows, dtype=torch.bool, device=device)
+
+    def losses(self, batch: SegmentBatch) -> dict[str, Tensor]:
+        """See :class:`HaltingLearner`."""
+        output, objective = batch.decision.output, self._objective
+        target = gain_target(
+            self._reward_tm1,
+            batch.halt_reward,
+            output.q_continue,
+            batch.segment >= objective.max_segments,
+            segment_cost=objective.segment_cost,
+            gamma=objective.gamma,
+        )
+        _, gain_tm1 = values(self._head, self._state_tm1)
+        gain_loss = torch.where(self._open, PLAIN.loss(gain_tm1, target), 0.0).mean()
+        self._state_tm1, self._reward_tm1 = head_input(batch).float(), batch.halt_reward
+        self._open = torch.from_numpy(~batch.terminated).to(self._open.device)
+        return {"q_halt_loss": halt_loss(output.q_halt, batch, objective.scale), "gain_loss": gain_loss}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was stored of the last segment."""
+        return {"state": self._state_tm1, "reward": self._reward_tm1, "open": self._open}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        self._state_tm1.copy_(state["state"])
+        self._reward_tm1.copy_(state["reward"])
+        self._open.copy_(state["open"])
 
 
 class PolicyLearner(HaltingLearner):

@@ -16,13 +16,14 @@ from hrm_agents.halting.q_scale import LOGIT, PLAIN, QScale
 from hrm_agents.halting.rules import (
     Convergence,
     FixedLength,
+    Gain,
     GreaterValue,
     HaltingPolicy,
     HaltingProbability,
     HaltingRule,
 )
 from hrm_agents.learning.continue_value import EpisodeReturns, Objective, OnePass, SecondForward, TargetHead
-from hrm_agents.learning.halting import HaltingLearner, HaltValueLearner, PolicyLearner, ValueLearner
+from hrm_agents.learning.halting import GainLearner, HaltingLearner, HaltValueLearner, PolicyLearner, ValueLearner
 from hrm_agents.policy import Forward
 from hrm_agents.settings import HaltingConfig
 
@@ -57,8 +58,8 @@ class HaltingMethod:
     """Whether its decisions depend on the segment cost."""
     learns_reward: bool = True
     """Whether Q(halt) estimates what halting pays."""
-    initial_q: float | None = None
-    """Bias of the Q-head at the start; the network's own if None."""
+    initial_q: tuple[float, float] | None = None
+    """Biases of the Q-head at the start; the network's own if None."""
 
 
 def _bounded_scale(settings: HaltingConfig, segment_cost: float) -> QScale:
@@ -116,6 +117,14 @@ HALTING_METHODS: dict[str, HaltingMethod] = {
         q_scale=_return_scale,
         weighs_cost=True,
     ),
+    "gain": HaltingMethod(
+        rule=lambda settings, scale: Gain(settings.least_gain),
+        learner=lambda context: GainLearner(context.head, context.objective, context.num_rows),
+        q_scale=_bounded_scale,
+        weighs_cost=True,
+        # The paper's -5 for Q(halt); at first thinking on looks worth while, so that it is tried.
+        initial_q=(-5.0, 0.1),
+    ),
     "probability": HaltingMethod(
         rule=_threshold_rule, learner=_halt_value_learner(monitor=False), q_scale=_bounded_scale
     ),
@@ -136,7 +145,7 @@ HALTING_METHODS: dict[str, HaltingMethod] = {
         learns_reward=False,
         # The paper's -5 is for values: as a chance of halting it would hardly ever halt, as a baseline it would
         # overestimate every advantage.
-        initial_q=0.0,
+        initial_q=(0.0, 0.0),
     ),
 }
 

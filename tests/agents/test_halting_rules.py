@@ -25,17 +25,25 @@ from hrm_agents.evaluation.halting_report import halting_report
 from hrm_agents.evaluation.think import think_to_halt
 from hrm_agents.halting.exploration import Exploration
 from hrm_agents.halting.q_scale import LOGIT, PLAIN
-from hrm_agents.halting.rules import Convergence, FixedLength, GreaterValue, HaltingPolicy, HaltingProbability, Thought
-from hrm_agents.halting.targets import episode_returns, policy_gradient
+from hrm_agents.halting.rules import (
+    Convergence,
+    FixedLength,
+    Gain,
+    GreaterValue,
+    HaltingPolicy,
+    HaltingProbability,
+    Thought,
+)
+from hrm_agents.halting.targets import episode_returns, gain_target, policy_gradient
 from hrm_agents.learning.continue_value import Objective
-from hrm_agents.learning.halting import HaltValueLearner, PolicyLearner
+from hrm_agents.learning.halting import GainLearner, HaltValueLearner, PolicyLearner
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.checkpoint import CONFIG, MODEL, load
 from hrm_agents.rollout import Rollout
 from hrm_agents.trainer import Trainer
 from hrm_envs import PuzzleBatch, Task, TaskSpec, Verdict, register_task
 
-NAMES = ("q", "probability", "fixed", "convergence", "policy")
+NAMES = ("q", "gain", "probability", "fixed", "convergence", "policy")
 RULES = (
     GreaterValue(),
     HaltingProbability(0.6, LOGIT),
@@ -43,6 +51,7 @@ RULES = (
     FixedLength(2),
     FixedLength(None),
     Convergence(),
+    Gain(0.0),
     HaltingPolicy(),
 )
 ID = "HRM/Sudoku-4x4-v0"
@@ -95,10 +104,16 @@ def test_greater_value():
 def test_a_probability_is_compared_with_the_threshold():
     # Probabilities 0.269, 0.5 and 0.731; Q(continue) would decide the other way round.
     seen = thought(q_halt=[-1.0, 0.0, 1.0], q_continue=[-9.0, -9.0, 9.0])
-    assert HaltingProbability(0.5, True).decide(seen).tolist() == [False, False, True]
-    assert HaltingProbability(0.25, True).decide(seen).tolist() == [True, True, True]
-    assert HaltingProbability(0.75, True).decide(seen).tolist() == [False, False, False]
-    assert HaltingProbability(0.5, False).decide(thought(q_halt=[0.4, 0.5, 0.6])).tolist() == [False, False, True]
+    assert HaltingProbability(0.5, LOGIT).decide(seen).tolist() == [False, False, True]
+    assert HaltingProbability(0.25, LOGIT).decide(seen).tolist() == [True, True, True]
+    assert HaltingProbability(0.75, LOGIT).decide(seen).tolist() == [False, False, False]
+    assert HaltingProbability(0.5, PLAIN).decide(thought(q_halt=[0.4, 0.5, 0.6])).tolist() == [False, False, True]
+
+
+def test_a_gain_must_exceed_the_least_gain():
+    seen = thought(q_continue=[-0.5, 0.25, 0.5], q_halt=[-9.0, 9.0, -9.0])
+    assert Gain(0.25).decide(seen).tolist() == [True, True, False]
+    assert Gain(-1.0).decide(seen).tolist() == [False, False, False]
 
 
 def test_a_fixed_length_counts_from_one():
@@ -229,6 +244,28 @@ def test_a_policy_learns_when_episodes_end():
         "entropy_loss": -0.1 * (entropy(0.5) + entropy(0.25) + entropy(0.125)) / 2,
     }
     assert losses[2] == pytest.approx(expected, rel=1e-5)
+
+
+def test_gains_are_learned_from_two_verdicts():
+    learner = GainLearner(q_head(), Objective(PLAIN, 3, segment_cost=0.25, gamma=0.5), num_rows=2)
+    batches = [segment_batch(*step) for step in STEPS]
+    for batch in batches:
+        state = batch.decision.output.q_input[:, 0]
+        batch.decision.output.q_halt, batch.decision.output.q_continue = 2 * state - 1, state
+    losses = [{name: loss.item() for name, loss in learner.losses(batch).items()} for batch in batches]
+    # The gain is x. Row 0, segment 1: x = 0.5, then 0 is paid and 0.25 may still be gained. Row 1 had ended.
+    second = (0.5 - (0.5 * (0.0 + 0.25) - 0.25 - 0.0)) ** 2 / 2 / 2
+    # Row 0, segment 2: x = 0.25, then 1 is paid at the last segment. Row 1: x = 0.75, then 0.5 is paid, 0.125 gained.
+    third = (0.25 - (0.5 * 1.0 - 0.25)) ** 2 / 2 / 2 + (0.75 - (0.5 * (0.5 + 0.125) - 0.25)) ** 2 / 2 / 2
+    assert [each["gain_loss"] for each in losses] == pytest.approx([0.0, second, third])
+    assert losses[0]["q_halt_loss"] == pytest.approx((0.0 + 0.0) / 2)
+    assert losses[2]["q_halt_loss"] == pytest.approx((0.5 * (3 - 1) ** 2 + 0.5 * (-0.75 - 0.5) ** 2) / 2)
+
+
+def test_a_gain_is_no_less_than_nothing_afterwards():
+    """What thinking on would lose need not be lost: the agent halts then."""
+    target = gain_target(column(0.5)[0], column(0.5)[0], column(-3.0)[0], torch.tensor([False]))
+    assert target.tolist() == [0.0]
 
 
 def test_what_a_policy_remembers_can_be_saved():
@@ -473,6 +510,19 @@ def test_a_policy_learns_what_thinking_on_is_worth(tiny_config, tmp_path, cost):
         report = evaluate(trainer.rollout.policy, config.env.id, of_unseen(config.env.kwargs))
     assert report.mean_segments == (1.0 if cost > 0 else 4.0)
     assert report.forced_rate == (0.0 if cost > 0 else 1.0)
+
+
+@pytest.mark.parametrize("cost", [0.1, -0.1])
+def test_a_gain_learns_what_thinking_on_is_worth(tiny_config, tmp_path, cost):
+    """Where it costs, to halt at once; where it pays, never to."""
+    halting = {"rule": "gain", "least_gain": 0.0, "exploration_prob": 0.1}
+    config = tiny_config("Test/Swap-v0", {"segment_cost": cost}, halting=halting, run={"batch_size": 16}, **LEARNER)
+    trainer = Trainer(config, tmp_path)
+    for _ in range(200):
+        trainer.update()
+    with trainer.algorithm.ema.swap():
+        report = evaluate(HRMPolicy(trainer.model, rule=Gain(0.0)), config.env.id, of_unseen(config.env.kwargs))
+    assert report.mean_segments == (1.0 if cost > 0 else 4.0)
 
 
 # The report on halting.
