@@ -22,6 +22,7 @@ from torchrl.objectives.value import GAE
 
 from hrm_agents.integrations.torchrl import HRMModule
 from hrm_agents.models.architecture import Architecture
+from hrm_envs import independent_seeds
 
 ENV = "hrm_envs:HRM/MazeMoves-9x9-v0"
 GAMMA = 0.95
@@ -44,10 +45,11 @@ def make_env(hrm: HRMModule, num_envs: int, size: int, split: str, seed: int) ->
         gamma=GAMMA,
         autoreset_mode="Disabled",  # TorchRL resets the environments itself
     )
+    # TorchRL would seed environment i with seed + i, and runs with seeds 0 and 1 would share nearly all mazes.
+    mazes.reset(seed=independent_seeds(seed, num_envs))
     env = GymWrapper(mazes, categorical_action_encoding=True)
     env = env.append_transform(InitTracker())
     env = env.append_transform(hrm.make_tensordict_primer())
-    env.set_seed(seed)
     return env
 
 
@@ -67,13 +69,18 @@ def make_agent(size: int) -> tuple[HRMModule, ActorValueOperator]:
 
 
 def success(steps: TensorDictBase) -> float:
-    """Share of the walks ending in ``steps`` that reach G; 0 if none ends."""
-    num_ended = steps["next", "done"].sum().clamp(min=1)
-    return float(steps["next", "terminated"].sum() / num_ended)
+    """Share of the environments whose first walk in ``steps`` ``[walkers, num_steps]`` reaches G.
+
+    Later walks do not count: an environment fits more of them in if they are short, and short walks arrive more often.
+    """
+    done = steps["next", "done"].squeeze(-1).long()
+    in_first_walk = done.cumsum(1) - done == 0
+    arrived = steps["next", "terminated"].squeeze(-1) & in_first_walk
+    return float(arrived.any(1).float().mean())
 
 
 def evaluate(env: EnvBase, policy: nn.Module, num_steps: int) -> float:
-    """Success of the most likely moves over ``num_steps`` steps of every environment."""
+    """Success of the most likely moves; ``num_steps`` must be enough for any walk."""
     with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
         return success(env.rollout(num_steps, policy, break_when_any_done=False))
 
@@ -114,7 +121,7 @@ def main(arguments: list[str] | None = None) -> float:
                 optimizer.step()
         if number % PRINT_EVERY == 0:
             moves = (number + 1) * steps_per_batch
-            print(f"{moves:8,} moves: {success(batch):.0%} of the walks arrived")
+            print(f"{moves:8,} moves: reward {batch['next', 'reward'].mean():.3f} per move")
     collector.shutdown()
 
     unseen = make_env(hrm, options.walkers, options.size, "test", options.seed)

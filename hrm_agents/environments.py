@@ -122,7 +122,7 @@ def of_unseen(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in kwargs.items() if name != "num_puzzles"}
     if "num_labelled" in kept:
         kept["num_labelled"] = 0
-    return {**kept, "split": "test"}
+    return {**kept, "split": split}
 
 
 def registered_keywords(env_id: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from hrm_agents.halting.exploration import Exploration
 from hrm_agents.models.interface import map_carry
 from hrm_agents.policy import Decision, HRMPolicy
+from hrm_envs import independent_seeds
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Rollout:
         env: a ``ReasoningVectorEnv`` in SAME_STEP mode, with ``expose_solution=True`` if solutions are learned from.
         policy: acts, and keeps gradients for the caller's loss.
         exploration: draws how long an episode must think before it may halt.
-        seed: of the environment and of the exploration.
+        seed: of the environment, whose rows get independent seeds from it, and of the exploration.
         num_tries: how many answers to sample and have judged in every segment, beside the one that is given.
         earns: what these earn, the verifier's partial credit or what halting on them pays.
 
@@ -88,7 +89,7 @@ class Rollout:
         self.env, self.policy, self._exploration = env, policy, exploration
         self._num_tries, self._earns = num_tries, earns
         self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
-        self._obs, info = env.reset(seed=seed)
+        self._obs, info = env.reset(seed=independent_seeds(seed, env.num_envs))
         self._solution = self._solutions(info)
         self._carry = policy.initial_carry(env.num_envs)
         self._reset = np.ones(env.num_envs, np.bool_)

@@ -96,6 +96,8 @@ class Trainer:
         self.evaluated_at = 0
         #: How many updates the checkpoint on disk has seen; None before the first.
         self.updates_saved: int | None = None
+        #: Which puzzles the evaluations on the way are on.
+        self._evaluation_split = "validation"
         #: Signals that asked to stop.
         self._stop: list[int] = []
         self._own_optimizers = optimizers is not None
@@ -120,6 +122,7 @@ class Trainer:
         run = self.config.run
         # Fail before hours of training, not after, if there are no unseen puzzles.
         make_vector(self.config.env.id, 1, of_unseen(self.config.env.kwargs)).close()
+        self._evaluation_split = self._split_to_choose_by()
         with hold_folder(self.out), stop_requests() as self._stop, self.log, self._saving_on_errors():
             self._evaluate_if_due()  # a run that was killed in an evaluation takes it up again
             while self.updates_done < run.updates:
@@ -133,7 +136,7 @@ class Trainer:
                 self._evaluate_if_due()
             if self.updates_saved != self.updates_done:
                 self.save()
-            report = self.evaluate(None)
+            report = self.evaluate()
             self.log.hyperparameters(report)
             self.save(report)
             if self._stop:
@@ -178,11 +181,22 @@ class Trainer:
     def _evaluate_if_due(self) -> None:
         """Evaluate the checkpoint just saved if it is time for it, and keep it if it is the best so far."""
         if self._evaluation_is_due():
-            self.best.offer(self.evaluate(self.config.run.eval_puzzles))
+            self.best.offer(self.evaluate(self.config.run.eval_puzzles, self._evaluation_split))
             self.evaluated_at = self.updates_done
 
-    def evaluate(self, num_puzzles: int | None) -> Evaluation:
-        """Success of the averaged weights on unseen puzzles: the first ``num_puzzles``, or the whole split.
+    def _split_to_choose_by(self) -> str:
+        """The split that evaluations on the way use: "validation", or "test" where a task has no validation puzzles."""
+        if not self.config.run.eval_every:
+            return "test"
+        try:
+            make_vector(self.config.env.id, 1, of_unseen(self.config.env.kwargs, "validation")).close()
+        except UserError as error:
+            self.log.warning(f"no validation puzzles ({error}): evaluations on the way use the test split")
+            return "test"
+        return "validation"
+
+    def evaluate(self, num_puzzles: int | None = None, split: str = "test") -> Evaluation:
+        """Success of the averaged weights on unseen puzzles: the first ``num_puzzles`` of a split, or all of it.
 
         Raises:
             KeyboardInterrupt: a run was asked to stop.
@@ -197,7 +211,7 @@ class Trainer:
             report = evaluate(
                 HRMPolicy(self.model, rule=self.rollout.policy.rule),
                 self.config.env.id,
-                of_unseen(self.config.env.kwargs),
+                of_unseen(self.config.env.kwargs, split),
                 first=num_puzzles,
                 progress=progress,
             )

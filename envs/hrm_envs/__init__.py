@@ -8,6 +8,7 @@ from hrm_envs.puzzles.files import parse_json, read_json
 from hrm_envs.registration import register_moves, register_task, registered_ids
 from hrm_envs.rewards import REWARDS
 from hrm_envs.spec import IdTable, TaskSpec
+from hrm_envs.streams import independent_seeds
 from hrm_envs.task import PuzzleBatch, Task, Verdict
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Task",
     "TaskSpec",
     "Verdict",
+    "independent_seeds",
     "load_arrays",
     "parse_json",
     "read_json",

@@ -34,14 +34,16 @@ TaskLike = Task | type[Task] | Callable[..., Task] | str
 class Settings:
     """The keywords of every environment, independent of its task."""
 
-    #: Which puzzles to play: ``"train"``, ``"test"`` (held out by symmetry class) or ``"all"``.
+    #: Which puzzles to play: ``"train"``, ``"validation"`` (to choose settings by), ``"test"`` (to report),
+    #: ``"train+validation"`` or ``"all"``. The first three share no symmetry class.
     split: Split = "train"
     #: Number of distinct puzzles; None uses the default of the task.
     num_puzzles: int | None = None
     #: Puzzles to play instead of generated ones: arrays, a PuzzleBatch, text, or the path of a file or of a folder of
     #: an official data set; see :func:`hrm_envs.puzzles.sources.read_puzzles`.
     puzzles: PuzzlesLike | None = None
-    #: Seed of the generated puzzles; the seed of ``reset`` only chooses among them.
+    #: Seed of the generated puzzles, or of the subset of stored ones; the seed of ``reset`` only chooses among them.
+    #: Pools of different seeds are drawn independently. They overlap where few puzzles exist.
     pool_seed: int = 0
     #: Whether to show random symmetric copies; None does so in the train split only.
     augment: bool | None = None

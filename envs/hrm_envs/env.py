@@ -77,7 +77,8 @@ class ReasoningEnv(ReasoningBase, gym.Env[dict[str, NDArray[Any]], dict[str, Any
     |-------------------|-----------|-------------------------------------------------------------------------------|
     | `task`            |           | a Task, its class, a function that returns one, or a registered name          |
     | `render_mode`     | `None`    | `"human"`, `"rgb_array"` or `"ansi"`                                          |
-    | `split`           | `"train"` | `"train"`, `"test"` (held out by symmetry class) or `"all"`                   |
+    | `split`           | `"train"` | `"train"`, `"validation"`, `"test"` (all three disjoint by symmetry class),   |
+    |                   |           | `"train+validation"` or `"all"`                                              |
     | `num_puzzles`     | `None`    | number of distinct puzzles; None uses the default of the task                 |
     | `puzzles`         | `None`    | puzzles to play instead of generated ones: arrays, text, or a path            |
     | `pool_seed`       | `0`       | seed of the generated puzzles; the seed of `reset` only chooses among them    |

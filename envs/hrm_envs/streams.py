@@ -71,6 +71,20 @@ def row_seeds(seed: int | np.integer[Any] | Sequence[int | None] | None, num_row
     return [as_seed(f"seed of row {row}", one) for row, one in enumerate(seed)]
 
 
+def independent_seeds(seed: int, num: int) -> list[int]:
+    """Seeds for ``num`` rows that share none with those of any other ``seed``.
+
+    Gymnasium seeds row i with ``seed + i``, so runs with seeds 0 and 1 have all but one of their rows in common. To
+    compare runs, give each row a seed of its own: ``envs.reset(seed=independent_seeds(0, envs.num_envs))``.
+
+    Raises:
+        ValueError: the seed is not an integer, negative, or longer than 128 bits.
+    """
+    whole_number("seed", seed, 0, MAX_SEED)
+    words: list[int] = np.random.SeedSequence(seed).generate_state(num, np.uint64).tolist()
+    return words
+
+
 def fresh_keys(
     rows: NDArray[np.int64], seeds: Sequence[int | None], seeded: NDArray[np.bool_]
 ) -> tuple[Words, NDArray[np.int64]]:

@@ -93,6 +93,10 @@ class Verdict:
     #: float32 ``[B]`` in [0, 1], partial credit; 1 exactly where ``success``.
     score: NDArray[np.float32]
 
+#: The splits of a fixed collection of puzzles.
+StoredSplit = Literal["train", "validation", "test"]
+STORED_SPLITS: tuple[StoredSplit, ...] = ("train", "validation", "test")
+
 
 class Task(ABC):
     """A family of puzzles. To add one, subclass this, implement :meth:`sample` and :meth:`verify`, and register it.
@@ -120,16 +124,17 @@ class Task(ABC):
         Called when an environment is made, not at each reset. The result may contain duplicates and puzzles of both
         splits: the caller filters them and samples again. The default draws from the stored puzzles.
         """
-        stored = [batch for batch in (self.stored("train"), self.stored("test")) if batch is not None]
+        stored = [batch for batch in map(self.stored, STORED_SPLITS) if batch is not None]
         if not stored:
             raise TypeError(f"{type(self).__name__} must define sample (or stored)")
         collection = PuzzleBatch.concatenate(stored)
         return collection.take(rng.integers(len(collection), size=num))
 
-    def stored(self, split: Literal["train", "test"]) -> PuzzleBatch | None:
+    def stored(self, split: StoredSplit) -> PuzzleBatch | None:
         """All puzzles of a split for a task with a fixed collection; None (the default) for a task that samples.
 
-        The implementation must ensure that the two splits have no puzzle in common.
+        The implementation must ensure that the splits have no puzzle in common. A collection without validation puzzles
+        returns None for them: the environment then holds out one class in eight of the training puzzles.
         """
         return None
 

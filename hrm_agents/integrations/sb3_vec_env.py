@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -11,6 +11,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
+
+from hrm_envs import independent_seeds
 
 _ACTIONS = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
 
@@ -68,6 +70,16 @@ class ReasoningVecEnv(VecEnv):
         self._reset_seeds()
         self._reset_options()
         return obs
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Seed the rows at the next reset, independently of those of any other ``seed``.
+
+        Stable-Baselines3 itself would give row i ``seed + i``: runs with seeds 0 and 1 would share all rows but one.
+        """
+        if seed is None:
+            seed = int(np.random.default_rng().integers(2**31))
+        self._seeds = list(independent_seeds(seed, self.num_envs))
+        return self._seeds
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Take the actions [n, ...] of the next step."""

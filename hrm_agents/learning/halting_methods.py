@@ -42,6 +42,11 @@ class LearnerContext:
     """``B``."""
 
 
+def _unsolved(scale: QScale) -> tuple[float, float] | None:
+    """Values of an agent that solves nothing yet: the paper's -5 as logits, 0 as rewards."""
+    return None if scale.is_logit else (0.0, 0.0)
+
+
 @dataclass(frozen=True)
 class HaltingMethod:
     """How a run halts and what it learns about halting."""
@@ -52,14 +57,14 @@ class HaltingMethod:
     """Trains the Q-head."""
     q_scale: Callable[[HaltingConfig, float], QScale]
     """What Q-values stand for, from the settings and the segment cost; UserError where these exclude each other."""
+    initial_q: Callable[[QScale], tuple[float, float] | None] = _unsolved
+    """Biases of the Q-head at the start, by what its values stand for; the network's own if None."""
     explores: bool = True
     """Whether training forces some episodes to think on."""
     weighs_cost: bool = False
     """Whether its decisions depend on the segment cost."""
     learns_reward: bool = True
     """Whether Q(halt) estimates what halting pays."""
-    initial_q: tuple[float, float] | None = None
-    """Biases of the Q-head at the start; the network's own if None."""
 
 
 def _bounded_scale(settings: HaltingConfig, segment_cost: float) -> QScale:
@@ -68,10 +73,10 @@ def _bounded_scale(settings: HaltingConfig, segment_cost: float) -> QScale:
 
 
 def _return_scale(settings: HaltingConfig, segment_cost: float) -> QScale:
-    """Q(continue) is learned too, and a cost or a discount takes its targets out of the range of logits."""
-    bounded = not segment_cost and settings.gamma == 1.0
+    """Q(continue) is learned too, and a segment cost takes its targets out of [0, 1]; a discount does not."""
+    bounded = not segment_cost
     if settings.q_loss == "bce" and not bounded:
-        raise UserError("halting.q_loss='bce' needs returns in [0, 1]: drop segment_cost and gamma, or use 'mse'")
+        raise UserError("halting.q_loss='bce' needs returns in [0, 1]: drop segment_cost, or use 'mse'")
     return PLAIN if settings.q_loss == "mse" or not bounded else LOGIT
 
 
@@ -122,8 +127,8 @@ HALTING_METHODS: dict[str, HaltingMethod] = {
         learner=lambda context: GainLearner(context.head, context.objective, context.num_rows),
         q_scale=_bounded_scale,
         weighs_cost=True,
-        # The paper's -5 for Q(halt); at first thinking on looks worth while, so that it is tried.
-        initial_q=(-5.0, 0.1),
+        # At first thinking on looks worth while, so that it is tried.
+        initial_q=lambda scale: (-5.0 if scale.is_logit else 0.0, 0.1),
     ),
     "probability": HaltingMethod(
         rule=_threshold_rule, learner=_halt_value_learner(monitor=False), q_scale=_bounded_scale
@@ -145,7 +150,7 @@ HALTING_METHODS: dict[str, HaltingMethod] = {
         learns_reward=False,
         # The paper's -5 is for values: as a chance of halting it would hardly ever halt, as a baseline it would
         # overestimate every advantage.
-        initial_q=(0.0, 0.0),
+        initial_q=lambda scale: (0.0, 0.0),
     ),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium import spaces
@@ -19,11 +19,11 @@ from hrm_envs.checks import choice, flag, shown, whole_number
 from hrm_envs.limits import MAX_DEMONSTRATIONS, MAX_TASK_IDS, most_puzzles
 from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD, IdTable, TaskSpec, Tokens
 from hrm_envs.streams import Draws, hash_rows
-from hrm_envs.task import PuzzleBatch, Task, Verdict
+from hrm_envs.task import PuzzleBatch, StoredSplit, Task, Verdict
 
 if TYPE_CHECKING:
     from hrm_envs.rendering.board import Board
-    from hrm_envs.task import Ensemble
+    from hrm_envs.task import Ensemble, StoredSplit
 
 
 #: Number of rows transformed at once.
@@ -41,7 +41,8 @@ class ARCTask(Task):
     The score is the share of right cells among the cells and end markers of the output.
 
     The splits are those of the HRM paper. ``train`` has the demonstrations of the training *and the evaluation* tasks.
-    ``test`` has the test inputs of the evaluation tasks, whose outputs occur nowhere else. This is **transductive**:
+    ``validation`` has the test pairs of the training tasks, unless ``train_tests`` trains on them. ``test`` has the
+    test inputs of the evaluation tasks, whose outputs occur nowhere else. This is **transductive**:
     the agent has trained on the demonstrations of the tasks that it is tested on. Also, the two versions overlap: 376
     of the 400 evaluation tasks of ARC-AGI-1 are training tasks of ARC-AGI-2, and 6 are evaluation tasks there. Do not
     test a model of version 2 on version 1 unless it was trained with ``exclude_arc1_evaluation=True``.
@@ -149,15 +150,21 @@ class ARCTask(Task):
         """The identity of the original of each copy; 0 for identity 0."""
         return np.where(task_id > 0, task_id - (task_id - 1) % self.max_views, 0).astype(np.int32)
 
-    def stored(self, split: Literal["train", "test"]) -> PuzzleBatch:
-        """The demonstrations (train) or the test inputs under each view (test), see the class."""
+    def stored(self, split: StoredSplit) -> PuzzleBatch:
+        """The demonstrations (train), the tests of training tasks (validation), or the tests under each view (test)."""
         rows: list[tuple[Pair, int, int]] = []
         secret = {pair.key for problem in self._problems[self._first_tested :] for pair in problem.tests}
+        if split == "validation":
+            secret |= {pair.key for problem in self._problems for pair in problem.demonstrations}
         for number, problem in enumerate(self._problems):
             known, tested = len(problem.demonstrations), number >= self._first_tested
             # The test pairs of a tested task are never in the train split.
             trained = known if tested or not self._train_tests else len(problem.pairs)
-            shown = range(trained) if split == "train" else range(known, len(problem.pairs)) if tested else ()
+            shown = {
+                "train": range(trained),
+                "validation": range(trained, len(problem.pairs)) if not tested else (),
+                "test": range(known, len(problem.pairs)) if tested else (),
+            }[split]
             rows += [
                 (problem.pairs[example], 1 + number * self.max_views, example)
                 for example in shown
@@ -169,7 +176,7 @@ class ARCTask(Task):
             np.array([task_id for _, task_id, _ in rows], np.int32),
             np.array([example for _, _, example in rows], np.int32),
         )
-        if split == "train" or self.views == 1:
+        if split != "test" or self.views == 1:
             return batch
         views = np.arange(self.views, dtype=np.int32)
         # In parts, because transforming all views at once takes several times the memory of the result.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from hrm_envs.maze.task import MazeTask
 from hrm_envs.maze.tokens import FREE, GOAL, START, SYMBOLS, WALL
 from hrm_envs.spec import TaskSpec, Tokens
-from hrm_envs.task import PuzzleBatch, Task
+from hrm_envs.task import PuzzleBatch, StoredSplit, Task
 
 #: Rows and columns of the mazes.
 SIZE = 30
@@ -53,8 +52,10 @@ class HardMazeTask(MazeTask):
         super().__init__(SIZE, "random", MIN_STEPS, WALL_SHARE)
         self.spec = TaskSpec(name="Maze 30x30 Hard", grid_shape=(SIZE, SIZE), symbols=SYMBOLS)
 
-    def stored(self, split: Literal["train", "test"]) -> PuzzleBatch:
+    def stored(self, split: StoredSplit) -> PuzzleBatch | None:
         """The mazes of a split, with solutions."""
+        if split == "validation":
+            return None
         first = 0 if split == "train" else NUM_PER_SPLIT
         return self.complete(load_mazes(DATA_FILE, slice(first, first + NUM_PER_SPLIT)))
 

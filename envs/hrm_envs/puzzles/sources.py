@@ -15,7 +15,7 @@ from hrm_envs.limits import most_puzzles
 from hrm_envs.puzzles.arrays import load_arrays
 from hrm_envs.puzzles.files import kind_of, read_text
 from hrm_envs.puzzles.official import CHUNK, Rows, find_splits, read_csv, read_folder
-from hrm_envs.puzzles.pool import Split, in_split
+from hrm_envs.puzzles.pool import Split, held_out_of, in_split
 from hrm_envs.spec import TaskSpec, Tokens
 from hrm_envs.task import PuzzleBatch, Task
 
@@ -28,9 +28,9 @@ _SUFFIXES = (".npz", ".npy", ".txt", ".csv")
 def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzzles: int | None = None) -> PuzzleBatch:
     """Read and check puzzles: each must be well formed, and each solution must pass the verifier.
 
-    A folder with ``train`` and ``test`` is already split: ``split`` selects one, and ``"all"`` takes both in order.
-    All other sources are split by symmetry class, like generated puzzles. CSV files and folders are only checked as far
-    as ``num_puzzles`` requires.
+    A folder with ``train`` and ``test`` is already split; validation puzzles are held out of ``train``, one symmetry
+    class in eight. All other sources are split by symmetry class, like generated puzzles. CSV files and folders are
+    only checked as far as ``num_puzzles`` requires.
 
     Args:
         source: a PuzzleBatch; puzzles uint8 ``[N, S]``, ``[N, rows, columns]`` or one puzzle ``[S]``; a pair
@@ -47,18 +47,28 @@ def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzz
     """
     if isinstance(source, str) and _looks_like_path(source, task):
         source = Path(source)
-    parts, cut = [source], split
+    parts = [source]
+
+    def chosen(puzzle: Tokens) -> NDArray[np.bool_]:
+        return in_split(task, puzzle, split)
+
     if isinstance(source, Path) and kind_of(source) == "folder":
         splits = find_splits(source)
         if len(splits) == 2:
-            parts, cut = list(splits.values()) if split == "all" else [splits[split]], "all"
+            named = {"test": ["test"], "all": ["train", "test"]}.get(split, ["train"])
+            parts = [splits[name] for name in named]
+
+            def chosen(puzzle: Tokens) -> NDArray[np.bool_]:
+                held_out = held_out_of(task, puzzle)
+                return {"train": ~held_out, "validation": held_out}.get(split, np.ones(len(puzzle), np.bool_))
+
         elif splits:
             parts = list(splits.values())
     found: list[PuzzleBatch] = []
     seen, left = 0, num_puzzles
     for batch in (batch for part in parts for batch in _read(part, task)):
         seen += len(batch)
-        found.append(batch.take(in_split(task, batch.puzzle, cut)).take(slice(left)))
+        found.append(batch.take(chosen(batch.puzzle)).take(slice(left)))
         if left is not None:
             left -= len(found[-1])
             if left == 0:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.limits import MAX_GUESSES
+from hrm_envs.puzzles.pool import HELD_OUT_SHARE
 from hrm_envs.sudoku.generator import Range
 from hrm_envs.sudoku.task import SudokuTask, checked_range
-from hrm_envs.task import PuzzleBatch, Task
+from hrm_envs.task import STORED_SPLITS, PuzzleBatch, StoredSplit, Task
 
 #: Written by ``python -m hrm_envs.sudoku.build_dataset``, which documents its arrays.
 DATA_FILE = Path(__file__).parent / "data" / "extreme.npz"
-
-StoredSplit = Literal["train", "test"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,18 +33,26 @@ class Collection:
 
 @cache
 def load_collection(split: StoredSplit) -> Collection:
-    """The puzzles of a split, read once per process."""
+    """The puzzles of a split, read once per process.
+
+    Validation puzzles are those of every eighth line of the training puzzles in the file.
+    """
+    part = "test" if split == "test" else "train"
     with np.load(DATA_FILE, allow_pickle=False) as data:
         puzzle, solution, guesses, line = (
-            data[f"{split}_{name}"] for name in ("puzzle", "solution", "guesses", "line")
+            data[f"{part}_{name}"] for name in ("puzzle", "solution", "guesses", "line")
         )
+    if split != "test":
+        # Puzzles of a line are alike: they go into a split together.
+        chosen = (line % HELD_OUT_SHARE == 1) == (split == "validation")
+        puzzle, solution, guesses, line = (array[chosen] for array in (puzzle, solution, guesses, line))
     for array in (puzzle, solution, guesses, line):
         array.flags.writeable = False
     return Collection(PuzzleBatch(puzzle, solution), guesses, line)
 
 
 class SudokuExtremeTask(SudokuTask):
-    """Hard minimal 9x9 puzzles with a unique solution: a fixed collection of 1020 per split.
+    """Hard minimal 9x9 puzzles with a unique solution: a fixed collection of 1020 for testing and 1020 for the rest.
 
     This package found them with ``python -m hrm_envs.sudoku.build_dataset``, a hill climbing that starts from random
     puzzles, replaces clues and keeps changes that make the solver guess more often. A quarter of the puzzles are easy,
@@ -80,8 +86,8 @@ class SudokuExtremeTask(SudokuTask):
         super().__init__(size=9)
         self.difficulty = checked_range("difficulty", difficulty, MAX_GUESSES)
         self.spec = replace(self.spec, name="Sudoku Extreme")
-        if self.difficulty is not None and not any(len(self._rows(split)) for split in ("train", "test")):
-            counts = {split: load_collection(split).guesses for split in ("train", "test")}
+        if self.difficulty is not None and not any(len(self._rows(split)) for split in STORED_SPLITS):
+            counts = {split: load_collection(split).guesses for split in STORED_SPLITS}
             spans = " and ".join(f"{found.min()} to {found.max()} ({split})" for split, found in counts.items())
             low, high = self.difficulty
             known = np.concatenate(list(counts.values())).astype(np.float64)
