@@ -114,7 +114,7 @@ def user_id(env_id: str) -> str:
     return env_id
 
 
-def of_unseen(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def of_unseen(kwargs: Mapping[str, Any], split: str = "test") -> dict[str, Any]:
     """Keywords of an environment, for its unseen puzzles: as many as it has, however few of the others are used.
 
     Where solutions are withheld there, none is kept here: an evaluation needs none.
