@@ -131,10 +131,11 @@ def draw_curves(
         curves = [np.array(run).T for run in runs]
         for x, y in curves:
             axes.plot(x, y, color=theme.colors[rank], linewidth=0.8, alpha=0.5)
-        grid = np.linspace(max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves), 25)
+        start, end = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
+        grid = np.unique([place for x, _ in curves for place in x if start <= place <= end])
         mean = np.mean([np.interp(grid, x, y) for x, y in curves], axis=0)
         label = f"{name} (mean of {len(runs)} seeds)" if len(runs) > 1 else f"{name} (one seed)"
-        axes.plot(grid, mean, **line_style(theme, rank), linewidth=2, markevery=6, label=label)
+        axes.plot(grid, mean, **line_style(theme, rank), linewidth=2, markevery=(0.1, 0.2), label=label)
     axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, None), ylim=(0, 1.03))
     show_percent(axes)
     add_legend(figure, axes, theme)
