@@ -47,15 +47,15 @@ class Recall(gym.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.cue, self.length, self.time = int(self.np_random.integers(2)), int(self.np_random.integers(2, 5)), 0
-        return self._observe(), {"length": self.length}
+        return self.observe(), {"length": self.length}
 
     def step(self, action):
         reward = float(action == self.cue)
         self.time += 1
         ended = self.time == self.length
-        return self._observe(), reward, ended, False, {"right": bool(reward)}
+        return self.observe(), reward, ended, False, {"right": bool(reward)}
 
-    def _observe(self):
+    def observe(self):
         cue = np.full(2, self.cue + 1 if self.time == 0 else 3, np.uint8)
         clock = np.array([self.time], np.float32)
         return np.concatenate((cue, clock)).astype(np.float32) if self.flat else {"cue": cue, "clock": clock}
@@ -151,7 +151,7 @@ def test_attributes_and_methods_are_found_where_they_are():
     env.reset()
     assert env.get_attr("num_envs") == [3, 3, 3]  # of the vector environment
     assert env.get_attr("time", indices=[0, 2]) == [0, 0]  # of the single ones in it
-    assert len(env.env_method("_observe")) == 3
+    assert len(env.env_method("observe")) == 3
     assert env.env_is_wrapped(Masked) == [True] * 3
     assert env.env_is_wrapped(gym.Wrapper, indices=0) == [False]
     env.set_attr("note", 7)
@@ -193,11 +193,11 @@ def test_pictures():
 
 
 def test_environments_that_cannot_be_bridged():
-    with pytest.raises(ValueError, match="Recall is no Gymnasium vector environment"):
+    with pytest.raises(ValueError, match="Recall is not a Gymnasium vector environment"):
         ReasoningVecEnv(Recall())
     with pytest.raises(ValueError, match=r"autoreset mode is NextStep.*SAME_STEP"):
         ReasoningVecEnv(SyncVectorEnv([Recall]))
-    with pytest.raises(ValueError, match=r"no actions of kind Dict.*hrm_envs\.wrappers"):
+    with pytest.raises(ValueError, match=r"does not support Dict actions.*hrm_envs\.wrappers"):
         ReasoningVecEnv(gym.make_vec("HRM/Maze-5x5-v0", num_envs=2, num_puzzles=8))
     with pytest.raises(ValueError, match="copy=True"):
         ReasoningVecEnv(SyncVectorEnv([Recall], copy=False, autoreset_mode=AutoresetMode.SAME_STEP))
@@ -240,7 +240,7 @@ def test_preprocessing_is_undone(space):
 
 def test_pictures_that_are_not_scaled():
     space = spaces.Box(0, 255, (3, 36, 36), np.uint8)
-    extractor = HRMFeaturesExtractor(space, architecture=TINY, scaled_pictures=False, space_options={"patch": 12})
+    extractor = HRMFeaturesExtractor(space, architecture=TINY, normalize_images=False, space_options={"patch": 12})
     raw = space.sample()[None]
     features = extractor(preprocess_obs(torch.as_tensor(raw), space, normalize_images=False))
     torch.testing.assert_close(features, extractor.encoder.encode(read_space(space, patch=12)(raw), 2))
@@ -336,10 +336,10 @@ def test_prediction_remembers_and_forgets_at_starts():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"lstm_hidden_size": 8}, "lstm_hidden_size is of an LSTM policy"),
-        ({"features_extractor_class": HRMFeaturesExtractor}, "features_extractor_class is of an LSTM policy"),
-        ({"critic": "none"}, "critic='none'"),
-        ({"segments": 0}, "segments=0"),
+        ({"lstm_hidden_size": 8}, "lstm_hidden_size belongs to LSTM policies"),
+        ({"features_extractor_class": HRMFeaturesExtractor}, "features_extractor_class belongs to LSTM policies"),
+        ({"critic": "none"}, "critic must be own or shared, got 'none'"),
+        ({"segments": 0}, "segments must be at least 1, got 0"),
     ],
 )
 def test_settings_that_cannot_be(kwargs, message):

@@ -16,7 +16,6 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.utils import polyak_update
 
 import hrm_envs  # noqa: F401  registers the environments
-from hrm_agents.integrations import sb3_walker
 from hrm_agents.integrations.sb3 import ReasoningVecEnv
 from hrm_agents.integrations.sb3_walker import HRMWalkerExtractor, WalkBuffer
 from hrm_agents.models.architecture import Architecture
@@ -93,7 +92,7 @@ def test_a_board_in_many_rows_is_thought_about_once_and_learns_from_all():
         assert one.grad.abs().max() > 0, name
 
 
-def test_without_gradient_only_new_boards_are_thought_about(monkeypatch):
+def test_without_gradient_only_new_boards_are_encoded():
     extractor, fresh = build(), build()
     thoughts = count_thoughts(extractor)
     rounds = [
@@ -109,9 +108,9 @@ def test_without_gradient_only_new_boards_are_thought_about(monkeypatch):
             features = extractor(obs)
             assert sum(thoughts) == expected
             torch.testing.assert_close(features, torch.cat([fresh(row[None]) for row in obs]), rtol=1e-4, atol=1e-5)
-        monkeypatch.setattr(sb3_walker, "_MOST_PLANS", 2)  # three are remembered
+        extractor.max_plans = 2  # three are cached
         torch.testing.assert_close(extractor(observe((2, 5), (0, 2))), features[:2], rtol=1e-4, atol=1e-5)
-        assert (sum(thoughts), len(extractor._plans)) == (1 + 2, 2)
+        assert (sum(thoughts), len(extractor.plans)) == (1 + 2, 2)
 
 
 @pytest.mark.parametrize("how", ["optimiser", "loading", "target"])
@@ -252,7 +251,7 @@ def test_ppo_learns_to_walk():
         ({"seen_as": {WALKER: 1, 0: 7}}, "token 7"),
         ({"seen_as": {}}, "in place of the walker, token 3"),
         ({"seen_as": {WALKER: WALKER}}, "in place of the walker"),
-        ({"segments": 0}, "segments=0"),
+        ({"segments": 0}, "segments must be at least 1, got 0"),
         ({"border": 1}, "border=1: a board of 2 x 3 cells must keep some"),
     ],
 )

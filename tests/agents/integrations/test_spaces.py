@@ -162,7 +162,7 @@ def test_spaces_that_cannot_be_seen(space, message):
 
 def test_wishes_that_cannot_be_met():
     picture = spaces.Box(0, 255, (3, 4, 6), np.uint8)
-    with pytest.raises(ValueError, match="patch=4 does not divide a picture of 4 x 6"):
+    with pytest.raises(ValueError, match="patch=4 does not divide an image of 4 x 6"):
         read_space(picture, patch=4)
     with pytest.raises(ValueError, match="patch=0"):
         read_space(picture, patch=0)

