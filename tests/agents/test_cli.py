@@ -68,7 +68,7 @@ def test_version(capsys):
 
 
 def test_unknown_command(error):
-    assert error("fly") == f"unknown command 'fly'; choose one of {', '.join(COMMANDS)}"
+    assert error("fly") == f"unknown command 'fly'; choose from {', '.join(COMMANDS)}"
 
 
 def option_names(cls, prefix=""):
@@ -258,7 +258,7 @@ def test_training_into_a_place_that_cannot_be_written(error, tiny_flags, tmp_pat
         (["--kwargs", "puzzles=/nowhere/x.npz"], "there is no such file"),
         (["--kwargs", "reward=nice"], "nice"),
         (["--halting.q-loss", "bce", "--kwargs", "segment_cost=0.1"], "needs returns in [0, 1]"),
-        (["--run.device", "abacus"], "device 'abacus': choose cpu, cuda, mps or auto"),
+        (["--run.device", "abacus"], "unknown device 'abacus'; choose from cpu, cuda, mps, auto"),
         (["--model.num-heads", "3"], "num_heads 3 must divide hidden_size"),
         (["--optim.ema-decay", "1"], "optim.ema_decay must be below 1, got 1.0"),
         (["--resume", "/nowhere"], "/nowhere holds no run to resume"),
@@ -410,7 +410,7 @@ def test_solve_other_mistakes(error, sudoku_run, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert "no puzzle" in error("solve", sudoku_run)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    assert "is not text in UTF-8" in error("solve", sudoku_run, tmp_path / "binary")
+    assert "is not UTF-8 text" in error("solve", sudoku_run, tmp_path / "binary")
     assert "max_segments=0" in error("solve", sudoku_run, FULL, "--max-segments", "0")
     (tmp_path / MODEL).write_bytes(b"")
     shutil.copy(sudoku_run / CONFIG, tmp_path / CONFIG)

@@ -107,8 +107,8 @@ def test_settings_differ_in_price_discount_and_seed_alone(tiny_config):
     ("changes", "message"),
     [
         ({"halting": {"rule": "fixed"}}, "halting.rule='fixed' disregards the segment cost"),
-        ({"halting": {"rule": "probability"}}, "choose q or policy"),
-        ({"kwargs": {"segment_cost": 0.1}}, "segment_cost is what the frontier varies"),
+        ({"halting": {"rule": "probability"}}, "disregards the segment cost: choose q or"),
+        ({"kwargs": {"segment_cost": 0.1}}, "the frontier varies segment_cost"),
         ({"halting": {"q_loss": "bce"}}, "needs returns in"),
     ],
 )
@@ -208,7 +208,7 @@ def test_compiled_models_do_not_count_against_those_that_follow(tiny_config, tmp
 def test_a_run_with_other_settings_is_refused_before_anything_is_trained(tiny_config, tmp_path, trained):
     folder = tmp_path / "cost-0.5-gamma-1-seed-0"
     Trainer(settings_of(Setting(0.5, 1.0, 0), tiny_config(run={"updates": 2})), folder).run()
-    with pytest.raises(UserError, match=r"seed-0 holds a run with run.updates=2, not 4: ask for the same"):
+    with pytest.raises(UserError, match=r"seed-0 holds a run with run.updates=2, not 4: use the same"):
         trace_frontier(tiny_config(), plan([0.5], [1.0], [0]), tmp_path)
     with pytest.raises(UserError, match=r"env.kwargs=.*'max_segments': 3.* not .*'max_segments': 2"):
         trace_frontier(tiny_config(kwargs={"max_segments": 2}), plan([0.5], [1.0], [0]), tmp_path)
@@ -393,7 +393,7 @@ def test_ctrl_c_says_how_to_go_on(flags, tmp_path, capsys, monkeypatch):
     ("arguments", "message"),
     [
         (["--costs", "0.1", "-0.1"], "--costs must be finite and not negative, got -0.1"),
-        (["--halting.rule", "convergence"], "choose q or policy"),
+        (["--halting.rule", "convergence"], "disregards the segment cost: choose q or"),
         (["--kwargs", "segment_cost=0.1"], "give it as --costs"),
         (["--kwargs", "colour=red"], "unexpected keyword argument 'colour'"),
         (["--format", "gif"], "invalid choice 'gif'"),

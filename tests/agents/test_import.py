@@ -169,7 +169,7 @@ def test_the_folder_serves_every_command(write, tmp_path, capsys):
     config = json.loads((tmp_path / "out" / CONFIG).read_text())
     assert config["imported_from"] == "step_10"
     assert solver.env_kwargs == {"max_segments": 3, "reward": "partial"}
-    assert solver.values_are_logits
+    assert solver.q_scale.is_logit
 
 
 def test_settings_that_the_weights_do_not_tell(write, tmp_path):
@@ -334,8 +334,8 @@ def test_options_that_do_not_fit(write, error, tmp_path):
         (["--max-segments", "0"], "max_segments"),
         (["--max-segments", str(2**31)], "max_segments"),
         (["--max-segments", str(10**20)], "max_segments"),
-        (["--env", ""], "an argument is empty"),
-        (["--env="], "an argument is empty"),
+        (["--env", ""], "is empty: give it a value"),
+        (["--env="], "is empty: give it a value"),
     ],
 )
 def test_options_out_of_bounds(write, error, flags, message):
@@ -351,12 +351,12 @@ def test_places_that_cannot_be_written(write, error, tmp_path, kind):
     path = write(official(7))
     (tmp_path / "dangling").symlink_to("nowhere")
     out, message = {
-        "file": (path, "is no folder: choose another --out"),
-        "below a file": (path / "a" / "b", f"{path} is no folder: choose another --out"),
-        "dangling link": (tmp_path / "dangling", "dangling is no folder: choose another --out"),
+        "file": (path, "is not a folder: choose another --out"),
+        "below a file": (path / "a" / "b", f"{path} is not a folder: choose another --out"),
+        "dangling link": (tmp_path / "dangling", "dangling is not a folder: choose another --out"),
         "long name": (tmp_path / ("x" * 300), "File name too long; choose another --out"),
         "long path": (tmp_path / "/".join(["x" * 200] * 40), "File name too long; choose another --out"),
-        "empty": ("", "an argument is empty"),
+        "empty": ("", "is empty: give it a value"),
     }[kind]
     before = path.read_bytes()
     text = error(path, *LINE, out=out)
@@ -369,7 +369,7 @@ def test_places_that_cannot_be_written(write, error, tmp_path, kind):
 def test_checkpoints_that_cannot_be(error, checkpoint):
     text = error(checkpoint, *LINE)
     assert len(text) < 300
-    assert ("an argument is empty" if not checkpoint else "File name too long") in text
+    assert ("is empty: give it a value" if not checkpoint else "File name too long") in text
 
 
 def test_sizes_beyond_the_limits_of_a_network(write, error):
@@ -406,7 +406,7 @@ def test_a_model_for_which_there_is_no_memory(write, error, monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.\nException")
 
     monkeypatch.setattr("hrm_agents.commands.import_.HRM", build)
-    assert "no memory for this model" in error(write(official(7)), *LINE)
+    assert "not enough memory for this model" in error(write(official(7)), *LINE)
 
 
 def test_names():
