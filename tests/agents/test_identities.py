@@ -182,7 +182,7 @@ def test_resuming_with_changed_identities_is_refused(folder, field, value, words
     task = load_state(folder)[1]["task"]
     task["id_table"][field] = value
     resave(folder, task=task)
-    with pytest.raises(UserError, match=rf"are not those the run began with \({words}\): bring its tasks back"):
+    with pytest.raises(UserError, match=rf"are not those the run began with \({words}\): restore its tasks"):
         Trainer.resume(folder)
 
 
