@@ -92,12 +92,14 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def _unboxed(text: str) -> str:
-    """The message in one of tyro's boxes, in one line."""
+    """The message in one of tyro's boxes, in one line; pyproject.toml bounds tyro to versions with these boxes."""
     lines = [line.strip() for line in text.splitlines()]
     # The first line is the title of the box. Below the rule come the option's own help and advice to ask for help.
-    message = " ".join(line for line in lines[1:] if line.strip("-"))
+    message = " ".join(" ".join(line for line in lines[1:] if line.strip("-")).split())
     message = re.split(r" (?:Argument helptext:|For full helptext)", message)[0].rstrip(".")
-    return re.sub(r"\s+", " ", message).replace(" Perhaps you meant:", "; perhaps you meant")
+    # Of the suggested options, keep the name of the first; None is not a choice on the command line.
+    message = re.sub(r" Perhaps you meant: (\S+).*", r"; perhaps you meant \1", message)
+    return re.sub(r"'None', |, 'None'", "", message)
 
 
 def _wrapped(text: str) -> str:
