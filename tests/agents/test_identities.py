@@ -195,7 +195,7 @@ def test_a_puzzle_from_outside_has_no_identity(shift_run, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert main(["solve", str(shift_run)]) == 2
     error = capsys.readouterr().err
-    assert "use `hrm-agents evaluate` or `hrm-agents watch`, which play the puzzles of Test/Shift-v0" in error
+    assert "use `hrm-agents evaluate` or `hrm-agents watch` on the puzzles of Test/Shift-v0" in error
     assert "no puzzle" not in error
 
 
