@@ -227,7 +227,7 @@ def chart(
         points: of :func:`over_seeds`.
         fixed: of :func:`fixed_lengths`.
         env_id: for the title.
-        rule: the halting rule of the models, "q" or "policy".
+        rule: name of the halting rule of the models, for the legend.
         num_seeds: behind each point.
         dark: light lines on a dark ground.
 
@@ -235,11 +235,10 @@ def chart(
         ValueError: there are more discounts than can be told apart.
         UserError: matplotlib is absent.
     """
-    name, baseline = ("Q rule", "paper's rule") if rule == "q" else ("learned policy", "learned policy")
     series: dict[str, list[FrontierPoint]] = {}
     for point in points:
         discount = "" if point.gamma == 1.0 else f", discount {number_text(point.gamma)}"
-        key = f"{baseline}, no segment cost" if point.is_baseline else f"{name}{discount}, labelled by segment cost"
+        key = f"rule {rule}, no segment cost" if point.is_baseline else f"rule {rule}{discount}, labelled by segment cost"
         label = "" if point.is_baseline else number_text(point.cost)
         series.setdefault(key, []).append(_drawn(point.mean_segments, point.success_rate, label))
     # The lines over costs come first: they are what the chart is about, and get the plainest styles.

@@ -324,13 +324,13 @@ def test_the_chart_shows_costs_baseline_and_fixed_numbers(monkeypatch):
     chart(over_seeds(results), fixed_lengths(results), "HRM/X-v0", "q", 2, dark=True)
     series, title, subtitle, dark = drawn[0]
     assert list(series) == [
-        "Q rule, labelled by segment cost",
-        "Q rule, discount 0.9, labelled by segment cost",
-        "paper's rule, no segment cost",
+        "rule q, labelled by segment cost",
+        "rule q, discount 0.9, labelled by segment cost",
+        "rule q, no segment cost",
         "fixed number of segments",
     ]
-    assert [point.label for point in series["Q rule, labelled by segment cost"]] == ["0.01", "0.1"]
-    (baseline,) = series["paper's rule, no segment cost"]
+    assert [point.label for point in series["rule q, labelled by segment cost"]] == ["0.01", "0.1"]
+    (baseline,) = series["rule q, no segment cost"]
     assert baseline[:3] == (2.5, pytest.approx(0.7), "")
     assert (baseline.segments_range, baseline.success_range) == ((2.0, 3.0), (0.6, 0.8))
     assert [point.mean_segments for point in series["fixed number of segments"]] == [1, 2, 3]
@@ -338,7 +338,7 @@ def test_the_chart_shows_costs_baseline_and_fixed_numbers(monkeypatch):
     assert "mean and range of 2 seeds" in subtitle
     assert dark
     chart(over_seeds(RESULTS[:1]), fixed_lengths(RESULTS[:1]), "HRM/X-v0", "policy", 1)
-    assert list(drawn[1][0]) == ["learned policy, no segment cost", "fixed number of segments"]
+    assert list(drawn[1][0]) == ["rule policy, no segment cost", "fixed number of segments"]
     assert not drawn[1][3]
 
 
