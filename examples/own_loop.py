@@ -41,8 +41,8 @@ def losses(model: HRM, batch: SegmentBatch, max_segments: int) -> dict[str, Tens
     # The value of continuing is the best Q-value of the next segment: run it ahead, without gradient.
     with torch.no_grad():
         _, ahead = model(decision.carry, batch.puzzle, batch.task_id)
-    next_is_last = batch.segment + 1 >= max_segments
-    target = continue_target(ahead.q_halt, ahead.q_continue, next_is_last=next_is_last)
+    is_last_t = batch.segment + 1 >= max_segments
+    target = continue_target(ahead.q_halt, ahead.q_continue, is_last_t=is_last_t)
     return {
         "answer": stablemax_cross_entropy(decision.output.logits, batch.solution).mean(),
         "q_halt": LOGIT.loss(decision.output.q_halt, batch.halt_reward).mean(),

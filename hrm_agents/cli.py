@@ -1,4 +1,4 @@
-"""The command line: ``hrm-agents COMMAND``. Each command lives in a module of ``hrm_agents.commands``."""
+"""The command line ``hrm-agents COMMAND``; each command is a module of ``hrm_agents.commands``."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import TextIO
 
 COMMANDS = {
     "train": "train a model in an environment, evaluate it and draw a GIF",
-    "evaluate": "success of a checkpoint on unseen puzzles, segment by segment",
+    "evaluate": "measure success on unseen puzzles, at every segment",
     "solve": "solve one puzzle from an argument, a file or standard input",
     "watch": "watch a model think, in a window or as a GIF",
-    "play": "solve puzzles yourself in a window, and ask a model what it thinks",
+    "play": "solve puzzles yourself in a window, with a model's advice",
     "envs": "list the environments",
-    "frontier": "train a model for each price of a segment, and draw success against thought",
+    "frontier": "train a model for each segment cost, and draw success against segments",
     "bench": "measure environment steps or training updates per second",
-    "import": "turn a checkpoint of the public HRM code into one of ours",
+    "import": "convert a checkpoint of the public HRM code",
     "new-task": "write a file with a task of your own, ready to train on",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 1 (not solved), 2 (a mistake, explained) or 130 (Ctrl-C)."""
+    """Run a command and return its exit code: 0, 1 (not solved), 2 (an error, explained) or 130 (Ctrl-C)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     _survive_odd_streams()
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -38,14 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _flushed(0, f"{__version__}\n")
     command = arguments.pop(0)
     if command not in COMMANDS:
-        _complain(f"error: unknown command {command[:60]!r}; choose one of {', '.join(COMMANDS)}")
+        _complain(f"error: unknown command {command[:60]!r}; choose from {', '.join(COMMANDS)}")
         return 2
     return _flushed(_run(command, arguments))
 
 
 def _run(command: str, arguments: Sequence[str]) -> int:
-    """The exit code of a command; whatever ends it is told in one line."""
-    # Until the command runs there is nothing to finish; an interrupt in the middle of an import would be a traceback.
+    """Run a command and return its exit code; an error is reported in one line."""
+    # Nothing needs finishing yet, and an interrupt inside an import would print a traceback.
     with leave_at_once_on_interrupt():
         name = command.replace("-", "_") + "_" * keyword.iskeyword(command)
         module = importlib.import_module(f"hrm_agents.commands.{name}")
@@ -63,27 +63,27 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         _complain(f"interrupted{': ' if interrupt.args else ''}{' '.join(map(str, interrupt.args))}")
         return 130
     except BrokenPipeError:
-        # The reader went away (`| head`): not our failure, but nothing more can be said.
+        # The reader of the pipe has closed it (`| head`), which is no error.
         return 141
     except SystemExit as exit:
-        if isinstance(exit.__context__, BrokenPipeError):  # how rich ends a program whose reader went away
+        if isinstance(exit.__context__, BrokenPipeError):  # rich exits like this on a closed pipe
             return 141
-        # From code of the user's, such as an environment.
-        _complain(f"error: something called sys.exit({exit.code!r}) while {command} was running")
+        # From user code, such as an environment.
+        _complain(f"error: user code called sys.exit({exit.code!r}) during {command}")
         return exit.code if isinstance(exit.code, int) and exit.code else 1
     except OSError as error:
         about = f"{one_line(str(error.filename))}: " if error.filename is not None else ""
         _complain(f"error: {about}{one_line(error.strerror or str(error))}")
         return 2
     except MemoryError:
-        _complain("error: out of memory: ask for fewer rows (--run.batch-size, --batch-size) or puzzles at a time")
+        _complain("error: out of memory: reduce --run.batch-size, --batch-size or the number of puzzles")
         return 2
 
 
 def _survive_odd_streams() -> None:
-    """Print what the encoding of a terminal lacks as a question mark; take closed streams for empty ones."""
+    """Print characters that the terminal's encoding lacks as question marks; replace closed streams by empty ones."""
     if sys.stdin is None:
-        sys.stdin = open(os.devnull)  # noqa: SIM115  (for as long as the program runs)
+        sys.stdin = open(os.devnull)  # noqa: SIM115  (open until the program ends)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -93,7 +93,7 @@ def _survive_odd_streams() -> None:
 
 
 def _complain(line: str) -> None:
-    """Say something on standard error, if anybody can hear it."""
+    """Print a line on standard error, if possible."""
     try:
         print(line, file=sys.stderr, flush=True)
     except (OSError, ValueError):
@@ -101,11 +101,11 @@ def _complain(line: str) -> None:
 
 
 def _flushed(code: int, text: str = "") -> int:
-    """The exit code, once all that was printed is out; Python would complain of what is not in words of its own.
+    """Flush standard output and return the exit code, so that Python does not report a failure itself at exit.
 
     Args:
-        code: if all goes well.
-        text: to print before.
+        code: returned if the output could be written.
+        text: printed first.
     """
     try:
         print(text, end="", flush=True)
@@ -123,14 +123,14 @@ def _flushed(code: int, text: str = "") -> int:
 
 
 def _silence(stream: TextIO) -> None:
-    """Let whatever is still to be printed to a broken stream go nowhere."""
+    """Discard all further output to a broken stream."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
 def leave_at_once_on_interrupt() -> Iterator[None]:
-    """Let Ctrl-C end the process at once, with one word, inside a ``with`` block that has nothing to tidy up."""
+    """Let Ctrl-C end the process at once, without a traceback, inside a ``with`` block that needs no clean-up."""
 
     def leave(number: int, frame: object) -> None:
         os.write(2, b"interrupted\n")
@@ -148,13 +148,13 @@ def leave_at_once_on_interrupt() -> Iterator[None]:
 
 
 def usage() -> str:
-    """The help of the program."""
+    """Help of the program."""
     width = max(map(len, COMMANDS))
     return "\n".join(
         [
             "usage: hrm-agents COMMAND [options]",
             "",
-            "Hierarchical Reasoning Models that think in Gymnasium environments, one segment a step.",
+            "Hierarchical Reasoning Models that think in Gymnasium environments, one segment per step.",
             "",
             "commands:",
             *(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()),
@@ -163,7 +163,7 @@ def usage() -> str:
             "  hrm-agents train                               4x4 Sudoku in minutes on a laptop",
             "  hrm-agents train HRM/Maze-7x7-v0 --out runs/maze",
             "  hrm-agents evaluate runs/maze --json report.json",
-            "  hrm-agents watch                               a maze, solved by the bundled model",
+            "  hrm-agents watch                               the bundled model solves mazes",
             "",
             "`hrm-agents COMMAND --help` explains a command's options.",
         ]

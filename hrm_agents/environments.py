@@ -1,7 +1,6 @@
-"""Environments by Gymnasium id, with clear errors: the only way in which agents come by one.
+"""Making environments by Gymnasium id, with clear errors.
 
-Whose word an id is decides what may happen: one that the user types may import a module (``module:id``); one that
-stands in a file never does (:func:`check_saved`).
+An id that the user types may import a module (``module:id``); an id in a file never does (:func:`check_saved`).
 """
 
 from __future__ import annotations
@@ -19,25 +18,26 @@ from hrm_agents.user_modules import import_module
 #: ``[module:][namespace/]name-vN``.
 _ID = re.compile(r"(?:(?P<module>[\w.]+):)?(?P<name>(?:[\w:-]+/)?[\w:.-]+)")
 _LONGEST_ID = 200
-#: Keywords that the package sets itself, or that would turn an environment into something else.
+#: Keywords that the package sets itself, or that would change the kind of environment.
 _RESERVED = {
-    "task": "the id decides which task it is",
-    "num_envs": "the command decides how many rows there are",
-    "autoreset_mode": "the loop that steps the environment decides how rows begin anew",
-    "render_mode": "the command decides what is drawn, and where",
-    "expose_solution": "whoever learns from solutions asks for them",
-    "vectorization_mode": "these environments are vector environments already, in one process",
+    "task": "the id determines the task",
+    "num_envs": "the command sets the number of rows",
+    "autoreset_mode": "the loop that steps the environment sets it",
+    "render_mode": "the command sets it",
+    "expose_solution": "the training settings decide who sees solutions",
+    "vectorization_mode": "these environments are vectorized already, in one process",
     "vector_kwargs": "the environment takes its keywords directly",
-    "wrappers": "these environments are stepped unwrapped",
+    "wrappers": "these environments are used without wrappers",
     "max_episode_steps": "an episode ends at max_segments",
-    "disable_env_checker": "the checker has no part in training",
-    "additional_wrappers": "these environments are stepped unwrapped",
+    "disable_env_checker": "the checker is not used",
+    "additional_wrappers": "these environments are used without wrappers",
 }
-_WALKS = "hrm_envs.moves.env:MazeMoves"
+#: Entry point of every environment that is walked move by move.
+MAZE_MOVES = "hrm_envs.moves.env:MazeMoves"
 
 
 def make_vector(env_id: str, num_envs: int, kwargs: Mapping[str, Any]) -> Any:
-    """``gym.make_vec`` of an id in namespace ``HRM/`` or of the user's own.
+    """Make a vector environment of a reasoning task, built-in or the user's own, with ``gym.make_vec``.
 
     Raises:
         UserError: the id is unknown or a keyword is wrong.
@@ -45,12 +45,12 @@ def make_vector(env_id: str, num_envs: int, kwargs: Mapping[str, Any]) -> Any:
     name = _known(env_id)
     with user_errors(env_id):
         env: Any = gym.make_vec(name, num_envs=num_envs, **kwargs)
-        _ = env.num_puzzles  # makes the puzzles, so that asking for too many fails here
+        _ = env.num_puzzles  # makes the puzzles, so that too large a number fails here
     return env
 
 
 def make_single(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
-    """``gym.make``, likewise.
+    """Make a single environment of a reasoning task, with ``gym.make``.
 
     Raises:
         UserError: the id is unknown or a keyword is wrong.
@@ -61,14 +61,14 @@ def make_single(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
 
 
 def check_keywords(kwargs: Mapping[str, Any], where: str) -> None:
-    """Refuse keywords that a user or a file may not set, before any environment is made with them.
+    """Check that a user or a file may set these keywords.
 
     Args:
         kwargs: as given.
-        where: what to call them in the error, such as ``"--kwargs"``.
+        where: source of the keywords for the error message, such as ``"--kwargs"``.
 
     Raises:
-        UserError: naming the keyword, and why it is not for the taking.
+        UserError: naming a reserved keyword, and what sets it.
     """
     for name in kwargs:
         if name in _RESERVED:
@@ -76,36 +76,36 @@ def check_keywords(kwargs: Mapping[str, Any], where: str) -> None:
 
 
 def check_saved(env_id: str, kwargs: Mapping[str, Any], where: str) -> None:
-    """Refuse an environment named in a file whose making could run code that the user did not ask for.
+    """Check that making an environment named in a file runs no code that the user did not ask for.
 
     Args:
-        env_id: from the file. Its id must be registered; a module in front of it must be imported already.
+        env_id: from the file. The id must be registered, and its module, if any, imported.
         kwargs: from the file.
         where: the file, for messages.
 
     Raises:
-        UserError: saying how to vouch for the module.
+        UserError: the environment is not registered, its module is not imported, or a keyword is reserved.
     """
     module, name = _parse(env_id)
     if module is not None and module not in sys.modules:
         raise UserError(
-            f"{where}: it was trained in {one_line(env_id)}; files may not import modules. If you trust {module}, "
-            f"name it yourself: --module {module}, or import {module} in Python"
+            f"{where}: it was trained in {one_line(env_id)}, and a file may not import modules. If you trust {module}, "
+            f"give --module {module}, or import {module} in Python"
         )
     if name not in gym.registry:
         hint = "import the module that registers it (--module NAME)"
-        raise UserError(f"{where}: the environment {one_line(name)!r} is not registered: {hint}")
+        raise UserError(f"{where}: environment {one_line(name)!r} is not registered: {hint}")
     check_keywords(kwargs, f"{where}: env.kwargs")
 
 
 def user_id(env_id: str) -> str:
-    """An id that the user typed, with the module in front of it imported: ``module:id`` or ``PATH/FILE.py:id``.
+    """Import the module of an id that the user typed, ``module:id`` or ``PATH/FILE.py:id``, if it has one.
 
     Returns:
-        The same id with the plain name of the module, by which later commands find it.
+        The id with the name of the module, by which later commands find it.
 
     Raises:
-        UserError: it is no id, or the module cannot be imported.
+        UserError: the id is malformed, or the module cannot be imported.
     """
     module, colon, name = env_id.rpartition(":")
     if colon:
@@ -115,18 +115,20 @@ def user_id(env_id: str) -> str:
 
 
 def of_unseen(kwargs: Mapping[str, Any], split: str = "test") -> dict[str, Any]:
-    """Keywords of an environment, for its unseen puzzles: as many as it has, however few of the others are used.
-
-    Where solutions are withheld there, none is kept here: an evaluation needs none.
-    """
+    """Change the keywords of a training environment for evaluation: the whole of another split, without labels."""
     kept = {name: value for name, value in kwargs.items() if name != "num_puzzles"}
     if "num_labelled" in kept:
         kept["num_labelled"] = 0
     return {**kept, "split": split}
 
 
+def plain_id(env_id: str) -> str:
+    """The id without its module."""
+    return env_id.rpartition(":")[2]
+
+
 def registered_keywords(env_id: str) -> dict[str, Any]:
-    """The keywords that an id has built in.
+    """The keywords that an id is registered with.
 
     Raises:
         UserError: the id is unknown or has no version.
@@ -140,20 +142,20 @@ def registered_keywords(env_id: str) -> dict[str, Any]:
 
 
 def _known(env_id: str) -> str:
-    """The plain name of a reasoning environment's id, whose module is imported."""
+    """Import the module of a reasoning environment's id, if it has one, and return the id without it."""
     keywords, (_, name) = registered_keywords(env_id), _parse(env_id)
-    if gym.spec(name).entry_point == _WALKS:
+    if gym.spec(name).entry_point == MAZE_MOVES:
         raise UserError(
             f"{env_id} is walked move by move, not solved in segments: train on it with Stable-Baselines3 or TorchRL, "
             "as examples/sb3_maze_moves.py and docs/rl.md show, or choose a maze such as HRM/Maze-9x9-v0"
         )
     if "task" not in keywords:
-        raise UserError(f"{env_id} is not a reasoning environment; `hrm-agents envs` lists those there are")
+        raise UserError(f"{env_id} is not a reasoning environment; `hrm-agents envs` lists them")
     return name
 
 
 def _parse(env_id: str) -> tuple[str | None, str]:
-    """The module, if one is named, and the id proper."""
+    """Split an id into its module, if any, and the id itself."""
     found = _ID.fullmatch(env_id) if len(env_id) <= _LONGEST_ID else None
     if found is None:
         raise UserError(

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class UserError(Exception):
-    """Says in one line what was wrong, where, and what to do; the command line prints it without a traceback."""
+    """An error that the user can fix. Its one line says what is wrong, where, and what to do."""
 
 
 class _Brief(reprlib.Repr):
@@ -23,7 +23,7 @@ class _Brief(reprlib.Repr):
     def repr_int(self, x: int, level: int) -> str:
         # repr() raises ValueError for very long integers and is slow for long ones.
         bits = x.bit_length()
-        return repr(x) if bits < 100 else f"an integer of {bits * 0.30103:.0f} digits"
+        return repr(x) if bits < 100 else f"an integer of about {bits * 0.30103:.0f} digits"
 
 
 def one_line(text: str, most: int = 200) -> str:
@@ -51,10 +51,10 @@ def _printable(text: str, most: int) -> str:
 
 @contextmanager
 def user_errors(about: str) -> Iterator[None]:
-    """Turn what environments raise for bad ids, keywords and puzzles into :class:`UserError`.
+    """Convert errors of environments about ids, keywords and puzzles into :class:`UserError`.
 
     Args:
-        about: what was being made or read; it begins the message.
+        about: what was made or read; the message begins with it.
     """
     import gymnasium as gym  # here, since the networks import this module and know no environment
 
@@ -70,5 +70,5 @@ def user_errors(about: str) -> Iterator[None]:
         hint = "; `hrm-agents envs` lists the ids" if "No registered env" in str(error) else ""
         raise UserError(f"{about}: {str(error).rstrip('.')}{hint}") from error
     except (ValueError, TypeError) as error:
-        # gym.make appends the creator's whole argument list to a TypeError: more noise than news.
+        # gym.make appends the environment's whole argument list to a TypeError.
         raise UserError(f"{about}: {str(error).split(' was raised from the environment creator')[0]}") from error

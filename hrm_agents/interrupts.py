@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as requests: what is under way is finished first."""
+"""Ctrl-C and SIGTERM as requests to stop after the current update."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """A list that becomes non-empty at Ctrl-C or SIGTERM, so that the update under way is finished first.
+    """Yield a list that becomes non-empty at Ctrl-C or SIGTERM, so that the current update can finish.
 
     A second Ctrl-C interrupts at once.
     """

@@ -1,4 +1,4 @@
-"""Losses of one segment: pure functions, one number per batch row, float32 throughout."""
+"""Losses of the answer head for one segment: pure functions in float32, one value per row."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,15 +11,14 @@ from torch import Tensor
 def log_stablemax(logits: Tensor) -> Tensor:
     """Log-probabilities under stablemax over the last axis of ``logits`` [..., V].
 
-    s(x) = x + 1 for x >= 0 and 1 / (1 - x) below; p = s / sum(s) (Prieto et al. 2025,
-    "Grokking at the Edge of Numerical Stability", arXiv 2501.04697, section 5).
+    s(x) = x + 1 for x >= 0 and 1 / (1 - x) below; p = s / sum(s) (Prieto et al. 2025, "Grokking at the Edge of
+    Numerical Stability", arXiv 2501.04697, section 5).
 
-    log s(x) is the odd function sign(x) * log(1 + |x|): no branch divides by zero. A ``where`` over
-    the two formulas needs its inputs clamped, or 1 / (1 - x) at x = 1 puts inf * 0 = NaN into the
-    gradient of the branch that was not taken.
+    log s(x) is the odd function sign(x) * log(1 + |x|). A ``where`` over the two formulas of s would need clamped
+    inputs, or 1 / (1 - x) at x = 1 would put inf * 0 = NaN into the gradient of the unused branch.
     """
     logits = logits.float()
-    # At exactly 0, relu passes no gradient and clamp passes all of it: once in sum, not twice.
+    # At exactly 0, relu passes no gradient and clamp passes all of it, so it counts once in the sum.
     positive = logits.relu()
     negative = logits.clamp(max=0.0)
     # At most one of the two terms differs from 1, so the product is s(x).
@@ -29,15 +28,15 @@ def log_stablemax(logits: Tensor) -> Tensor:
 
 
 def answer_cross_entropy(log_probs: Tensor, labels: Tensor, ignore: int = 0) -> Tensor:
-    """Cross-entropy of each row, averaged over its labelled cells: float32 ``[B]``; rows without a label give 0.
+    """Mean cross-entropy over the labelled cells of each row, float32 ``[B]``; 0 for rows without a label.
 
     Args:
         log_probs: ``[B, S, V]``.
-        labels: uint8 or int ``[B, S]``; cells equal to ``ignore`` do not count.
-        ignore: the label of cells without a target.
+        labels: uint8 or int ``[B, S]``.
+        ignore: label of cells without a target.
     """
     labelled = labels != ignore
-    # A valid index for the cells that are masked out anyway: ``ignore`` may be outside 0..V-1.
+    # Masked cells need a valid index too: ``ignore`` may be outside 0..V-1.
     index = torch.where(labelled, labels, 0).long().unsqueeze(-1)
     nll = -log_probs.gather(-1, index).squeeze(-1)
     return torch.where(labelled, nll, 0.0).sum(-1) / labelled.sum(-1).clamp(min=1)
@@ -48,28 +47,28 @@ def stablemax_cross_entropy(logits: Tensor, labels: Tensor, ignore: int = 0) -> 
     return answer_cross_entropy(log_stablemax(logits), labels, ignore)
 
 
-#: How ``run.answer_loss`` turns logits ``[..., V]`` into log-probabilities.
+#: Functions from logits ``[..., V]`` to log-probabilities, by the values of ``run.answer_loss``.
 LOG_PROBABILITIES: dict[str, Callable[[Tensor], Tensor]] = {
     "stablemax": log_stablemax,
     "softmax": lambda logits: F.log_softmax(logits.float(), dim=-1),
 }
 
 
-#: Added to a standard deviation before dividing by it: answers that earn nearly the same teach little.
+#: Added to a standard deviation before dividing by it, so that tiny differences in reward count little.
 _LEAST_SPREAD = 1e-2
 
 
 def advantages(earned: Tensor, baseline: Tensor | None = None) -> Tensor:
-    """How much better than expected each answer was, in standard deviations: float32 ``[B, K]``, without gradient.
+    """Normalised advantages of sampled answers, float32 ``[B, K]``, without gradient.
 
     Args:
-        earned: ``[B, K]``.
-        baseline: ``[B]``, what was expected of each row; the spread is then that of the whole batch. Without it, what
-            the other answers to the same puzzle earned on average, and the spread is that of each group
-            (Kool et al. 2019; Shao et al. 2024, arXiv 2402.03300, section 4.1).
+        earned: ``[B, K]``, rewards of the answers.
+        baseline: ``[B]``, expected reward of each row, with normalisation over the whole batch. None takes the mean
+            reward of the other answers to the same puzzle, with normalisation in each row (Kool et al. 2019; Shao et
+            al. 2024, arXiv 2402.03300, section 4.1).
 
     Raises:
-        ValueError: a group of one answer without a baseline.
+        ValueError: a single answer per row and no baseline.
     """
     earned = earned.detach().float()
     if baseline is not None:
@@ -77,8 +76,8 @@ def advantages(earned: Tensor, baseline: Tensor | None = None) -> Tensor:
         return better / (better.square().mean().sqrt() + _LEAST_SPREAD)
     num = earned.shape[1]
     if num < 2:
-        raise ValueError("the answers of a group are compared with each other: sample at least 2")
-    # The mean of the others: num / (num - 1) times the distance from the mean of all.
+        raise ValueError("without a baseline, answers are compared with each other: sample at least 2")
+    # The distance from the mean of the others is num / (num - 1) times that from the mean of all.
     better = (earned - earned.mean(1, keepdim=True)) * (num / (num - 1))
     return better / (earned.std(1, keepdim=True) + _LEAST_SPREAD)
 
@@ -87,9 +86,9 @@ class AnswerGradient(NamedTuple):
     """Terms of :func:`answer_policy_gradient`, float32 ``[B]``."""
 
     policy: Tensor
-    """Minus the log-probability of each answer times its advantage: mean over answers and cells."""
+    """Minus log-probability times advantage, mean over answers and cells."""
     entropy: Tensor
-    """Mean entropy of the cells in nats."""
+    """Mean entropy of the cells, in nats."""
 
 
 def answer_policy_gradient(logits: Tensor, answers: Tensor, advantage: Tensor) -> AnswerGradient:
@@ -97,12 +96,12 @@ def answer_policy_gradient(logits: Tensor, answers: Tensor, advantage: Tensor) -
 
     Args:
         logits: ``[B, S, V]``, with gradient.
-        answers: uint8 ``[B, K, S]``, sampled from them.
-        advantage: ``[B, K]``.
+        answers: uint8 ``[B, K, S]``, sampled from ``logits``.
+        advantage: ``[B, K]``, from :func:`advantages`.
     """
     log_probs = logits.float().log_softmax(-1)
-    # Answers sum up per token first: the weight of a token is the advantage of all answers that have it.
-    chosen = torch.nn.functional.one_hot(answers.long(), logits.shape[-1]).float()
+    # The weight of a token in a cell is the summed advantage of the answers that contain it, divided by K.
+    chosen = F.one_hot(answers.long(), logits.shape[-1]).float()
     weight = torch.einsum("bk,bksv->bsv", advantage, chosen) / answers.shape[1]
     return AnswerGradient(
         policy=-(weight * log_probs).sum(-1).mean(-1),

@@ -18,12 +18,12 @@ def _check(lr: float, weight_decay: float) -> None:
 
 
 class AdamATan2(Optimizer):
-    """Adam whose step is atan2(m, sqrt(v)): bounded, scale-free, no epsilon (Everett et al. 2024).
+    """Adam with the step atan2(m, sqrt(v)): bounded, scale-free, no epsilon (Everett et al. 2024).
 
-    With bias corrections c1 = 1 - beta1^t and c2 = 1 - beta2^t, and decay decoupled from the gradient:
-    ``p *= 1 - lr * weight_decay``, then ``p -= lr / c1 * atan2(m, sqrt(v / c2))``. The correction of
-    m stands outside the arctangent and there is no factor in front: as in the code that trained HRM,
-    which differs from arXiv 2407.05872, section 4.4.
+    With bias corrections c1 = 1 - beta1^t and c2 = 1 - beta2^t and decoupled weight decay:
+    ``p *= 1 - lr * weight_decay``, then ``p -= lr / c1 * atan2(m, sqrt(v / c2))``. As in the code that trained HRM,
+    and unlike arXiv 2407.05872, section 4.4, the correction of m is outside the arctangent and the step has no
+    further factor.
 
     Steps are counted per parameter group and the count is saved with it.
     """
@@ -46,12 +46,12 @@ class AdamATan2(Optimizer):
         """Continue from ``state_dict()``.
 
         Raises:
-            ValueError: moments are missing, of another shape or type, or impossible.
+            ValueError: moments are missing, impossible, or of another shape or type.
         """
         parameters = [p for group in self.param_groups for p in group["params"]]
         stepped = any(group["step"] for group in state_dict["param_groups"])
         if state_dict["state"].keys() != (set(range(len(parameters))) if stepped else set()):
-            raise ValueError("the optimiser's state must have moments of every parameter, or of none before step 1")
+            raise ValueError("the optimiser's state must have moments for every parameter, or for none before step 1")
         for index, moments in state_dict["state"].items():
             like = parameters[index]
             if moments.keys() != {"m", "v"}:
@@ -91,7 +91,7 @@ class AdamATan2(Optimizer):
             torch._foreach_addcmul_(v, grads, grads, 1.0 - beta2)
             root = torch._foreach_sqrt(v)
             torch._foreach_div_(root, math.sqrt(1.0 - beta2 ** group["step"]))
-            for m_i, root_i in zip(m, root, strict=True):  # there is no foreach form of atan2
+            for m_i, root_i in zip(m, root, strict=True):  # torch has no foreach form of atan2
                 torch.atan2(m_i, root_i, out=root_i)
             torch._foreach_mul_(params, 1.0 - group["lr"] * group["weight_decay"])
             torch._foreach_add_(params, root, alpha=-group["lr"] / (1.0 - beta1 ** group["step"]))
@@ -99,18 +99,18 @@ class AdamATan2(Optimizer):
 
 
 def _summed(grad: Tensor) -> Tensor:
-    """A sparse gradient with one row for each id."""
+    """A sparse gradient with one row per id."""
     if not grad.is_sparse:
         raise TypeError("SignSGD needs sparse gradients, as F.embedding(..., sparse=True) gives")
     return grad.coalesce()
 
 
 class SignSGD(Optimizer):
-    """Sign descent for an embedding table with sparse gradients.
+    """Sign descent for embedding tables with sparse gradients.
 
-    Gradients of ids that occur several times in a batch are summed before the sign. Only rows the
-    batch visited change: ``row = row * (1 - lr * weight_decay) - lr * sign(grad)``. No state: time and memory of
-    a step depend on the batch, not on the table.
+    Gradients of ids that occur several times in a batch are summed before the sign. Only rows in the batch change:
+    ``row = row * (1 - lr * weight_decay) - lr * sign(grad)``. There is no state: time and memory of a step depend on
+    the batch, not on the table.
     """
 
     def __init__(self, params: Params, lr: float, weight_decay: float = 0.1) -> None:
@@ -119,10 +119,10 @@ class SignSGD(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update the visited rows of every table.
+        """Update the rows of every table that have a gradient.
 
         Raises:
-            TypeError: a gradient is dense, so the visited rows are unknown.
+            TypeError: a gradient is dense.
         """
         loss = None
         if closure is not None:
@@ -141,7 +141,7 @@ class SignSGD(Optimizer):
 
 @torch.no_grad()
 def sparse_grad_norm(parameters: Iterable[Tensor]) -> Tensor:
-    """Euclidean norm of all sparse gradients, float32 scalar, with those of the same id summed; 0 if there are none.
+    """Euclidean norm of all sparse gradients, float32 scalar, with those of the same id summed; 0 without gradients.
 
     Raises:
         TypeError: a gradient is dense.
@@ -151,9 +151,7 @@ def sparse_grad_norm(parameters: Iterable[Tensor]) -> Tensor:
 
 
 def optimizer_state(optimizer: Optimizer, names: Mapping[Tensor, str]) -> dict[str, Any]:
-    """What any optimiser remembers, by the names of the parameters.
-
-    Hyperparameters (``optimizer.defaults``) are no part of it: a run may continue with others.
+    """State of an optimiser by parameter name, without hyperparameters (``optimizer.defaults``).
 
     Args:
         optimizer: any that follows torch's ``state_dict`` protocol.
@@ -173,13 +171,13 @@ def optimizer_state(optimizer: Optimizer, names: Mapping[Tensor, str]) -> dict[s
 def load_optimizer(
     optimizer: Optimizer, state: Mapping[str, Any], parameters: Mapping[str, Tensor], updates: int
 ) -> None:
-    """Continue from :func:`optimizer_state`, keeping the optimiser's own hyperparameters.
+    """Continue from :func:`optimizer_state`, with the optimiser's own hyperparameters.
 
     Args:
         optimizer: takes the state.
-        state: parameter by parameter.
-        parameters: the network's, by name.
-        updates: steps that the optimiser has taken.
+        state: by parameter name.
+        parameters: of the network, by name.
+        updates: number of steps that the optimiser has taken.
 
     Raises:
         KeyError, TypeError, ValueError: the state is damaged or of another optimiser.
@@ -190,12 +188,11 @@ def load_optimizer(
     groups = [{**group, **state["groups"][str(number)]} for number, group in enumerate(own)]
     for group, fresh in zip(groups, own, strict=True):
         if group.keys() != fresh.keys():
-            raise ValueError(
-                f"a group of the optimiser's state has other entries: {sorted(group.keys() ^ fresh.keys())}"
-            )
+            odd = sorted(group.keys() ^ fresh.keys())
+            raise ValueError(f"a group of the optimiser's state has missing or unknown entries: {odd}")
         counted = group.get("step", updates)
         if type(counted) is not int or counted != updates:
-            raise ValueError(f"the optimiser has counted {counted!r} steps after {updates} updates")
+            raise ValueError(f"the optimiser counts {counted!r} steps after {updates} updates")
     places = {p: index for index, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
     indexed = {places[parameters[name]]: dict(values) for name, values in state["state"].items()}
     optimizer.load_state_dict({"state": indexed, "param_groups": groups})
@@ -216,8 +213,8 @@ def lr_at(
 ) -> float:
     """Learning rate of update ``step``, counted from 0.
 
-    Rises linearly to ``base`` over ``warmup`` updates (update 0 already moves: base / warmup), then
-    stays there or falls along half a cosine to ``min_ratio * base`` at update ``total``.
+    Rises linearly to ``base`` over ``warmup`` updates, from base / warmup at update 0, then stays there or falls along
+    half a cosine to ``min_ratio * base`` at update ``total``.
     """
     if step < warmup:
         return base * (step + 1) / warmup
@@ -230,8 +227,10 @@ def lr_at(
 class EMA:
     """Exponential moving average of named parameters.
 
-    The decay of update t is min(decay, (1 + t) / (10 + t)), so that early averages are not
-    dominated by the initial weights.
+    The decay at update t is min(decay, (1 + t) / (10 + t)), so that the initial weights do not dominate early averages.
+
+    Raises:
+        ValueError: the decay is outside [0, 1).
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], decay: float = 0.999) -> None:
@@ -244,20 +243,20 @@ class EMA:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the average towards the parameters; call it after each optimiser step."""
+        """Update the average; call it after each optimiser step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         torch._foreach_lerp_(list(self._average.values()), list(self._parameters.values()), 1.0 - decay)
 
     @torch.no_grad()
     def copy_to(self, parameters: Mapping[str, Tensor]) -> None:
-        """Write the average into ``parameters`` of the same names."""
+        """Copy the average into ``parameters`` of the same names."""
         for name, average in self._average.items():
             parameters[name].copy_(average)
 
     @contextmanager
     def swap(self) -> Iterator[None]:
-        """Let the model hold the average inside a ``with`` block, and its own weights again after it."""
+        """Give the model the average inside a ``with`` block, and restore its own weights after it."""
         own = {name: p.detach().clone() for name, p in self._parameters.items()}
         self.copy_to(self._parameters)
         try:
@@ -268,17 +267,17 @@ class EMA:
                     p.copy_(own[name])
 
     def state_dict(self) -> dict[str, Any]:
-        """Averages by name and the number of updates; the tensors are the live ones."""
+        """Averages by name and the number of updates; the tensors are not copied."""
         return {"updates": self.updates, "average": dict(self._average)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned.
+        """Continue from :meth:`state_dict`.
 
         Raises:
-            KeyError: the names differ.
+            KeyError: the names of the parameters differ.
         """
         if state["average"].keys() != self._average.keys():
-            raise KeyError("the saved average belongs to parameters of other names")
+            raise KeyError("the saved average has parameters of other names")
         self.updates = int(state["updates"])
         for name, average in self._average.items():
             average.copy_(state["average"][name])

@@ -1,4 +1,4 @@
-"""The HRM as a policy: one segment of thought from an observation and a carry to an action."""
+"""Policy: one segment from an observation and a carry to an action."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Forward = Callable[[Any, Tensor, Tensor | None], tuple[Any, SegmentOutput]]
 
 
 class Decision(NamedTuple):
-    """What the policy thought and decided in one segment, for ``B`` rows."""
+    """Result of one segment, for ``B`` rows of ``S`` cells."""
 
-    #: uint8 ``[B, S]``, the likeliest token of every cell.
     answer: Tensor
-    #: bool ``[B]``, whether to be graded on it.
+    """uint8 ``[B, S]``, the most probable token of each cell."""
     halt: Tensor
-    #: The agent's memory after the segment, detached.
+    """bool ``[B]``, whether to halt and be graded on the answer."""
     carry: Any
-    #: Logits and Q-values; they carry gradients unless the caller turned them off.
+    """Detached memory after the segment."""
     output: SegmentOutput
+    """Logits and Q-values, with gradients unless the caller disabled them."""
 
     def action(self) -> dict[str, NDArray[Any]]:
-        """The action as the vector environment takes it."""
+        """The action for the vector environment."""
         return {"answer": self.answer.cpu().numpy(), "halt": self.halt.cpu().numpy()}
 
 
@@ -39,8 +39,8 @@ class HRMPolicy:
 
     Args:
         model: the network.
-        forward: the model's forward, compiled or otherwise wrapped; the model itself if not given.
-        rule: decides when to halt; the paper's if not given. A checkpoint goes with the rule that it was trained for.
+        forward: the model's forward, for example compiled; the model itself if None.
+        rule: decides when to halt; the paper's rule if None. Use a checkpoint with the rule that it was trained for.
     """
 
     def __init__(self, model: SegmentModel, forward: Forward | None = None, rule: HaltingRule | None = None) -> None:
@@ -50,27 +50,27 @@ class HRMPolicy:
 
     @property
     def device(self) -> torch.device:
-        """Where the model lives."""
+        """Device of the model."""
         return next(self.model.parameters()).device
 
     def initial_carry(self, num_rows: int) -> Any:
-        """The memory of ``num_rows`` agents that have not thought yet."""
+        """Carry of ``num_rows`` episodes before their first segment."""
         return self.model.initial_carry(num_rows)
 
     def keep_rows(self, carry: Any, kept: NDArray[np.bool_]) -> Any:
-        """The memory of the rows in ``kept``, bool ``[B]``: a smaller batch goes on thinking."""
+        """Carry of the rows in ``kept``, bool ``[B]``, to continue with a smaller batch."""
         if kept.all():
             return carry
         index = torch.from_numpy(kept).to(self.device)
         return map_carry(lambda state: state[index], carry)
 
     def put_rows(self, carry: Any, replaced: NDArray[np.bool_], states: Any) -> Any:
-        """Give the rows in ``replaced``, bool ``[B]``, another memory: ``states`` has a row for each of them."""
+        """Replace the carry of the rows in ``replaced``, bool ``[B]``, by ``states``, with a row for each of them."""
         index = torch.from_numpy(replaced).to(self.device)
         return map_carry(lambda old, new: old.index_put((index,), new), carry, states)
 
     def observe(self, obs: Observations) -> tuple[Tensor, Tensor]:
-        """Puzzle uint8 ``[B, S]`` and task identity int64 ``[B]`` of an observation, on the model's device."""
+        """Puzzles uint8 ``[B, S]`` and task identities int64 ``[B]`` of an observation, on the model's device."""
         puzzle = torch.from_numpy(np.ascontiguousarray(obs["puzzle"])).to(self.device)
         task_id = torch.from_numpy(np.asarray(obs["task_id"], np.int64)).reshape(-1).to(self.device)
         return puzzle, task_id
@@ -83,19 +83,19 @@ class HRMPolicy:
         min_segments: NDArray[Any] | None = None,
         draws: NDArray[np.float32] | None = None,
     ) -> Decision:
-        """Think one segment.
+        """Run one segment and decide whether to halt.
 
-        Rows whose episode is new start from the initial memory. The observation says which they are: no segment has
-        been taken there. That holds in every autoreset mode, whereas ``terminated`` is a step early under NEXT_STEP.
+        Rows at the start of an episode begin with the initial carry. By default these are the rows where the
+        observation counts no segment yet, which is right in every autoreset mode, whereas ``terminated`` is a step
+        early under NEXT_STEP.
 
         Args:
             obs: a batched observation of the environment.
-            carry: the memory after the last segment.
-            reset: bool ``[B]``, the rows that start from the initial memory, in place of what the observation says:
-                for episodes that are to begin in other states.
-            min_segments: integers ``[B]``, do not halt before this segment (exploration in training).
-            draws: float32 ``[B]``, uniform in [0, 1): lets a rule that samples decide by chance (training); without
-                it every rule decides as it thinks best.
+            carry: after the previous segment.
+            reset: bool ``[B]``, rows that begin with the initial carry; None reads them from the observation.
+            min_segments: int ``[B]``, do not halt before this segment (exploration in training).
+            draws: float32 ``[B]``, uniform in [0, 1), for rules that sample in training; None makes every rule
+                deterministic.
         """
         if reset is None:
             reset = np.asarray(obs["segment"]).reshape(-1) == 0

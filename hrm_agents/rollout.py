@@ -1,4 +1,4 @@
-"""Plays episodes in a vector environment and hands out one batch of segments per step."""
+"""Rollout of episodes in a vector environment, one batch of segments per step."""
 
 from __future__ import annotations
 
@@ -20,38 +20,40 @@ from hrm_envs import independent_seeds
 
 @dataclass(frozen=True)
 class SegmentBatch:
-    """One segment of every row: what was seen, thought and paid. ``B`` rows, ``S`` cells."""
+    """One segment of every row: observation, decision and rewards. ``B`` rows, ``S`` cells."""
 
-    #: uint8 ``[B, S]`` and int64 ``[B]``, the observation acted on.
     puzzle: Tensor
+    """uint8 ``[B, S]``, the puzzle that the agent acted on."""
     task_id: Tensor
-    #: uint8 ``[B, S]``, a right answer to *that* puzzle, not to the one that replaced it if the row ended; zeros where
-    #: the environment tells none.
+    """int64 ``[B]``, its task identity."""
     solution: Tensor
-    #: int64 ``[B]``, number of this segment in its episode, from 1.
+    """uint8 ``[B, S]``, a right answer to ``puzzle``, even if another puzzle replaced it; zeros if not exposed."""
     segment: Tensor
-    #: bool ``[B]``, halting or thinking on was the agent's choice: neither exploration nor the last segment forced it.
+    """int64 ``[B]``, number of this segment in its episode, from 1."""
     chosen: NDArray[np.bool_]
-    #: Answer, halt decision, new carry, logits and Q-values.
+    """bool ``[B]``, the agent chose to halt or continue; at others exploration or the last segment forced it."""
     decision: Decision
-    #: float32 ``[B]``, what halting on the answer pays.
+    """Answer, halt decision, new carry, logits and Q-values."""
     halt_reward: Tensor
-    #: float64 ``[B]``, the reward of the step.
+    """float32 ``[B]``, reward of halting on the answer."""
     reward: NDArray[np.float64]
-    #: bool ``[B]``, the episode ended with this segment; and whether by force.
+    """float64 ``[B]``, reward of the step."""
     terminated: NDArray[np.bool_]
+    """bool ``[B]``, the episode ended with this segment."""
     forced_halt: NDArray[np.bool_]
-    #: bool and float32 ``[B]``, the verifier on the answer.
+    """bool ``[B]``, it ended because segment M was reached."""
     success: NDArray[np.bool_]
+    """bool ``[B]``, the answer is right."""
     score: NDArray[np.float32]
-    #: Answers sampled beside the one that was given, if anybody learns from them.
+    """float32 ``[B]``, partial credit of the answer."""
     tries: Tries | None = None
+    """Answers sampled in addition, if the run learns from them."""
 
 
 def step_info(info: dict[str, Any], name: str) -> NDArray[Any]:
-    """The value of ``info[name]`` that belongs to the step just taken, in every row.
+    """``info[name]`` of the step just taken, in every row.
 
-    Under SAME_STEP autoreset the rows that ended keep theirs in ``final_info``.
+    Under SAME_STEP autoreset, values of rows that ended are in ``final_info``.
     """
     if "final_info" not in info:
         return info[name]
@@ -59,18 +61,18 @@ def step_info(info: dict[str, Any], name: str) -> NDArray[Any]:
 
 
 class Rollout:
-    """An endless iterator over segments; the policy's weights may change between two steps.
+    """An endless iterator over segments; the policy's weights may change between steps.
 
     Args:
-        env: a ``ReasoningVectorEnv`` in SAME_STEP mode, with ``expose_solution=True`` if solutions are learned from.
-        policy: acts, and keeps gradients for the caller's loss.
-        exploration: draws how long an episode must think before it may halt.
+        env: a ``ReasoningVectorEnv`` in SAME_STEP mode, with ``expose_solution=True`` to learn from solutions.
+        policy: acts, with gradients for the caller's loss.
+        exploration: draws a minimum number of segments before the agent may halt.
         seed: of the environment, whose rows get independent seeds from it, and of the exploration.
-        num_tries: how many answers to sample and have judged in every segment, beside the one that is given.
-        earns: what these earn, the verifier's partial credit or what halting on them pays.
+        num_tries: number of answers to sample and judge in every segment, in addition to the agent's answer.
+        earns: their reward: the verifier's partial credit, or the reward of halting on them.
 
     Raises:
-        ValueError: the environment is in another autoreset mode, where solutions would belong to other puzzles.
+        ValueError: the environment is in another autoreset mode.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class Rollout:
     ) -> None:
         mode = env.metadata["autoreset_mode"]
         if mode is not AutoresetMode.SAME_STEP:
-            raise ValueError(f"training needs rows that are refilled in the same step, not autoreset_mode={mode.value}")
+            raise ValueError(f"training needs autoreset_mode=SameStep, got {mode.value}")
         self.env, self.policy, self._exploration = env, policy, exploration
         self._num_tries, self._earns = num_tries, earns
         self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
@@ -100,13 +102,13 @@ class Rollout:
             yield self.step()
 
     def step(self) -> SegmentBatch:
-        """Think and act once in every row."""
+        """Run one segment in every row."""
         obs, solution = self._obs, self._solution
         self._min_segments = self._exploration.minimum(self._rng, self._min_segments, self._reset)
-        # Other rules draw nothing, so that they take the same numbers whatever rules there are.
+        # Only rules that sample draw, so that the random stream of the others stays the same.
         draws = self._rng.random(self.env.num_envs, np.float32) if self.policy.rule.samples else None
         decision = self.policy.act(obs, self._carry, self._reset, self._min_segments, draws)
-        # Before the step, which may put other puzzles in place of these.
+        # Before the step, which may replace the puzzles.
         tries = self._try_answers(decision.output.logits) if self._num_tries else None
         self._obs, reward, terminated, _, info = self.env.step(decision.action())
         self._solution, self._carry, self._reset = self._solutions(info), decision.carry, terminated
@@ -130,7 +132,7 @@ class Rollout:
         )
 
     def _solutions(self, info: dict[str, Any]) -> NDArray[np.uint8]:
-        """The solutions in ``info``; zeros where the environment does not expose them."""
+        """The solutions in ``info``; zeros if the environment does not expose them."""
         if self.env.expose_solution:
             return info["solution"]
         return np.zeros((self.env.num_envs, self.env.task_spec.num_cells), np.uint8)
@@ -143,7 +145,7 @@ class Rollout:
         return Tries(answers, torch.from_numpy(judge(answers.cpu().numpy())).to(logits.device))
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the future depends on besides the weights: arrays as tensors, and the generator's state."""
+        """State besides the weights: arrays as tensors, and the state of the random generator."""
         return {
             "env": {name: torch.from_numpy(array) for name, array in self.env.get_state().items()},
             "carry": {str(number): state for number, state in enumerate(self._carry)},
@@ -156,28 +158,28 @@ class Rollout:
         """Continue from :meth:`state_dict`.
 
         Raises:
-            ValueError: the state is of another number of rows or another grid, or holds impossible values.
+            ValueError: the state has another number of rows or grid shape, or impossible values.
         """
         _check_values(state, self.env.max_segments, self.env.task_spec.vocab_size)
         self._obs = self.env.set_state({name: tensor.cpu().numpy() for name, tensor in state["env"].items()})
         if not self.env.observation_space.contains(self._obs):
             raise ValueError("the environment's puzzles, answers or segments are out of range")
         self._solution = self._solutions({"solution": self.env.solutions()} if self.env.expose_solution else {})
-        # The run may continue where activations have another type.
+        # Activations may have another type on this device.
         saved = iter(state["carry"].values())
         self._carry = map_carry(lambda own: next(saved).to(own), self._carry)
         self._reset = state["reset"].cpu().numpy()
         self._min_segments = state["min_segments"].cpu().numpy()
         self._rng.bit_generator.state = state["rng"]
         if self._rng.bit_generator.state != state["rng"]:
-            raise ValueError("the state of the random numbers is not a possible one")
+            raise ValueError("the state of the random generator is impossible")
 
 
 def _check_values(state: Mapping[str, Any], max_segments: int, vocab_size: int) -> None:
-    """Refuse values that no rollout can reach, though an array of that type could hold them.
+    """Check values of a saved state against their ranges.
 
     Raises:
-        ValueError: naming them.
+        ValueError: with the name of values that no rollout can reach.
     """
     for name, low, high in (
         ("segment", 0, max_segments - 1),
@@ -192,21 +194,21 @@ def _check_values(state: Mapping[str, Any], max_segments: int, vocab_size: int) 
 
 
 class Tries(NamedTuple):
-    """Answers sampled in one segment and what they earned: ``B`` rows, ``K`` answers, ``S`` cells."""
+    """Answers sampled in one segment: ``B`` rows, ``K`` answers, ``S`` cells."""
 
     answer: Tensor
-    """uint8 ``[B, K, S]``."""
+    """uint8 ``[B, K, S]``, the answers."""
     earned: Tensor
-    """float32 ``[B, K]``, by the verifier."""
+    """float32 ``[B, K]``, their reward from the verifier."""
 
 
 def sample_answers(logits: Tensor, draws: Tensor) -> Tensor:
-    """Answers of the policy, uint8 ``[B, K, S]``.
+    """Sample answers from the policy by inverse transform sampling, uint8 ``[B, K, S]``.
 
     Args:
-        logits: ``[B, S, V]``, scores of each token in each cell.
-        draws: ``[B, K, S]``, uniform in [0, 1): a token is taken where its share of [0, 1) contains the draw.
+        logits: ``[B, S, V]``, of each token in each cell.
+        draws: ``[B, K, S]``, uniform in [0, 1).
     """
     below = logits.float().softmax(-1).cumsum(-1)[:, None]
-    # The shares may add up to a little less than 1.
+    # Rounding may leave the last sum a little below 1.
     return (draws[..., None] >= below[..., :-1]).sum(-1).to(torch.uint8)

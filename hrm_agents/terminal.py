@@ -1,4 +1,4 @@
-"""Progress on a terminal that may fail: it is there for people, and no run stops for want of it."""
+"""Output for people that never fails: a lost terminal stops no run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rich.console import Console
 
 
 class SteadyOutput(io.TextIOBase):
-    """A text file that never raises when it is written to.
+    """A text file whose writes never raise.
 
-    What cannot be shown in its encoding is shown as an escape. What cannot be written at all is dropped: the terminal
-    is gone (its window was closed, the connection ended) or the reader of the pipe is.
+    Characters that the encoding lacks are escaped. Text that cannot be written is dropped, for example after the
+    terminal's window was closed, the connection ended, or the reader of the pipe exited.
 
     Args:
-        file: where text goes; it stays the caller's to close.
+        file: receives the text; the caller closes it.
     """
 
     def __init__(self, file: IO[str]) -> None:
@@ -24,7 +24,7 @@ class SteadyOutput(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """That of the file, UTF-8 if it has none."""
+        """Encoding of the file, or UTF-8 if it has none."""
         return getattr(self._file, "encoding", None) or "utf-8"
 
     def writable(self) -> bool:
@@ -32,7 +32,7 @@ class SteadyOutput(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        """Write ``text``, or what of it can be written."""
+        """Write ``text``, as far as possible."""
         # ValueError: the file is closed.
         with suppress(OSError, ValueError):
             try:
@@ -42,7 +42,7 @@ class SteadyOutput(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Hand over what was written."""
+        """Flush the file."""
         with suppress(OSError, ValueError):
             self._file.flush()
 
@@ -53,15 +53,15 @@ class SteadyOutput(io.TextIOBase):
         return False
 
     def fileno(self) -> int:
-        """The file's descriptor."""
+        """File descriptor of the file."""
         return self._file.fileno()
 
 
 def steady_console(console: Console | None = None) -> Console:
-    """A console whose output never raises.
+    """Make a console whose output never raises.
 
     Args:
-        console: is made so; a new one on standard error if not given.
+        console: console to change; a new one on standard error if omitted.
     """
     console = Console(stderr=True) if console is None else console
     if not isinstance(console.file, SteadyOutput):

@@ -1,4 +1,4 @@
-"""Importing the modules that a user names on the command line, and nothing else."""
+"""Import of the modules that a user names on the command line."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from hrm_agents.errors import UserError, one_line
 
 
 def import_module(module: str, about: str | None = None) -> str:
-    """Import a module by its name or by the path of its file; gives the name under which Python knows it.
+    """Import a module by name or by the path of its file, and return its name.
 
-    The working directory is searched last, and for this import alone: no other import may find what lies there.
+    The working directory is searched last, and only for this import: other imports must not find modules there.
 
     Args:
         module: ``"package.module"``, or the path of a file, ``"tasks/queens.py"``.
-        about: what named it, for messages; ``--module`` if not given.
+        about: source of the name, for messages; ``--module`` if omitted.
 
     Raises:
-        UserError: there is no such module, or importing it fails; the text says where.
+        UserError: there is no such module, or its import fails.
     """
     about = about or f"--module {one_line(module)}"
     if module in sys.modules:
         return module
-    # Torch looks for optional modules as it is imported: it must not find those of the working directory.
+    # The import of torch looks for optional modules, and must not find them in the working directory.
     import torch  # noqa: F401
 
     try:
@@ -40,7 +40,7 @@ def import_module(module: str, about: str | None = None) -> str:
         raise
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # whatever a module of somebody else's does while it is imported
+    except BaseException as error:  # a user's module may raise anything while it is imported
         raise UserError(f"{about}: {_reason(error, module)}") from error
     return module
 
@@ -60,13 +60,13 @@ def _import_file(path: Path, about: str) -> str:
     if not path.is_file():
         raise UserError(f"{about}: there is no file {one_line(str(path))}")
     if not name.isidentifier():
-        raise UserError(f"{about}: {name!r} cannot be the name of a module; rename the file")
+        raise UserError(f"{about}: {name!r} is not a valid module name; rename the file")
     known = sys.modules.get(name)
     if known is not None:
         file = getattr(known, "__file__", None)
         if file is not None and Path(file).resolve() == path.resolve():
             return name
-        raise UserError(f"{about}: Python knows another module {name!r} already; rename the file")
+        raise UserError(f"{about}: Python has another module {name!r} already; rename the file")
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None, "a file that ends in .py has a loader"
     assert spec.loader is not None
@@ -83,7 +83,7 @@ def _import_file(path: Path, about: str) -> str:
 
 @contextmanager
 def _search_path(folder: Path) -> Iterator[None]:
-    """Look for modules in ``folder`` too, after all other places, inside a ``with`` block."""
+    """Search ``folder`` for modules, after all other places, inside a ``with`` block."""
     entry = str(folder)
     if entry in sys.path:
         yield
@@ -106,6 +106,6 @@ def _reason(error: BaseException, module: str) -> str:
         return f"the module calls sys.exit({error.code!r}) when it is imported"
     try:
         text = one_line(str(error))
-    except Exception:  # an exception that cannot even say what it is; its type is told all the same
+    except Exception:  # the message of a user's exception may fail itself; its type is reported anyway
         text = ""
     return f"importing it fails: {type(error).__name__}{': ' if text else ''}{text}"

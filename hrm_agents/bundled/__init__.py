@@ -1,6 +1,6 @@
-"""The models that ship with the package."""
+"""Models shipped with the package."""
 
 from pathlib import Path
 
-#: A checkpoint folder: mazes, made by ``examples/bundled_maze.py``.
+#: Checkpoint folder of a model for mazes, trained by ``examples/bundled_maze.py``.
 MAZE = Path(__file__).parent / "maze"

@@ -16,43 +16,42 @@ import tyro
 from rich.console import Console
 from rich.table import Column, Table
 
-from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse, progress
-from hrm_agents.commands.walking import is_walked, plain_id
-from hrm_agents.environments import make_vector, user_id
+from hrm_agents.commands.common import EXPLAINED, Device, Keywords, keywords, parse, progress
+from hrm_agents.commands.walking import is_walked
+from hrm_agents.environments import make_vector, plain_id, user_id
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.presets import SMALL, PresetName, preset
 
 if TYPE_CHECKING:
     import torch
 
-#: What is measured unless told otherwise.
+#: Default environments.
 ENVS = ("HRM/Sudoku-9x9-v0", "HRM/Maze-30x30-v0")
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure how many environment steps per second a vector environment makes with random actions.
+    """Measure the steps per second of vector environments with random actions.
 
-    With --train, measure updates of training instead: seconds, segments per second and peak memory after each.
+    With --train, measure training updates instead: seconds, segments per second and peak memory of each. Only then
+    do --batch-size, --segments, --kwargs and --device count.
     """
 
     envs: Annotated[tuple[str, ...], tyro.conf.Positional, EXPLAINED] = ()
-    """Gymnasium ids; two of the built-in ones if not given, with --train that of the preset. module:id and FILE.py:id
-    import your module first."""
+    """Gymnasium ids; if omitted, two built-in ones, or that of the preset with --train. module:id and FILE.py:id import
+    your module first."""
     num_envs: int = 256
     """Rows of the vector environment."""
     seconds: float = 3.0
-    """How long to measure each."""
+    """Seconds to measure each environment."""
     train: Annotated[PresetName | None, EXPLAINED] = None
-    """Measure updates of training with this preset."""
+    """Measure training updates with this preset."""
     batch_size: Annotated[int | None, EXPLAINED] = None
-    """With --train: rows; those of the preset if not given."""
+    """Rows in training; those of the preset if omitted."""
     segments: int = 8
-    """With --train: how many updates, each on one segment of every row."""
-    kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
-    """With --train: keywords of the environment as name=value; they add to those of the preset."""
-    device: str = "auto"
-    """With --train: cpu, cuda, mps, or auto."""
+    """Number of updates, each on one segment of every row."""
+    kwargs: Keywords = ()
+    device: Device = "auto"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -74,7 +73,7 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-#: A vector environment, and for each rate that is measured in it, actions to take by turns.
+#: A vector environment, and for each rate to measure, the actions to take in turn.
 Opened = tuple[Any, list[list[Any]]]
 
 
@@ -85,7 +84,7 @@ def _measure(
     rates: Sequence[str],
     open_env: Callable[[str, int], Opened],
 ) -> None:
-    """Measure environments of one kind, and print a table of their rates."""
+    """Measure environments of one kind, and print their rates in a table."""
     table = Table(Column("id", no_wrap=True), "rows", *rates)
     for id in ids:
         with progress(f"measuring {id}") as share:
@@ -99,7 +98,7 @@ def _measure(
 def _open_reasoning(env_id: str, num_envs: int) -> Opened:
     env = make_vector(env_id, num_envs, {})
     drawn = _draw_actions(env)
-    # Policies answer with uint8; the action space draws int64, which takes longer to check.
+    # Policies give uint8 answers; the action space draws int64, which is slower to check.
     return env, [
         [{"answer": action["answer"].astype(dtype), "halt": action["halt"]} for action in drawn]
         for dtype in (np.int64, np.uint8)
@@ -113,7 +112,7 @@ def _open_walks(env_id: str, num_envs: int) -> Opened:
 
 
 def _draw_actions(env: Any) -> list[Any]:
-    """Some random actions, drawn before the clock starts: drawing one takes longer than the step."""
+    """Draw random actions before the measurement, since drawing one is slower than a step."""
     env.action_space.seed(0)
     return [env.action_space.sample() for _ in range(16)]
 
@@ -138,12 +137,12 @@ def _train(options: Bench) -> int:
     with tempfile.TemporaryDirectory() as folder, progress(f"training in {config.env.id}") as share:
         trainer = Trainer(config, Path(folder))
         dense = trainer.model.dense_parameters()
-        # The embedding of a task without identities.
+        # Without task identities, the task embedding is an ordinary parameter.
         dense.pop("embedding.prefix", None)
         parameters = sum(parameter.numel() for parameter in dense.values())
         for segment in range(1, options.segments + 1):
             start = time.perf_counter()
-            trainer.update()  # reads the losses, so that the device has finished
+            trainer.update()  # reads the losses, which waits for the device
             seconds = time.perf_counter() - start
             peak = peak_memory(trainer.device)
             table.add_row(
@@ -166,21 +165,21 @@ def _train(options: Bench) -> int:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Most bytes that this process held so far: of the GPU's memory on CUDA, else of the machine's; None if unknown."""
+    """Peak memory of this process in bytes, of the GPU on CUDA and of the machine elsewhere; None if unknown."""
     if device.type == "cuda":
         import torch
 
         return torch.cuda.max_memory_allocated(device)
     try:
         import resource
-    except ImportError:  # Windows has no such count
+    except ImportError:  # Windows lacks this module
         return None
     # In KiB on Linux, in bytes on macOS.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def steps_per_second(env: Any, actions: Sequence[Any], seconds: float) -> float:
-    """Rows stepped per second, over about ``seconds``, with the actions by turns, of which each is tried out before."""
+    """Measure rows stepped per second over about ``seconds``, taking the actions in turn after one warm-up of each."""
     env.reset(seed=0)
     for action in actions:
         env.step(action)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hrm_agents.commands.common import say
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.reports.figures import ChartFormat, save_figure
 
@@ -32,5 +32,5 @@ def write_charts(
                 save_figure(draw(dark=dark), folder / f"{name}.{kind}")
             paths.append(folder / f"{name}.{kind}")
     except UserError as error:
-        print(f"no {' or '.join(list(charts)[len(paths) :])} chart: {error}", file=sys.stderr)
+        say(f"no {' or '.join(list(charts)[len(paths) :])} chart: {error}")
     return paths

@@ -1,4 +1,4 @@
-"""What several commands share: parsing with tyro, key=value keywords, progress."""
+"""What several commands share: options, parsing with tyro, keywords, and output for people."""
 
 from __future__ import annotations
 
@@ -6,32 +6,52 @@ import io
 import json
 import re
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Any, TypeVar
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from itertools import groupby
+from typing import Annotated, Any, TypeVar
 
 import tyro
-from rich.console import Console
 from rich.progress import Progress
 
 from hrm_agents.environments import check_keywords
 from hrm_agents.errors import UserError, one_line
+from hrm_agents.terminal import steady_console
 
 Options = TypeVar("Options")
 
-#: For options whose help says what happens without them: no "(default: None)" after it.
+#: For options whose help states the default: no "(default: ...)" after it.
 EXPLAINED = tyro.conf.arg(help_behavior_hint="")
-#: The option ``--module``.
-MODULES = tyro.conf.arg(metavar="NAME|FILE.py ...", help_behavior_hint="")
 #: The option ``--kwargs``.
-KEYWORDS = tyro.conf.arg(metavar="NAME=VALUE ...", help_behavior_hint="")
+Keywords = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(
+        metavar="NAME=VALUE ...",
+        help_behavior_hint="",
+        help="Environment keywords, such as max_segments=32 'empty_cells=[4,8]'.",
+    ),
+]
+#: The option ``--module``.
+Modules = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(
+        metavar="NAME|FILE.py ...",
+        help_behavior_hint="",
+        help="Your modules to import first, by name or file: they register environments. A checkpoint names its "
+        "environment, but cannot import your module.",
+    ),
+]
+#: The option ``--device``.
+Device = Annotated[str, tyro.conf.arg(help="cpu, cuda, mps, or auto.")]
 
 
 def parse(options: type[Options], command: str, arguments: Sequence[str], default: Options | None = None) -> Options:
-    """Parse a command's arguments into its dataclass; ``--help`` prints and exits with 0.
+    """Parse a command's arguments into its dataclass.
 
     Raises:
+        HelpShown: the arguments ask for help, which was printed.
         UserError: an option is unknown, missing or malformed.
     """
     _refuse_empty(arguments)
@@ -55,40 +75,49 @@ def parse(options: type[Options], command: str, arguments: Sequence[str], defaul
 
 
 class HelpShown(Exception):
-    """Help was asked for and printed: there is nothing else to do."""
+    """Help was printed: there is nothing else to do."""
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """Refuse empty arguments, which would pass for the working directory where a path is expected.
+    """Refuse empty arguments, which would stand for the working directory where a path is expected.
 
     Raises:
         UserError: naming the option.
     """
     for place, argument in enumerate(arguments):
-        if not argument:
-            before = next((option for option in reversed(arguments[:place]) if option.startswith("--")), None)
+        name, _, value = argument.partition("=")
+        if not value and (not name or (name.startswith("--") and "=" in argument)):
+            before = name or next((option for option in reversed(arguments[:place]) if option.startswith("--")), None)
             raise UserError(f"{before or f'argument {place + 1}'} is empty: give it a value, or omit it")
 
 
 def _unboxed(text: str) -> str:
-    """The message in one of tyro's boxes, in one line."""
+    """The message in one of tyro's boxes, in one line; pyproject.toml bounds tyro to versions with these boxes."""
     lines = [line.strip() for line in text.splitlines()]
     # The first line is the title of the box. Below the rule come the option's own help and advice to ask for help.
-    message = " ".join(line for line in lines[1:] if line.strip("-"))
+    message = " ".join(" ".join(line for line in lines[1:] if line.strip("-")).split())
     message = re.split(r" (?:Argument helptext:|For full helptext)", message)[0].rstrip(".")
-    return re.sub(r"\s+", " ", message).replace(" Perhaps you meant:", "; perhaps you meant")
+    # Of the suggested options, keep the name of the first; None is not a choice on the command line.
+    message = re.sub(r" Perhaps you meant: (\S+).*", r"; perhaps you meant \1", message)
+    return re.sub(r"'None', |, 'None'", "", message)
 
 
 def _wrapped(text: str) -> str:
-    """Help, with the description broken at the width of the terminal."""
+    """Help, filled to the width of the terminal; tyro breaks the help of an option where its source code does."""
     width = shutil.get_terminal_size().columns
-    lines = [line.rstrip() for line in text.rstrip().splitlines()]
-    broken = [line if len(line) <= width else textwrap.fill(line, width, break_on_hyphens=False) for line in lines]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(broken))
+    filled = []
+    stripped = [line.rstrip() for line in text.rstrip().splitlines()]
+    for indent, group in groupby(stripped, key=lambda line: len(line) - len(line.lstrip())):
+        margin, lines = " " * indent, list(group)
+        if indent >= 4:  # the help of one option, below its name
+            lines = [margin + " ".join(line.lstrip() for line in lines)]
+        wrapper = textwrap.TextWrapper(width, subsequent_indent=margin, break_on_hyphens=False)
+        filled += [line if len(line) <= width else wrapper.fill(line) for line in lines]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(filled))
 
 
 def keywords(pairs: Sequence[str]) -> dict[str, Any]:
-    """``["empty_cells=[20,35]", "level=easy"]`` as a dict; values are JSON where they parse as such, else text.
+    """Parse ``["empty_cells=[20,35]", "level=easy"]`` into a dict; values are JSON if they parse as such, else text.
 
     Raises:
         UserError: a pair has no ``=``.
@@ -104,7 +133,7 @@ def keywords(pairs: Sequence[str]) -> dict[str, Any]:
             value = text
         except RecursionError:
             raise UserError(f"{name}: its value is nested too deeply") from None
-        # Lists become tuples, the form that defaults have.
+        # Defaults are tuples, so lists become tuples too.
         result[name] = tuple(value) if isinstance(value, list) else value
     check_keywords(result, "--kwargs")
     return result
@@ -112,8 +141,29 @@ def keywords(pairs: Sequence[str]) -> dict[str, Any]:
 
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[float], None]]:
-    """A progress bar on the terminal: gives a function that takes the share done. Silent when piped."""
-    console = Console(stderr=True)
+    """A progress bar on the terminal: yields a function that takes the share done. Silent if piped."""
+    console = steady_console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=1.0)
         yield lambda share: bar.update(task, completed=share)
+
+
+def say(line: str) -> None:
+    """Print a line for people on standard error, apart from results on standard output; never fails."""
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def needs_display(advice: str) -> Iterator[None]:
+    """Convert a window's error, which advises programmers, into a :class:`UserError`.
+
+    Args:
+        advice: what the user can do without a display.
+    """
+    from hrm_envs.rendering.window import NoDisplay
+
+    try:
+        yield
+    except NoDisplay as error:
+        raise UserError(f"there is no display to open a window on: {advice}") from error

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import gymnasium as gym
 from rich.console import Console
 from rich.table import Column, Table
 
-from hrm_agents.commands.common import MODULES, parse
+from hrm_agents.commands.common import Modules, parse
 from hrm_agents.commands.walking import walking_ids
 from hrm_agents.errors import one_line
 from hrm_agents.user_modules import import_modules
@@ -18,10 +18,9 @@ from hrm_agents.user_modules import import_modules
 
 @dataclass(frozen=True)
 class Envs:
-    """List the environments of the HRM namespace and of your own registrations, with the puzzles of each split."""
+    """List the built-in environments and your own, with the number of puzzles in each split."""
 
-    module: Annotated[tuple[str, ...], MODULES] = ()
-    """Modules of yours to import first, by name or by file: they register environments."""
+    module: Modules = ()
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -37,11 +36,11 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _print_reasoning(console: Console) -> dict[str, str]:
-    """The environments that are solved in segments; gives those that lack a package, and which."""
+    """Print the environments that are solved in segments; returns those that cannot be made, and why."""
     from hrm_envs import registered_ids
     from hrm_envs.construction import resolve_task, split_settings
 
-    # Ids are for copying: the other columns are kept narrow, so that they are whole on 80 columns.
+    # Ids are for copying: narrow columns beside them let them fit into 80 columns.
     headers = (Column("id", no_wrap=True), "grid", "tokens", "segments", "train", "test")
     table = Table(*headers, title="solved in segments: train, evaluate, watch, play", title_justify="left")
     missing: dict[str, str] = {}
@@ -55,7 +54,7 @@ def _print_reasoning(console: Console) -> dict[str, str]:
             row = (_grid(task), *sizes, *_puzzles(task, settings.num_puzzles))
         except gym.error.DependencyNotInstalled as error:
             missing[id] = one_line(str(error))
-        except Exception as error:  # a task of the user's that cannot be made must not hide the others
+        except Exception as error:  # a user's task that cannot be made must not hide the others
             missing[id] = one_line(f"{type(error).__name__}: {error}")
         else:
             table.add_row(id, *row)
@@ -64,7 +63,7 @@ def _print_reasoning(console: Console) -> dict[str, str]:
 
 
 def _print_walking(console: Console) -> None:
-    """The environments that are walked move by move."""
+    """Print the environments that are walked move by move."""
     from hrm_envs.construction import resolve_task, split_settings
     from hrm_envs.moves.settings import MAZE_TASK, split_keywords
 
@@ -86,11 +85,11 @@ def _grid(task: Any) -> str:
 
 
 def _puzzles(task: Any, chosen: int | None) -> tuple[str, ...]:
-    """How many puzzles an environment holds in training and in the test."""
+    """Numbers of training and test puzzles of an environment."""
     return tuple(f"{chosen or num_puzzles(task, split):,}" for split in ("train", "test"))
 
 
 def num_puzzles(task: Any, split: str) -> int:
-    """How many puzzles an environment holds unless told otherwise."""
+    """Default number of puzzles in a split of a task."""
     stored = task.stored(split)
     return task.default_num_puzzles[split] if stored is None else len(stored)

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from hrm_agents.bundled import MAZE
 from hrm_agents.commands.charts import write_charts
-from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse, progress
+from hrm_agents.commands.common import EXPLAINED, Device, Keywords, Modules, keywords, parse, progress, say
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.evaluation.evaluate import Evaluation
 from hrm_agents.evaluation.search import Choose, SearchSettings
@@ -34,63 +34,59 @@ if TYPE_CHECKING:
 
     from hrm_agents.solving.solver import Solver
 
-#: The series of a single try that is stopped after 1, 2, ... segments.
+#: Name of the series of one try that stops after 1, 2, ... segments.
 _FIXED = "one try, fixed segments"
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Solve unseen puzzles with a checkpoint and report success, by default at every segment.
+    """Evaluate a checkpoint on unseen puzzles, by default at every segment.
 
-    The success rate is that with the Q-head deciding when to halt; the table says what stopping at each segment
-    would give, and needs every puzzle thought through to the last: --until halt does without and is faster. With
-    several --seeds, other puzzles of the split are made for each. Where the environment can show a test puzzle in
-    several views, the answers to all of them are also combined into one.
+    The success rate is that at the model's own halt. A table shows the success of stopping at each segment instead; it
+    takes every puzzle to the last segment, so --until halt is faster. --seeds repeats the evaluation on other puzzles
+    of the split. If the environment shows test puzzles in several views, the answers to all views are also combined.
 
-    --tries thinks about each puzzle again, from disturbed initial states, and chooses an answer: a second table then
-    tells what the first 1, 2, ... tries solve, and at what cost. The other figures stay those of the first try.
+    --tries solves each puzzle several times, from noisy initial states, and chooses an answer; a second table shows
+    what the first 1, 2, ... tries solve, and in how many segments. All other figures are of the first try.
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = MAZE
-    """Folder of a checkpoint; the bundled maze model if not given."""
+    """Checkpoint folder; the bundled maze model if omitted."""
     split: Literal["train", "test", "all"] = "test"
-    """Which puzzles; "test" ones were held out from training, symmetric copies included."""
+    """Which puzzles. The puzzles of test, and symmetric copies of them, are not in train."""
     num_puzzles: Annotated[int | None, EXPLAINED] = None
-    """How many; all of the split if not given."""
+    """Number of puzzles; the whole split if omitted."""
     seeds: Annotated[tuple[int, ...], EXPLAINED] = ()
-    """Seeds of the generated puzzles (pool_seed); the one of training if not given."""
+    """Seeds of the generated puzzles (pool_seed); the seed of training if omitted."""
     views: Annotated[int | None, EXPLAINED] = None
-    """How many augmented views of each test input vote; all of the task's if not given. Of ARC's 1,000 views at 30x30
-    they take some 5 GB of memory."""
+    """Number of augmented views of each test puzzle that vote; all that the task has if omitted. The 1,000 views of ARC
+    at 30x30 take about 5 GB of memory."""
     until: Annotated[Literal["halt", "end"] | None, EXPLAINED] = None
-    """Think about each puzzle until the Q-head halts, or to the last segment for the table of success at each;
-    to the last if not given, and until the halt where several views vote."""
+    """Think until the model halts, or to the last segment for the table of success at each; if omitted, until the halt
+    if several views vote, else to the end."""
     tries: int = 1
-    """How often to think about each puzzle, each time until the halt; the first time from the states of training."""
+    """Number of tries per puzzle, each until the halt; the first has no noise."""
     noise: Annotated[float | None, EXPLAINED] = None
-    """Standard deviation of the normal noise on the initial states of further tries, which themselves have about 1;
-    0.3 if not given."""
+    """Standard deviation of the noise on the initial states of further tries, 0.3 if omitted; the states have about
+    1."""
     choose: Annotated[Choose | None, EXPLAINED] = None
-    """Which of a puzzle's answers counts. q: the one with the highest Q(halt); so if not given. verifier: a right one,
-    if any is; that is an agent which may hand in one answer for each try, so it bounds from above what choosing can
-    reach and must not be compared with agents that answer once."""
-    kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
-    """Keywords of the environment as name=value, such as max_segments=32."""
-    module: Annotated[tuple[str, ...], MODULES] = ()
-    """Modules of yours to import first, by name or by file, where the model was trained in an environment of yours."""
+    """Which try's answer counts. q (the default): the one with the highest Q(halt). verifier: a right one if there is
+    any. Such an agent may hand in one answer for each try: it is an upper bound for choosing, and must not be compared
+    with agents that answer once."""
+    kwargs: Keywords = ()
+    module: Modules = ()
     batch_size: int = 250
     """Puzzles at a time."""
-    device: str = "cpu"
-    """cpu, cuda, mps, or auto."""
+    device: Device = "cpu"
     json: Annotated[Path | None, EXPLAINED] = None
-    """Also write the report to this file; "-" for standard output."""
+    """Also write the report to this file; - for standard output."""
     out: Annotated[Path | None, EXPLAINED] = None
-    """Also write files into this folder: a report and charts of how well it halts, of several views the votes, and of
-    several tries a table and a chart of what they solve."""
+    """Also write files to this folder: a report and charts on halting; the votes of several views; a table and a chart
+    of several tries."""
     format: ChartFormat = "png"
     """File format of the charts."""
     dark: bool = False
-    """Draw the charts on a dark ground."""
+    """Draw the charts on a dark background."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -99,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
     if any(seed < 0 for seed in options.seeds):
         raise UserError(f"--seeds must not be negative, got {min(options.seeds)}")
     if options.out is None and (options.dark or options.format != "png"):
-        raise UserError("--format and --dark are about the charts in --out: give a folder as --out as well")
+        raise UserError("--format and --dark need charts: give a folder as --out")
     Limits(1, 65_536).check("--batch-size", options.batch_size)
     search = _search(options)
     from hrm_agents.solving.solver import load
@@ -113,10 +109,10 @@ def run(arguments: Sequence[str]) -> int:
     kwargs = {"split": options.split, **chosen, **keywords(options.kwargs)}
     kwargs |= _views(solver, options, kwargs)
     if len(options.seeds) > 1 and {**solver.env_kwargs, **kwargs}.get("puzzles") is not None:
-        raise UserError("--seeds makes other puzzles for each seed, but this environment plays given ones")
+        raise UserError("--seeds makes other puzzles for each seed, but this environment has given puzzles")
     seeds = options.seeds or (kwargs.get("pool_seed", solver.env_kwargs.get("pool_seed", 0)),)
     if options.json is not None and options.json != Path("-"):
-        # That the report cannot be written should not be found out after the evaluation.
+        # Fail before the evaluation if the report cannot be written.
         check_writable(options.json)
     if options.out is not None:
         check_writable(options.out / "halting.json")
@@ -150,37 +146,37 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _search(options: Evaluate) -> SearchSettings:
-    """The settings of several tries, but for the seed.
+    """The settings of several tries, without the seed.
 
     Raises:
-        UserError: they make no sense.
+        UserError: a setting is out of range or needs --tries.
     """
     Limits(1, 10_000).check("--tries", options.tries)
     if options.tries == 1 and (options.noise is not None or options.choose is not None):
-        raise UserError("--noise and --choose are about several tries: give --tries as well, 2 or more")
+        raise UserError("--noise and --choose need several tries: give --tries 2 or more")
     noise = SearchSettings.noise if options.noise is None else options.noise
     if not 0.0 < noise < float("inf"):
-        raise UserError(f"--noise must be a number above 0, or all tries would be the same; got {noise}")
+        raise UserError(f"--noise must be above 0, or all tries would be the same; got {noise}")
     return SearchSettings(options.tries, noise, options.choose or "q")
 
 
 def _views(solver: Solver, options: Evaluate, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The keyword ``views``, for a task that has views and a split that shows them.
+    """The keyword ``views``, if the task has views and the split shows them.
 
     Raises:
-        UserError: an option asks for votes where there can be none.
+        UserError: --views does not suit the task or the split, or --out does not suit --seeds.
     """
     most = solver.max_views(kwargs)
     if options.views is not None and most == 1:
-        raise UserError(f"--views is for tasks that show a puzzle in several views; {solver.env_id} has one of each")
+        raise UserError(f"--views needs a task that shows puzzles in several views; {solver.env_id} does not")
     if options.views is not None and kwargs["split"] != "test":
-        raise UserError(f"--views is for the test split, whose puzzles have views; --split is {kwargs['split']}")
+        raise UserError(f"--views needs the test split, whose puzzles have views; --split is {kwargs['split']}")
     if options.views is not None and not 1 <= options.views <= most:
         raise UserError(
-            f"--views must lie between 1 and {most}, the views that {solver.env_id} has; got {options.views}"
+            f"--views must lie between 1 and {most}, the number of views in {solver.env_id}; got {options.views}"
         )
     if options.out is not None and len(options.seeds) > 1:
-        raise UserError(f"--out holds the files of one evaluation: give one of the {len(options.seeds)} --seeds")
+        raise UserError(f"--out takes the files of one evaluation: give one of the {len(options.seeds)} --seeds")
     if most == 1 or kwargs["split"] != "test" or "views" in kwargs:
         return {}
     return {"views": options.views or most}
@@ -206,13 +202,13 @@ def _write(report: Evaluation, folder: Path, draw: Callable[[Mapping[str, Callab
         except OSError as error:
             raise UserError(f"cannot write into {folder}: {error.strerror or error}; choose another --out") from error
     if not paths:
-        print("nothing to write: the report on halting needs --until end", file=sys.stderr)
+        say("nothing to write: the halting report needs --until end")
     for path in paths:
-        print(f"wrote {path}", file=sys.stderr)
+        say(f"wrote {path}")
 
 
 def _tries(report: Evaluation) -> dict[str, list[FrontierPoint]]:
-    """Success against compute of several tries and, where every segment was judged, of thinking on instead."""
+    """Success against segments, of several tries and, if every segment was judged, of one longer try."""
     assert report.search is not None
     points = report.search.points()
     fixed = [FrontierPoint(segment, share) for segment, share in enumerate(report.success_per_segment, 1)]
@@ -224,7 +220,7 @@ def _tries(report: Evaluation) -> dict[str, list[FrontierPoint]]:
 
 
 def _csv(series: Mapping[str, Sequence[FrontierPoint]]) -> str:
-    """A row for each point."""
+    """A CSV row for each point."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("series", "tries", "mean_segments", "success_rate"))
@@ -256,7 +252,7 @@ def _print(reports: Sequence[Evaluation], kwargs: Mapping[str, Any]) -> None:
 
     console = Console()
     console.print(f"[bold]{first.env_id}[/] {first.split}, {first.num_puzzles} puzzles x {len(reports)} seed(s)")
-    console.print(f"solved, halting by itself  {spread([r.success_rate for r in reports])}")
+    console.print(f"solved at its own halt     {spread([r.success_rate for r in reports])}")
     console.print(f"partial credit             {spread([r.mean_score for r in reports])}")
     console.print(
         f"segments                   {spread([r.mean_segments for r in reports], 1.0, '')} of {first.max_segments}"

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from hrm_agents.commands.charts import write_charts
-from hrm_agents.commands.common import EXPLAINED, parse
-from hrm_agents.commands.train import Settings, preset_defaults, say
+from hrm_agents.commands.common import EXPLAINED, parse, say
+from hrm_agents.commands.train import Settings, preset_defaults
 from hrm_agents.environments import user_id
 from hrm_agents.records.files import check_writable, write_atomically
 from hrm_agents.reports.figures import ChartFormat
@@ -76,10 +76,11 @@ def run(arguments: Sequence[str]) -> int:
         raise KeyboardInterrupt(f"trained models are kept in {out}; the same command continues from there") from None
     write_atomically(out / "frontier.csv", csv_text(results).encode())
     say(f"wrote {out / 'frontier.csv'}")
-    charts = {"frontier": partial(chart, results, config.env.id, config.halting.rule)}
+    points, fixed, num_seeds = over_seeds(results), fixed_lengths(results), len({each.seed for each in settings})
+    charts = {"frontier": partial(chart, points, fixed, config.env.id, config.halting.rule, num_seeds)}
     for path in write_charts(out, charts, options.format, dark=options.dark):
         say(f"wrote {path}")
-    _print(results, over_seeds(results), fixed_lengths(results), config.env.id)
+    _print(results, points, fixed, config.env.id)
     return 0
 
 

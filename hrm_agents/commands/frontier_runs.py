@@ -1,6 +1,6 @@
-"""The experiment behind the frontier of halting: a model for each price of a segment, discount and seed.
+"""The runs of the frontier: one model for each segment cost, discount and seed.
 
-What it finds is put together in :mod:`hrm_agents.reports.frontier`.
+:mod:`hrm_agents.reports.frontier` summarises their results.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from hrm_agents.reports.frontier import Result, Setting, number_text
 from hrm_agents.solving.solver import load
 from hrm_agents.trainer import Trainer
 
-#: What was measured of a model, kept beside it.
+#: File of a model's results, in its folder.
 FIGURES = "frontier.json"
-#: Settings that change how a model is trained, but not what it learns.
+#: Settings of a run that do not change what the model learns.
 FREE_SETTINGS = ("device", "compile", "threads", "log_every", "eval_every", "eval_puzzles", "save_every")
 
 
 def plan(costs: Sequence[float], gammas: Sequence[float], seeds: Sequence[int]) -> list[Setting]:
-    """The models to train, seed by seed: the baseline, then each discount with no price and with each price.
+    """The models to train for each seed: the baseline, then each discount with each cost, 0 included.
 
     Raises:
         UserError: a value is out of range or given twice, or there is no discount or no seed.
@@ -42,9 +42,9 @@ def plan(costs: Sequence[float], gammas: Sequence[float], seeds: Sequence[int]) 
     for name, values in (("gammas", gammas), ("seeds", seeds)):
         if not values:
             raise UserError(f"--{name}: give at least one")
-    # Zero is added to turn a negative zero into the usual one.
-    prices = sorted({0.0, *(float(cost) + 0.0 for cost in costs)})
-    grid = [(cost, float(gamma)) for gamma in gammas for cost in prices]
+    # Adding 0.0 turns -0.0 into 0.0.
+    costs = sorted({0.0, *(float(cost) + 0.0 for cost in costs)})
+    grid = [(cost, float(gamma)) for gamma in gammas for cost in costs]
     grid.sort(key=lambda pair: pair != (0.0, 1.0))
     if grid[0] != (0.0, 1.0):
         grid.insert(0, (0.0, 1.0))
@@ -52,7 +52,7 @@ def plan(costs: Sequence[float], gammas: Sequence[float], seeds: Sequence[int]) 
 
 
 def settings_of(setting: Setting, base: TrainConfig) -> TrainConfig:
-    """The settings of a model's run: those of ``base`` but for the three."""
+    """The settings of a model's run: ``base`` with this cost, discount and seed."""
     return replace(
         base,
         env=replace(base.env, kwargs={**base.env.kwargs, "segment_cost": setting.cost}),
@@ -64,23 +64,24 @@ def settings_of(setting: Setting, base: TrainConfig) -> TrainConfig:
 def trace_frontier(
     base: TrainConfig, settings: Sequence[Setting], out: Path, announce: Callable[[str], None] = lambda line: None
 ) -> list[Result]:
-    """Train and measure the models that are not there yet, and read the figures of those that are.
+    """Train and measure the missing models, and read the results of the finished ones.
 
     Args:
-        base: the settings that all models share.
-        settings: of :func:`plan`.
-        out: each model has a folder in here. A run that was stopped in it goes on.
+        base: settings shared by all models.
+        settings: from :func:`plan`.
+        out: folder of the models' folders. Stopped runs in it continue.
         announce: called with a line of text before each model.
 
     Raises:
-        UserError: the halting rule knows no price, a folder holds a run with other settings, or a run fails.
+        UserError: the halting rule disregards the segment cost, a folder holds a run with other settings, or a run
+            fails.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state of the run is saved.
     """
     if not base.halting_method.weighs_cost:
         choices = " or ".join(name for name, method in HALTING_METHODS.items() if method.weighs_cost)
         raise UserError(f"halting.rule={base.halting.rule!r} disregards the segment cost: choose {choices}")
     if "segment_cost" in base.env.kwargs:
-        raise UserError("segment_cost is what the frontier varies: give it as --costs, not among --kwargs")
+        raise UserError("the frontier varies segment_cost: give it as --costs, not in --kwargs")
     runs = [(setting, settings_of(setting, base), out / setting.folder) for setting in settings]
     for _, config, folder in runs:
         stage_of(folder, config)
@@ -93,14 +94,14 @@ def trace_frontier(
 
 
 def stage_of(folder: Path, config: TrainConfig) -> Literal["new", "stopped", "finished"]:
-    """How far the run in a folder has come.
+    """The state of the run in a folder.
 
     Args:
         folder: of the run.
-        config: its settings, complete.
+        config: its complete settings.
 
     Raises:
-        UserError: it has other settings, or was stopped and cannot go on.
+        UserError: the run has other settings, or was stopped and cannot continue.
     """
     if not (folder / CONFIG).exists():
         return "new"
@@ -108,18 +109,16 @@ def stage_of(folder: Path, config: TrainConfig) -> Literal["new", "stopped", "fi
     saved: TrainConfig = from_dict(TrainConfig, document.get("training", {}), f"{folder / CONFIG}: training")
     difference = _difference(saved, config)
     if difference is not None:
-        raise UserError(
-            f"{folder} holds a run with {difference}: ask for the same settings as before, or choose another --out"
-        )
-    # The last thing that a run writes.
+        raise UserError(f"{folder} holds a run with {difference}: use the same settings, or choose another --out")
+    # A run writes this last.
     if document.get("evaluation") is not None:
         return "finished"
-    load_state(folder)  # that it is damaged or gone is found out before anything is trained
+    load_state(folder)  # fails here, before anything is trained, if it is damaged or missing
     return "stopped"
 
 
 def _measured(setting: Setting, config: TrainConfig, folder: Path, stage: str) -> Result:
-    """The figures of a model, which is trained if it is not finished."""
+    """The results of a model, which is trained first if it is not finished."""
     kept = folder / FIGURES
     if stage == "finished":
         result = _read(kept, setting)
@@ -128,12 +127,12 @@ def _measured(setting: Setting, config: TrainConfig, folder: Path, stage: str) -
     else:
         kept.unlink(missing_ok=True)
         if config.run.compile:
-            # Otherwise the compiled forms of the models before count against its limit, beyond which it gives up.
+            # Otherwise earlier compiled models count towards the recompile limit, beyond which torch gives up.
             torch.compiler.reset()
         trainer = Trainer.resume(folder, config) if stage == "stopped" else Trainer(config, folder)
         trainer.run()
     report = load(folder, config.run.device).evaluate(until="end")
-    assert report.halting is not None, "there is a report on halting where puzzles are thought through to the end"
+    assert report.halting is not None, "until='end' gives a halting report"
     result = Result(
         setting=setting,
         num_puzzles=report.num_puzzles,
@@ -149,7 +148,7 @@ def _measured(setting: Setting, config: TrainConfig, folder: Path, stage: str) -
 
 
 def _read(path: Path, setting: Setting) -> Result | None:
-    """The figures in a file; None if it is absent or damaged, for measuring again costs little."""
+    """The results in a file; None if it is missing or damaged, since measuring again is cheap."""
     try:
         result: Result = from_dict(Result, {**read_json(path), "setting": setting}, str(path))
     except (UserError, TypeError):
@@ -158,7 +157,7 @@ def _read(path: Path, setting: Setting) -> Result | None:
 
 
 def _difference(saved: TrainConfig, asked: TrainConfig) -> str | None:
-    """The first setting that matters and is not the same; None if there is none."""
+    """The first setting that differs and matters; None if there is none."""
     old, new = to_dict(saved), to_dict(asked)
     for group, values in old.items():
         for name, value in values.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ import tyro
 from torch import Tensor
 
 import hrm_agents
-from hrm_agents.commands.common import EXPLAINED, KEYWORDS, keywords, parse
+from hrm_agents.commands.common import EXPLAINED, Keywords, keywords, parse, say
 from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig, to_dict
 from hrm_agents.environments import make_single, user_id
 from hrm_agents.errors import UserError, shown, shown_path
@@ -25,7 +24,7 @@ from hrm_agents.models.weight_files import read_weights
 from hrm_agents.records.checkpoint import CONFIG, MODEL, save_model
 from hrm_envs import TaskSpec, registered_ids
 
-#: Environments by vocabulary and number of cells, the best first.
+#: Environments by vocabulary size and number of cells, the preferred one first.
 ENVS: dict[tuple[int, int], tuple[str, ...]] = {
     (11, 81): ("HRM/Sudoku-Extreme-v0", "HRM/Sudoku-9x9-v0"),
     (6, 900): ("HRM/Maze-30x30-Hard-v0", "HRM/Maze-30x30-v0"),
@@ -34,20 +33,19 @@ ENVS: dict[tuple[int, int], tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Import:
-    """Turn a checkpoint of the public HRM code into a folder that evaluate, watch and solve take.
+    """Convert a checkpoint of the public HRM code into one for evaluate, watch and solve.
 
-    Sizes come from the weights. What these do not tell has the values of the paper, unless you say otherwise. A
-    checkpoint is data: no code in it is ever run.
+    Sizes are read from the weights; all other settings have the paper's values unless given here. A checkpoint is data:
+    no code in it is executed.
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
-    """A file of torch.save, or a .safetensors or .npz file; or a folder that holds one named checkpoint."""
+    """A file written by torch.save, a .safetensors or .npz file, or a folder with a file named checkpoint."""
     out: Path
-    """Folder to write."""
+    """Output folder."""
     env: Annotated[str | None, EXPLAINED] = None
-    """Gymnasium id of its puzzles; for Sudoku 9x9 and mazes 30x30 found from the weights if not given."""
-    kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
-    """Keywords of the environment as name=value."""
+    """Gymnasium id of its puzzles; if omitted, found from the weights for 9x9 Sudoku and 30x30 mazes."""
+    kwargs: Keywords = ()
     num_heads: int = 8
     """Attention heads."""
     H_cycles: int = 2
@@ -57,22 +55,20 @@ class Import:
     rope_theta: float = 10000.0
     """Base of the rotary frequencies."""
     max_segments: int = 16
-    """Segments until every answer is graded."""
+    """Maximum number of segments."""
     answer_loss: Literal["stablemax", "softmax"] = "stablemax"
-    """The loss it was trained with, by which logits are read as probabilities."""
+    """Answer loss of its training; it determines how logits become probabilities."""
     dtype: Literal["float32", "bfloat16", "auto"] = "auto"
     """Type of activations; auto is bfloat16 on CUDA and float32 elsewhere."""
     drop_task_embedding: bool = False
-    """Start the task embedding from zeros, where its rows belong to tasks in another order (ARC)."""
+    """Replace the task embedding by zeros, needed if its rows stand for tasks in another order (ARC)."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    if any(argument == "" or (argument.startswith("--") and argument.endswith("=")) for argument in arguments):
-        raise UserError("an argument is empty; see hrm-agents import --help")
     options = parse(Import, "import", arguments)
     _check_options(options)
-    # Unlike Path.is_dir, this takes a name that is too long for one that is not there.
+    # Unlike Path.is_dir, os.path.isdir is False for a name that is too long.
     path = options.checkpoint / "checkpoint" if os.path.isdir(options.checkpoint) else options.checkpoint
     with _errors_of(path):
         weights = read_weights(path)
@@ -81,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
         user_id(options.env) if options.env else environment_of(sizes, path),
         {"max_segments": options.max_segments, **keywords(options.kwargs)},
     )
-    # Its Q-values are logits of the chance to be right; that must suit the environment's rewards.
+    # Its Q-values are logits of the probability of a right answer, which must suit the environment's rewards.
     halting = HaltingConfig(q_loss="bce")
     TrainConfig(env=env, halting=halting)
     made: Any = make_single(env.id, env.kwargs).unwrapped
@@ -119,27 +115,26 @@ def run(arguments: Sequence[str]) -> int:
         },
     )
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(
+    say(
         f"wrote {options.out}: {parameters:,} parameters, {config.num_heads} heads, {config.H_cycles} x "
         f"{config.L_cycles} cycles, {config.position} positions, {made.max_segments} segments, for {env.id}\n"
-        f"try it with: hrm-agents evaluate {options.out}",
-        file=sys.stderr,
+        f"try it with: hrm-agents evaluate {options.out}"
     )
     return 0
 
 
 def _check_options(options: Import) -> None:
-    """Refuse, before a large file is read for nothing, what cannot be.
+    """Check the options before a large file is read.
 
     Raises:
-        UserError: a number is out of bounds, or ``out`` cannot be made or holds a model.
+        UserError: a number is out of range, or ``out`` cannot be made or holds a model.
     """
     for name in ("num_heads", "H_cycles", "L_cycles", "rope_theta"):
         LIMITS[name].check(name, getattr(options, name))
     out = options.out
     nearest = next((place for place in (out, *out.parents) if os.path.lexists(place)), None)
     if nearest is not None and not os.path.isdir(nearest):
-        raise UserError(f"{shown_path(nearest)} is no folder: choose another --out")
+        raise UserError(f"{shown_path(nearest)} is not a folder: choose another --out")
     for name in (MODEL, CONFIG):
         try:
             os.lstat(out / name)
@@ -153,7 +148,7 @@ def _check_options(options: Import) -> None:
 
 @contextmanager
 def _errors_of(path: Path) -> Iterator[None]:
-    """Turn what is wrong with the checkpoint in ``path`` into a :class:`UserError` that names it."""
+    """Convert a ValueError about the checkpoint in ``path`` into a :class:`UserError` that names it."""
     try:
         yield
     except ValueError as error:
@@ -164,15 +159,15 @@ def _errors_of(path: Path) -> Iterator[None]:
 def _built(config: HRMConfig, path: Path) -> HRM:
     try:
         return HRM(config)
-    except (RuntimeError, MemoryError) as error:  # what torch raises where there is no memory is a RuntimeError
-        raise UserError(f"{shown_path(path)}: no memory for this model: {shown(str(error))}") from error
+    except (RuntimeError, MemoryError) as error:  # torch raises RuntimeError if memory is exhausted
+        raise UserError(f"{shown_path(path)}: not enough memory for this model: {shown(str(error))}") from error
 
 
 def environment_of(sizes: Mapping[str, tuple[int, ...]], path: Path) -> str:
-    """The environment whose alphabet, and number of cells if the weights tell it, are the checkpoint's.
+    """Find the environment with the checkpoint's alphabet and, if the weights determine it, number of cells.
 
     Args:
-        sizes: shapes of the weights, in our names.
+        sizes: shapes of the weights, under our names.
         path: the file, for messages.
 
     Raises:
@@ -189,17 +184,19 @@ def environment_of(sizes: Mapping[str, tuple[int, ...]], path: Path) -> str:
             return next(id for id in candidates if id in known)
     if vocab_size == 12 and cells in (None, 900):
         raise UserError(
-            f"{shown_path(path)} has the 12 tokens of ARC: say which with --env HRM/ARC-AGI-1-v0 or HRM/ARC-AGI-2-v0"
+            f"{shown_path(path)} has the 12 tokens of ARC: choose --env HRM/ARC-AGI-1-v0 or HRM/ARC-AGI-2-v0"
         )
     grid = "" if cells is None else f" and {cells} cells"
     raise UserError(f"{shown_path(path)}: no built-in environment has {vocab_size} tokens{grid}; name yours with --env")
 
 
 def _embedding_size(sizes: Mapping[str, tuple[int, ...]], path: Path) -> tuple[int, int]:
-    """Vocabulary and hidden size."""
+    """Vocabulary size and hidden size."""
     size = sizes.get("embedding.token", ())
     if len(size) != 2:
-        raise UserError(f"{shown_path(path)} has no matrix 'embed_tokens.embedding_weight': it is no HRM checkpoint")
+        raise UserError(
+            f"{shown_path(path)} has no matrix 'embed_tokens.embedding_weight': it is not an HRM checkpoint"
+        )
     return size[0], size[1]
 
 
@@ -212,18 +209,18 @@ def _check_alphabet(sizes: Mapping[str, tuple[int, ...]], spec: TaskSpec, path: 
 
 
 def _check_identities(weights: Mapping[str, Tensor], spec: TaskSpec, path: Path, drop: bool) -> None:
-    """Refuse a task table whose rows would pass for other tasks than they were trained on."""
+    """Refuse a task embedding whose rows may belong to other tasks than those of the environment."""
     rows = num_task_rows(weights)
     if drop:
         if rows == 0:
             raise UserError(f"{shown_path(path)} has no task embedding: omit --drop-task-embedding")
     elif rows > 1:
         raise UserError(
-            f"{shown_path(path)} has a task embedding of {rows:,} rows, and nothing shows that {spec.name} numbers its "
-            "tasks alike: import it with --drop-task-embedding, which starts that table from zeros"
+            f"{shown_path(path)} has a task embedding of {rows:,} rows, but {spec.name} may order tasks otherwise: "
+            "import it with --drop-task-embedding, which replaces the embedding by zeros"
         )
     elif spec.num_task_ids > 1:
         raise UserError(
-            f"{shown_path(path)} knows no task identities, {spec.name} has {spec.num_task_ids:,}: choose another --env"
-            + (", or start a table of zeros with --drop-task-embedding" if rows else "")
+            f"{shown_path(path)} has no task identities, {spec.name} has {spec.num_task_ids:,}: choose another --env"
+            + (", or start from zeros with --drop-task-embedding" if rows else "")
         )

@@ -16,22 +16,22 @@ import tyro
 from hrm_agents.commands.common import parse
 from hrm_agents.errors import UserError
 
-#: Letters of a name: more would not fit into file names and ids.
+#: Maximum length of a name, for file names and ids.
 _LONGEST = 60
-#: What is written, with $module, $class_name, $id and $title for what differs.
+#: Text of the file, with the variables $module, $class_name, $id and $title.
 TEMPLATE = Path(__file__).with_name("new_task_template.txt")
 
 
 @dataclass(frozen=True)
 class NewTask:
-    """Write NAME.py, a reasoning task that works as it is, for you to put your own puzzle into.
+    """Write NAME.py, a working reasoning task to change into your own.
 
-    It holds one class with three methods (sample, verify, draw) and the call that registers it; running the file
-    checks it.
+    It has one class with three methods (sample, verify, draw) and the call that registers it. Run the file to check
+    the task.
     """
 
     name: Annotated[str, tyro.conf.Positional]
-    """Name of the module, such as nonogram; it becomes that of the file, the class and the environment."""
+    """Module name, such as nonogram; the file, the class and the environment are named after it."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -40,10 +40,10 @@ def run(arguments: Sequence[str]) -> int:
     path = Path(f"{options.name}.py")
     text = render(options.name)
     if path.exists():
-        raise UserError(f"{path} exists already: choose another NAME, or move it away")
-    # It would be imported in place of the new file, by `hrm-agents train NAME:id` and by whoever else imports it.
+        raise UserError(f"{path} exists already: choose another NAME, or move it")
+    # `hrm-agents train NAME:id` and other imports would find the existing module instead of the new file.
     if options.name in sys.modules or find_spec(options.name) is not None:
-        raise UserError(f"NAME: Python knows a module {options.name!r} already, which would hide yours; choose another")
+        raise UserError(f"NAME: Python has a module {options.name!r} already, which would hide yours; choose another")
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -58,21 +58,19 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def render(name: str) -> str:
-    """The text of the file for a module of that name.
+    """Render the text of the file for a module name.
 
     Raises:
-        UserError: no module or class can have the name.
+        UserError: the name is not possible for a module or class.
     """
     if len(name) > _LONGEST:
-        raise UserError(f"NAME: {len(name)} letters are more than {_LONGEST}; choose a shorter one")
+        raise UserError(f"NAME: at most {_LONGEST} letters, got {len(name)}; choose a shorter one")
     if not name.isidentifier() or keyword.iskeyword(name) or not _joined(name).isidentifier():
-        reason = (
-            "a keyword of Python" if keyword.iskeyword(name) else "not a Python identifier that begins with a letter"
-        )
+        reason = "a Python keyword" if keyword.iskeyword(name) else "not a Python identifier that begins with a letter"
         raise UserError(f"NAME: {name!r} is {reason}; choose one such as nonogram or my_task")
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         module=name,
-        # A class called Task would hide the one that it is derived from.
+        # A class named Task would hide its base class.
         class_name=f"{_joined(name).removesuffix('Task') or 'Task'}Task",
         id=environment_id(name),
         title=" ".join(_words(name)).capitalize(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +12,9 @@ import gymnasium as gym
 import tyro
 
 from hrm_agents.bundled import MAZE
-from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse
-from hrm_agents.commands.display import needs_display
-from hrm_agents.commands.walking import is_walked, plain_id
-from hrm_agents.environments import make_single, user_id
+from hrm_agents.commands.common import EXPLAINED, Device, Keywords, Modules, keywords, needs_display, parse, say
+from hrm_agents.commands.walking import is_walked
+from hrm_agents.environments import make_single, plain_id, user_id
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.user_modules import import_modules
 
@@ -24,32 +22,28 @@ if TYPE_CHECKING:
     from hrm_agents.solving.solver import Solver
     from hrm_envs.play import Adviser, Game, WalkGame
 
-
-#: Where there is no display.
-_ADVICE = "playing needs one; `hrm-agents watch --record FILE.gif` does without"
+#: What to do without a display.
+_ADVICE = "playing needs one; `hrm-agents watch --record FILE.gif` does not"
 
 
 @dataclass(frozen=True)
 class Play:
-    """Solve the puzzles of an environment yourself, in a window, and ask a model what it thinks of them.
+    """Solve puzzles yourself in a window, and ask a model for advice.
 
-    The window explains its keys. Each time you ask, the model thinks for one more segment. Mazes that are walked move
-    by move (HRM/MazeMoves-9x9-v0) are walked with the arrow keys, without a model.
+    The window explains its keys. Each time you ask, the model thinks for one more segment. In mazes that are walked
+    move by move (HRM/MazeMoves-9x9-v0), use the arrow keys; there is no model to ask.
     """
 
     env: Annotated[str | None, tyro.conf.Positional, EXPLAINED] = None
-    """Id of an environment, such as HRM/Sudoku-4x4-v0; that of the checkpoint if not given. module:id and FILE.py:id
-    import your module first."""
+    """Gymnasium id, such as HRM/Sudoku-4x4-v0; that of the checkpoint if omitted. module:id and FILE.py:id import your
+    module first."""
     checkpoint: Annotated[Path | None, EXPLAINED] = None
-    """Folder of the model to ask; the bundled one in its own environment (HRM/Maze-9x9-v0) if not given."""
+    """Checkpoint folder of the model to ask; if omitted, the bundled model in HRM/Maze-9x9-v0, and none elsewhere."""
     seed: int = 0
-    """Order of the puzzles."""
-    kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
-    """Keywords of the environment as name=value."""
-    module: Annotated[tuple[str, ...], MODULES] = ()
-    """Modules of yours to import first, by name or by file: they register environments."""
-    device: str = "cpu"
-    """Where the model thinks: cpu, cuda, mps, or auto."""
+    """Seed of the order of puzzles."""
+    kwargs: Keywords = ()
+    module: Modules = ()
+    device: Device = "cpu"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -61,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.env is not None:
         options = replace(options, env=user_id(options.env))
     score = _walk(options) if options.env is not None and is_walked(options.env) else _play(options)
-    print(score, file=sys.stderr)
+    say(score)
     return 0
 
 
@@ -84,26 +78,26 @@ def _walk(options: Play) -> str:
 
 
 def new_walk(options: Play) -> WalkGame:
-    """The walk that the options ask for, in an environment that is walked move by move.
+    """Start the walk that the options ask for, in an environment that is walked move by move.
 
     Raises:
-        UserError: a keyword is wrong, or there is a checkpoint, whose model cannot walk.
+        UserError: a keyword is wrong, or a checkpoint is given.
     """
     from hrm_envs.play import WalkGame
 
-    assert options.env is not None, "only an id says that there is something to walk"
+    assert options.env is not None, "without an id, the environment is that of a checkpoint, which is not walked"
     if options.checkpoint is not None:
-        raise UserError(f"{options.env} is walked move by move, and no checkpoint holds a walker: omit --checkpoint")
+        raise UserError(f"{options.env} is walked move by move, which no checkpoint can do: omit --checkpoint")
     kwargs = {"split": "test", **keywords(options.kwargs), "render_mode": "rgb_array"}
     with user_errors(options.env):
         return WalkGame(gym.make(plain_id(options.env), **kwargs), seed=options.seed)
 
 
 def new_game(options: Play) -> Game:
-    """The game that the options ask for.
+    """Start the game that the options ask for.
 
     Raises:
-        UserError: the id, a keyword or the checkpoint is wrong, or they do not fit each other.
+        UserError: the id, a keyword or the checkpoint is wrong, or they do not fit together.
     """
     from hrm_envs.play import Game
 
@@ -134,11 +128,11 @@ def new_game(options: Play) -> Game:
 
 
 def adviser(solver: Solver, env: Any) -> Adviser:
-    """Thinks with a model about the puzzles of an environment, one segment whenever the next advice is asked for.
+    """Make a function that gives a model's advice on a puzzle, one segment at a time.
 
     Args:
         solver: the model.
-        env: of the game; its episodes are played.
+        env: of the game; the advice plays its episodes.
     """
     from hrm_envs.play import Advice
     from hrm_envs.rendering.frame import Thoughts
@@ -158,14 +152,14 @@ def _bundled_id() -> str:
 
 
 def _bundled(env_id: str, spec: Any, device: str) -> Solver | None:
-    """The bundled model if it is one of that environment, else None."""
-    if env_id.rpartition(":")[2] != _bundled_id():
+    """The bundled model, or None if it does not fit the environment."""
+    if plain_id(env_id) != _bundled_id():
         return None
     from hrm_agents.solving.solver import check_task, load
 
     solver = load(MAZE, device)
     try:
         check_task(solver.model, solver.config, spec, MAZE)
-    except UserError:  # a keyword has changed the size
+    except UserError:  # a keyword changes the size
         return None
     return solver

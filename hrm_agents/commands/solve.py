@@ -10,10 +10,10 @@ from typing import Annotated
 
 import tyro
 
-from hrm_agents.commands.common import EXPLAINED, MODULES, parse
+from hrm_agents.commands.common import EXPLAINED, Device, Modules, parse, say
 from hrm_agents.errors import UserError, user_errors
 
-#: Bytes of a text that is read as one puzzle.
+#: Maximum number of bytes of one puzzle's text.
 _LONGEST = 1_000_000
 
 
@@ -21,22 +21,20 @@ _LONGEST = 1_000_000
 class Solve:
     """Solve one puzzle and print the answer.
 
-    The puzzle is text in the task's notation: for Sudoku digits with . for blanks, for mazes lines of #, blanks,
-    S and G. Prints the answer; exits with 0 if it is right and 1 if not.
+    The puzzle is text in the task's notation: for Sudoku, digits with . for blanks; for mazes, lines of #, spaces, S
+    and G. The exit code is 0 if the answer is right and 1 if not.
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
-    """Folder of a checkpoint."""
+    """Checkpoint folder."""
     puzzle: Annotated[str, tyro.conf.Positional] = "-"
-    """The puzzle itself, a file that holds it, or - for standard input."""
+    """The puzzle, a file that contains it, or - for standard input."""
     max_segments: Annotated[int | None, EXPLAINED] = None
-    """Think at most so long; as in training if not given."""
+    """Maximum number of segments; as in training if omitted."""
     steps: bool = False
     """Also print the answer of every segment, on standard error."""
-    module: Annotated[tuple[str, ...], MODULES] = ()
-    """Modules of yours to import first, by name or by file, where the model was trained in an environment of yours."""
-    device: str = "cpu"
-    """cpu, cuda, mps, or auto."""
+    module: Modules = ()
+    device: Device = "cpu"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -48,21 +46,20 @@ def run(arguments: Sequence[str]) -> int:
     import_modules(options.module)
 
     solver = load(options.checkpoint, options.device)
-    solver.check_solves_from_outside()  # before anybody types in a puzzle
+    solver.check_solves_from_outside()  # before waiting for standard input
     text = _read(options.puzzle)
     with user_errors("puzzle"):
         solution = solver.solve(text, options.max_segments)
     if options.steps:
         for number, segment in enumerate(solution.segments, 1):
             go_on = "" if segment.q_continue is None else f"Q(continue) {segment.q_continue:.3f}, "
-            print(
+            say(
                 f"segment {number}: Q(halt) {segment.q_halt:.3f}, {go_on}"
-                f"score {segment.score:.2f}\n{solver.format(segment.answer)}\n",
-                file=sys.stderr,
+                f"score {segment.score:.2f}\n{solver.format(segment.answer)}\n"
             )
     print(solution.text)
     verdict = "solved" if solution.success else "not solved"
-    print(f"{verdict} after {len(solution.segments)} segment(s)", file=sys.stderr)
+    say(f"{verdict} after {len(solution.segments)} segment(s)")
     return 0 if solution.success else 1
 
 
@@ -72,7 +69,7 @@ def _read(puzzle: str) -> str:
         if not text.strip():
             raise UserError("no puzzle: give it as an argument, a file, or on standard input")
         return text
-    # A puzzle may be longer than file names can be, so only short one-liners are looked up as files.
+    # A puzzle may be too long for a file name, so only short single lines are looked up as files.
     if "\n" not in puzzle and len(puzzle) < 250 and Path(puzzle).is_file():
         try:
             with Path(puzzle).open("rb") as file:
@@ -83,14 +80,14 @@ def _read(puzzle: str) -> str:
 
 
 def _decoded(data: bytes, name: str) -> str:
-    """The text of a puzzle.
+    """Decode the text of a puzzle.
 
     Raises:
-        UserError: it is no text, or far too long for one puzzle.
+        UserError: it is not text, or too long for one puzzle.
     """
     if len(data) > _LONGEST:
-        raise UserError(f"{name} is longer than {_LONGEST:,} bytes, which no puzzle is")
+        raise UserError(f"{name} is too long for a puzzle: more than {_LONGEST:,} bytes")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{name} is not text in UTF-8: byte {error.start} is {data[error.start]:#04x}") from error
+        raise UserError(f"{name} is not UTF-8 text: byte {error.start} is {data[error.start]:#04x}") from error

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import tyro
 
-from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse
+from hrm_agents.commands.common import EXPLAINED, Keywords, Modules, keywords, parse, say
 from hrm_agents.config import AnswerConfig, EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
 from hrm_agents.environments import user_id
 from hrm_agents.errors import UserError
@@ -23,19 +21,15 @@ from hrm_agents.user_modules import import_modules
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run of training is made of: the options of all commands that train."""
+    """Settings of a training run: the options shared by all commands that train."""
 
     env: Annotated[str, tyro.conf.Positional] = EnvConfig.id
     """Gymnasium id; `hrm-agents envs` lists the built-in ones. module:id and FILE.py:id import your module first."""
     preset: Annotated[PresetName, EXPLAINED] = SMALL
-    """small, the default: nets for a CPU. paper-*: the paper's 27-million-parameter models for a GPU, each with its
-    environment."""
-    kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
-    """Keywords of the environment as name=value, such as num_puzzles=1000 'empty_cells=[4,8]'; they add to those of
-    the preset."""
-    module: Annotated[tuple[str, ...], MODULES] = ()
-    """Modules of yours to import first, by name or by file: they register environments. A run names an environment of
-    yours, but may not import it."""
+    """Source of all defaults. small (the default): networks for a CPU. paper-*: the paper's 27-million-parameter models
+    for a GPU, each with its environment."""
+    kwargs: Keywords = ()
+    module: Modules = ()
     model: Architecture = field(default_factory=Architecture)
     optim: OptimConfig = field(default_factory=OptimConfig)
     answer: AnswerConfig = field(default_factory=AnswerConfig)
@@ -43,7 +37,7 @@ class Settings:
     run: RunConfig = field(default_factory=RunConfig)
 
     def config(self) -> TrainConfig:
-        """The settings of a new run: keywords of the environment add to those of the preset."""
+        """The settings of a new run; environment keywords add to those of the preset."""
         own = preset(self.env, self.preset).env.kwargs
         env = EnvConfig(self.env, {**own, **keywords(self.kwargs)})
         return TrainConfig(env, self.model, self.optim, self.answer, self.halting, self.run)
@@ -58,19 +52,19 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 
 @dataclass(frozen=True)
 class Train(Settings):
-    """Train a model in an environment, evaluate it on unseen puzzles and draw a GIF of it at work.
+    """Train a model in an environment, evaluate it on unseen puzzles, and draw a GIF of some solutions.
 
-    The defaults of all options are those of the preset (see hrm_agents/presets.py), which for `small` depend on the
-    environment. A run can be stopped with Ctrl-C, or killed, and continued with --resume; it ends with the same
-    weights as if it had not been.
+    All defaults are those of the preset (see hrm_agents/presets.py); with `small` they depend on the environment.
+    --kwargs adds to the preset's environment keywords. A run that was stopped with Ctrl-C, or killed, continues with
+    --resume, and ends with the same weights as an uninterrupted run.
     """
 
     out: Annotated[Path | None, EXPLAINED] = None
-    """Folder of the checkpoint and records; runs/<environment> if not given."""
+    """Output folder; runs/<environment> if omitted."""
     resume: Annotated[Path | None, EXPLAINED] = None
-    """Continue the run in this folder, with its settings unless you change them here."""
+    """Continue the run in this folder, with its settings unless given here."""
     gif: bool = True
-    """Draw solved puzzles when done (needs the render extra)."""
+    """Draw a GIF at the end (needs the extra `render`)."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -79,9 +73,9 @@ def run(arguments: Sequence[str]) -> int:
     options = replace(options, env=user_id(options.env))
     if options.resume is not None:
         if options.out is not None:
-            raise UserError("--resume goes on in the folder of the run: omit --out")
+            raise UserError("--resume continues in the folder of the run: omit --out")
         if options.preset != SMALL:
-            raise UserError("--resume goes on with the settings of the run: omit --preset")
+            raise UserError("--resume continues with the settings of the run: omit --preset")
         saved = _saved(options.resume).env.kwargs
         env = EnvConfig(options.env, keywords(options.kwargs) if options.kwargs else saved)
         config = TrainConfig(env, options.model, options.optim, options.answer, options.halting, options.run)
@@ -95,7 +89,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool) -> int:
-    """Train in a folder that nobody else trains in."""
+    """Train in a folder that this process has locked."""
     from hrm_agents.records.checkpoint import CONFIG, MODEL
     from hrm_agents.trainer import Trainer
 
@@ -112,7 +106,7 @@ def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool) -> int:
             raise KeyboardInterrupt("nothing was saved yet") from None
         raise KeyboardInterrupt(
             f"saved after {trainer.updates_saved} updates; "
-            f"go on with: hrm-agents train --resume {shlex.quote(str(out))}"
+            f"continue with: hrm-agents train --resume {shlex.quote(str(out))}"
         ) from None
     say(
         f"{100 * report.success_rate:.2f}% of {report.num_puzzles} unseen puzzles solved, "
@@ -123,23 +117,17 @@ def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool) -> int:
     return 0
 
 
-def say(line: str) -> None:
-    """A line for people, apart from results on standard output; a lost terminal stops no run."""
-    with suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
-
-
 def preset_defaults(
     options: type[AnySettings], command: str, arguments: Sequence[str]
 ) -> tuple[AnySettings, AnySettings]:
-    """Defaults that suit the environment or the preset named on the command line; and what is parsed without them.
+    """Defaults for the environment or preset named on the command line, and the options parsed without them.
 
     Args:
-        options: the dataclass of the command.
+        options: dataclass of the command.
         command: its name.
-        arguments: what it was called with.
+        arguments: its command line.
     """
-    # Without a name of its own, the environment is that of the preset.
+    # If no environment is named, it is that of the preset.
     unnamed = options(env="")
     plain = [argument for argument in arguments if argument not in ("-h", "--help")]
     named = parse(options, command, plain, default=unnamed)
@@ -150,7 +138,7 @@ def preset_defaults(
 
 
 def _defaults(arguments: Sequence[str]) -> Train:
-    """Defaults that suit the environment, the preset or the run named on the command line."""
+    """Defaults for the environment, preset or run named on the command line."""
     defaults, named = preset_defaults(Train, "train", arguments)
     return defaults if named.resume is None else _with(defaults, _saved(named.resume))
 
@@ -162,13 +150,13 @@ def _saved(folder: Path) -> TrainConfig:
 
 
 def _with(options: AnySettings, config: TrainConfig) -> AnySettings:
-    """The options with the settings of a run."""
+    """Replace the settings in options by those of a run."""
     groups = {name: getattr(config, name) for name in ("model", "optim", "answer", "halting", "run")}
     return replace(options, env=config.env.id, **groups)
 
 
 def _draw(step: int, out: Path) -> None:
-    """A GIF of three unseen puzzles, and their last frames in TensorBoard."""
+    """Draw a GIF of three unseen puzzles, and log their last frames to TensorBoard."""
     from hrm_agents.records.run_log import write_frames
     from hrm_agents.solving.recording import record_episode, write_gif
     from hrm_agents.solving.solver import load

@@ -12,8 +12,17 @@ from typing import Annotated
 import tyro
 
 from hrm_agents.bundled import MAZE
-from hrm_agents.commands.common import EXPLAINED, KEYWORDS, MODULES, keywords, parse, progress
-from hrm_agents.commands.display import needs_display
+from hrm_agents.commands.common import (
+    EXPLAINED,
+    Device,
+    Keywords,
+    Modules,
+    keywords,
+    needs_display,
+    parse,
+    progress,
+    say,
+)
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.limits import Limits
 from hrm_agents.user_modules import import_modules
@@ -21,24 +30,21 @@ from hrm_agents.user_modules import import_modules
 
 @dataclass(frozen=True)
 class Watch:
-    """Watch a model think: a window, or a GIF with --record. Close the window or press Ctrl-C to stop."""
+    """Watch a model think, in a window or as a GIF (--record). Close the window or press Ctrl-C to stop."""
 
     checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = MAZE
-    """Folder of a checkpoint; the bundled maze model if not given."""
+    """Checkpoint folder; the bundled maze model if omitted."""
     record: Annotated[Path | None, EXPLAINED] = None
-    """Write a GIF here, in a file whose name ends in .gif, instead of opening a window."""
+    """Write this GIF file (NAME.gif) instead of opening a window."""
     episodes: Annotated[int | None, EXPLAINED] = None
-    """How many puzzles; 3 in a GIF, without end in a window, if not given."""
+    """Number of puzzles; if omitted, 3 in a GIF and without end in a window."""
     seed: int = 0
-    """Which puzzles."""
+    """Seed of the choice of puzzles."""
     fps: float = 2.0
     """Segments per second."""
-    kwargs: Annotated[tuple[str, ...], KEYWORDS] = ()
-    """Keywords of the environment as name=value."""
-    module: Annotated[tuple[str, ...], MODULES] = ()
-    """Modules of yours to import first, by name or by file, where the model was trained in an environment of yours."""
-    device: str = "cpu"
-    """cpu, cuda, mps, or auto."""
+    kwargs: Keywords = ()
+    module: Modules = ()
+    device: Device = "cpu"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -47,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
     if not 0.1 <= options.fps <= 100:
         raise UserError(f"--fps must lie between 0.1 and 100, got {options.fps}")
     if options.episodes is not None:
-        # A GIF is held in memory until it is written.
+        # All images of a GIF are in memory until it is written.
         Limits(1, 1_000 if options.record is not None else math.inf).check("--episodes", options.episodes)
     import_modules(options.module)
     return _show(options) if options.record is None else _record(options, options.record)
@@ -68,7 +74,7 @@ def _record(options: Watch, path: Path) -> int:
             episodes.append(frames)
             share((episode + 1) / number)
     write_gif(path, episodes, options.fps)
-    print(f"wrote {path}", file=sys.stderr)
+    say(f"wrote {path}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""How long an episode must think in training before it may halt."""
+"""Exploration of longer episodes: a minimum number of segments in training."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,29 +9,29 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Exploration:
-    """How long an episode must think in training before it may halt.
+    """Draws a random minimum number of segments before the agent may halt.
 
-    With probability ``probability`` the minimum is uniform over 2..max_segments, else 1 (Wang et al.
-    2025, arXiv 2506.21734, section 2, "Adaptive computational time"). The environment ends the
-    episode at max_segments in any case.
+    With probability ``probability`` the minimum is uniform over 2..max_segments, else 1 (Wang et al. 2025, arXiv
+    2506.21734, section 2, "Adaptive computational time"). The environment ends the episode at max_segments in any
+    case.
     """
 
     per: Literal["episode", "segment"]
-    """Draw once per episode (the paper), or again at every segment (its authors' code).
+    """Draw once per episode (the paper) or at every segment (its authors' code).
 
-    A minimum that is redrawn at every segment rarely holds for two in a row: a wish to halt is put
-    off by a segment or two, hardly ever to M.
+    A minimum that is redrawn at every segment rarely holds twice in a row, so it delays halting by a segment or two,
+    rarely up to M.
     """
     probability: float
-    """Chance that a minimum above 1 is drawn."""
+    """Probability of a minimum above 1."""
     max_segments: int
-    """M, the most segments an episode can have."""
+    """M, the largest number of segments in an episode."""
 
     def __post_init__(self) -> None:
         """Check the ranges.
 
         Raises:
-            ValueError: no segment is allowed, or the probability is none.
+            ValueError: ``max_segments`` is below 1, or ``probability`` outside [0, 1].
         """
         if self.max_segments < 1:
             raise ValueError(f"max_segments must be at least 1, got {self.max_segments}")
@@ -41,13 +41,13 @@ class Exploration:
     def minimum(
         self, rng: np.random.Generator, previous: NDArray[np.int64], reset: NDArray[np.bool_]
     ) -> NDArray[np.int64]:
-        """Minimum number of segments of each row, int64 [B]: halt at segment t only if t >= minimum.
+        """Minimum number of segments of each row, int64 [B]: the agent may halt at segment t if t >= minimum.
 
         Call it once before each segment.
 
         Args:
-            rng: source of the draws; each call takes the same number of them, whatever ``reset`` is.
-            previous: int64 [B], what the last call returned; anything before the first.
+            rng: generator; each call draws the same amount, whatever ``reset`` is.
+            previous: int64 [B], returned by the last call; ignored at a reset.
             reset: bool [B], rows whose episode starts with this segment.
         """
         explore = rng.random(len(previous)) < self.probability

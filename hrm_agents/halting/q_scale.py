@@ -1,4 +1,4 @@
-"""What a Q-value of the Q-head stands for, how to read it and how to train it."""
+"""Scale of the Q-head's outputs: conversion to reward, and loss."""
 
 from __future__ import annotations
 
@@ -15,37 +15,38 @@ Values = TypeVar("Values", Tensor, NDArray[Any])
 
 @dataclass(frozen=True)
 class QScale:
-    """The scale of Q-values: logits of a return in [0, 1], or the return itself."""
+    """Scale of Q-values: logits of a return in [0, 1], or the return itself."""
 
     is_logit: bool
+    """Whether Q-values are logits."""
 
     def value(self, q: Values) -> Values:
         """Q-values ``[...]`` in units of reward."""
         if not self.is_logit:
             return q
-        # The sigmoid, without overflow for large negative logits; 0 is float32 so that float32 stays so.
+        # The sigmoid, without overflow for large negative logits; a float32 zero keeps float32.
         return q.sigmoid() if isinstance(q, Tensor) else np.exp(-np.logaddexp(np.float32(0), -q))
 
     def probability(self, q: Values) -> Values:
-        """Q-values ``[...]`` as chances in [0, 1]: how sure the model is that its answer is right."""
+        """Q-values ``[...]`` as probabilities in [0, 1]: the model's confidence in its answer."""
         return self.value(q) if self.is_logit else q.clip(0.0, 1.0)
 
     def inverse(self, value: float) -> float:
-        """The Q-value that stands for ``value``, in units of reward; infinite at the ends of [0, 1] for logits."""
+        """Q-value of a reward; for logits infinite at 0 and 1."""
         if not self.is_logit:
             return value
         with np.errstate(divide="ignore"):
             return float(np.log(np.float64(value)) - np.log1p(np.float64(-value)))
 
     def loss(self, q: Tensor, target: Tensor) -> Tensor:
-        """Loss of one Q-value per row, float32 ``[B]``; the target gets no gradient.
+        """Loss of one Q-value per row, float32 ``[B]``, without gradient for the target.
 
         Binary cross-entropy for logits (arXiv 2506.21734, section 2, "Adaptive computational time"), half the squared
         error for plain values.
 
         Args:
             q: ``[B]``, output of the Q-head.
-            target: ``[B]``, what it should stand for, in units of reward; in [0, 1] for logits.
+            target: ``[B]``, in units of reward; in [0, 1] for logits.
         """
         target = target.detach().float()
         if self.is_logit:
@@ -53,18 +54,18 @@ class QScale:
         return 0.5 * (q.float() - target).square()
 
     def check_cost(self, segment_cost: float) -> None:
-        """Refuse a segment cost where it would move targets out of [0, 1].
+        """Check that targets under a segment cost fit the scale.
 
         Raises:
-            ValueError: the values are logits and the cost is not 0.
+            ValueError: Q-values are logits and the cost is not 0.
         """
         if self.is_logit and segment_cost != 0.0:
             raise ValueError(
-                "a segment cost moves Q-values out of [0, 1], where logits end: use plain values, q_scale=PLAIN"
+                "a segment cost moves returns out of [0, 1], the range of logits: use scale=PLAIN (q_loss='mse')"
             )
 
 
-#: Logits of a return in [0, 1], as in the paper: trained with binary cross-entropy.
+#: Logits of a return in [0, 1], as in the paper; trained with binary cross-entropy.
 LOGIT = QScale(is_logit=True)
-#: Returns themselves: trained with squared error.
+#: The return itself; trained with squared error.
 PLAIN = QScale(is_logit=False)

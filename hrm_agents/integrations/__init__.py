@@ -1,1 +1,1 @@
-"""HRM in other people's training code; each module needs the package that it is named after."""
+"""HRM in other reinforcement learning libraries; each module needs the library that it is named after."""

@@ -1,4 +1,4 @@
-"""From a Gymnasium observation space to the parts that an encoder takes, and from observations to their tensors."""
+"""Conversion of Gymnasium observation spaces and observations to the input of an encoder."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from torch import Tensor, nn
 
 from hrm_agents.models.encoder import FeaturePart, InputPart, TokenPart
 
-#: The name of the only part of a space that is not a Dict.
+#: Name of the only part of a space other than Dict.
 ONLY_PART = "observation"
-#: Attention compares every slot with every other: beyond this, an observation is meant to be cut more coarsely.
+#: Maximum number of slots, since the cost of attention is quadratic; larger observations need coarser patches.
 MAX_SLOTS = 4096
-#: Integers of at most so many different values are tokens, others are numbers.
+#: Integers with at most this many values are tokens, others are numbers.
 MAX_TOKENS = 1024
-#: A bound beyond this is somebody's way to write infinity.
+#: Larger bounds are regarded as infinite.
 _NO_BOUND = 1e9
-#: Without another wish, a vector of numbers becomes so many slots.
-_SLOTS_OF_A_VECTOR = 16
+#: Default number of slots of a vector of numbers.
+_VECTOR_SLOTS = 16
 
 
 class PartReader(nn.Module):
-    """Turns one part of a batch of observations into what an encoder takes."""
+    """Converts one part of a batch of observations to the input of an encoder."""
 
     def __init__(self, name: str, part: InputPart, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -36,14 +36,14 @@ class PartReader(nn.Module):
         self.shape = shape
 
     def rows(self, values: Any) -> Tensor:
-        """``values`` [B, ...] as a tensor [B, n] on the reader's device.
+        """Convert ``values`` [B, ...] to a tensor [B, n].
 
         Raises:
             ValueError: the shape is not a batch of the space's.
         """
         if not isinstance(values, Tensor):
             array = np.asarray(values)
-            # Types that torch half knows (uint16, ...) become one that it knows; a copy, since arrays may be read-only.
+            # Types that torch hardly supports, such as uint16, are converted. Copied, since arrays may be read-only.
             values = torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))
         if values.ndim == 0 or tuple(values.shape[1:]) not in (self.shape, self.shape or (1,)):
             expected = ", ".join(("B", *map(str, self.shape)))
@@ -52,7 +52,7 @@ class PartReader(nn.Module):
 
 
 class TokenReader(PartReader):
-    """Tokens count from zero: subtracts the lowest value (of each cell, if ``start`` is an array)."""
+    """Converts integers to tokens that start at zero: subtracts ``start``, the lowest value (of each cell)."""
 
     start: Tensor
 
@@ -65,13 +65,14 @@ class TokenReader(PartReader):
         self._last = torch.from_numpy(cells + np.asarray(sizes) - 1)
 
     def forward(self, values: Any) -> Tensor:
-        """int64 [B, S] of integers, or of floats that hold some.
+        """Convert integers, of any type, to tokens int64 [B, S].
 
         Raises:
-            ValueError: the shape is another, or a value that comes as an array is outside the space.
+            ValueError: the shape is wrong, or a value of an array is outside the space. Values of tensors are not
+                checked.
         """
         tokens = self.rows(values).to(self.start.device).long() - self.start
-        # Tensors come from a pipeline, where the check would hold up an accelerator.
+        # Tensors may be on an accelerator, where the check would wait for it.
         if not isinstance(values, Tensor):
             host = tokens.cpu()
             wrong = ((host < 0) | (host > self._last)).nonzero()
@@ -86,7 +87,7 @@ class TokenReader(PartReader):
 
 
 class NumberReader(PartReader):
-    """Numbers between finite bounds become numbers between -1 and 1, others stay; pictures are cut into patches."""
+    """Scales numbers with finite bounds to -1 to 1, and splits images into patches."""
 
     center: Tensor
     scale: Tensor
@@ -103,20 +104,20 @@ class NumberReader(PartReader):
         self.register_buffer("order", None if order is None else torch.from_numpy(order), persistent=False)
 
     def forward(self, values: Any) -> Tensor:
-        """float32 [B, F].
+        """Convert numbers to float32 [B, F].
 
         Raises:
-            ValueError: the shape is another.
+            ValueError: the shape is wrong.
         """
         numbers = (self.rows(values).to(self.center.device).float() - self.center) * self.scale
         return numbers if self.order is None else numbers[:, self.order]
 
 
 class SpaceReader(nn.Module):
-    """An observation space, seen by an encoder.
+    """Converts observations of a space to the input of :class:`~hrm_agents.models.encoder.HRMEncoder`.
 
-    Call it with a batch of observations, as a vector environment gives them (arrays or tensors); the result is what
-    :class:`~hrm_agents.models.encoder.HRMEncoder` takes. It has no parameters and follows ``.to(device)``.
+    Call it with a batch of observations of a vector environment, as arrays or tensors. It has no parameters, and
+    ``.to(device)`` moves it.
     """
 
     def __init__(self, space: spaces.Space[Any], readers: Mapping[str, TokenReader | NumberReader]) -> None:
@@ -126,17 +127,22 @@ class SpaceReader(nn.Module):
         self._readers = nn.ModuleList(readers.values())
 
     def forward(self, obs: Any) -> dict[str, Tensor]:
-        """Every part of ``obs`` by name, [B, width].
+        """Convert ``obs`` to its parts by name, each [B, width].
 
         Raises:
-            ValueError: a part is missing, has another shape, or lies outside the space.
+            ValueError: a part is missing, has the wrong shape, or is outside the space.
         """
-        if not isinstance(self.space, spaces.Dict):
+        if not isinstance(self.space, spaces.Dict) and not isinstance(obs, Mapping):
             obs = {ONLY_PART: obs}
         missing = [name for name in self.parts if name not in obs]
         if missing:
             raise ValueError(f"the observation lacks {missing[0]!r}; it has {', '.join(map(str, obs)) or 'nothing'}")
         return {name: reader(obs[name]) for name, reader in zip(self.parts, self._readers, strict=True)}
+
+
+def parts_of(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
+    """The spaces in a Dict by name, or any other space under the name ``ONLY_PART``."""
+    return dict(space.spaces) if isinstance(space, spaces.Dict) else {ONLY_PART: space}
 
 
 def read_space(
@@ -146,35 +152,34 @@ def read_space(
     features_per_slot: int | None = None,
     grids: Mapping[str, tuple[int, int]] | None = None,
 ) -> SpaceReader:
-    """How an encoder sees ``space``.
+    """Make the reader of a space.
 
     ========================================= =======================================================================
-    Discrete, MultiDiscrete, MultiBinary      tokens, one slot each
-    integer Box [S] or [H, W]                 tokens, if its values span at most 1,024; else numbers
-    other Box [F]                             numbers, ``features_per_slot`` a slot
-    other Box [H, W]; uint8 [H, W] 0 to 255   a picture of one channel
-    Box [C, H, W] or [H, W, C]                a picture, ``patch`` x ``patch`` pixels a slot; C is the shorter end
-    Dict of these                             one after the other, in the order of the Dict
+    Discrete, MultiDiscrete, MultiBinary      tokens, one per slot
+    integer Box [S] or [H, W]                 tokens, if there are at most 1,024 different values; otherwise numbers
+    other Box [F]                             numbers, ``features_per_slot`` per slot
+    other Box [H, W]; uint8 [H, W] 0 to 255   an image of one channel
+    Box [C, H, W] or [H, W, C]                an image, ``patch`` x ``patch`` pixels per slot; C is the shorter end
+    Dict of these                             concatenated, in the order of the Dict
     ========================================= =======================================================================
 
-    Numbers between finite bounds are scaled to -1 to 1 (a picture of uint8 by 0 to 255), others are taken as they are:
-    put ``gymnasium.wrappers.NormalizeObservation`` around the environment where they are not about 1.
+    Numbers with finite bounds are scaled to -1 to 1 (uint8 images from 0 to 255), others are unchanged: if their scale
+    is far from 1, wrap the environment in ``gymnasium.wrappers.NormalizeObservation``.
 
     Args:
-        space: an observation space of one environment, not of a batch.
-        patch: side of a square of pixels that is one slot.
-        features_per_slot: numbers of a vector that are one slot; as many as make 16 slots if not given.
-        grids: rows and columns of parts that are flat but have two dimensions, such as a puzzle's cells.
+        space: observation space of one environment, not of a batch.
+        patch: side of the square of pixels in a slot.
+        features_per_slot: numbers of a vector in a slot; by default, vectors have at most 16 slots.
+        grids: rows and columns of flat parts that have two dimensions, such as the cells of a puzzle, by name.
 
     Raises:
-        ValueError: the space, or a part of it, is none of these, or has too many slots.
+        ValueError: the space, or a part of it, is not supported or has too many slots, or a keyword is out of bounds.
     """
     if patch < 1 or (features_per_slot is not None and features_per_slot < 1):
-        raise ValueError(f"patch={patch}, features_per_slot={features_per_slot}: both are at least 1")
-    found: dict[str, spaces.Space[Any]] = dict(space.spaces) if isinstance(space, spaces.Dict) else {ONLY_PART: space}
-    grids = dict(grids or {})
+        raise ValueError(f"patch={patch} and features_per_slot={features_per_slot} must be at least 1")
+    found, grids = parts_of(space), dict(grids or {})
     if not found:
-        raise ValueError("the observation space is an empty Dict: there is nothing to see")
+        raise ValueError("the observation space is an empty Dict")
     unknown = [name for name in grids if name not in found]
     if unknown:
         raise ValueError(f"grids names {unknown[0]!r}; the space has {', '.join(map(str, found))}")
@@ -184,7 +189,7 @@ def read_space(
         largest = max(slots, key=lambda name: slots[name])
         raise ValueError(
             f"the observation makes {sum(slots.values()):,} slots, {slots[largest]:,} of them from {largest!r}; "
-            f"at most {MAX_SLOTS:,} are sensible: raise patch (pictures) or features_per_slot (vectors), or shrink it"
+            f"at most {MAX_SLOTS:,} are supported: raise patch (images) or features_per_slot (vectors), or shrink it"
         )
     return SpaceReader(space, readers)
 
@@ -207,8 +212,10 @@ def _read_part(
         return TokenReader(name, part, space.shape, 0, 2)
     if isinstance(space, spaces.Box):
         return _read_box(name, space, patch, features_per_slot, grid)
-    hint = "; gymnasium.wrappers.FlattenObservation makes a Box of it" if space.is_np_flattenable else ""
-    raise ValueError(f"{name!r} is a {type(space).__name__} space, which is no fixed row of tokens or numbers{hint}")
+    hint = "; gymnasium.wrappers.FlattenObservation converts it to a Box" if space.is_np_flattenable else ""
+    raise ValueError(
+        f"{name!r} is a {type(space).__name__} space, which has no fixed number of tokens or numbers{hint}"
+    )
 
 
 def _read_box(
@@ -216,25 +223,25 @@ def _read_box(
 ) -> TokenReader | NumberReader:
     shape = box.shape
     if not 1 <= len(shape) <= 3 or 0 in shape:
-        raise ValueError(f"{name!r} is a Box of shape {shape}; vectors, tables and pictures (1 to 3 dimensions) work")
+        raise ValueError(f"{name!r} is a Box of shape {shape}; it must have 1 to 3 dimensions, none of them 0")
     low, high = _int_bounds(box)
-    picture = len(shape) == 3 or (len(shape) == 2 and box.dtype == np.uint8 and (low, high) == (0, 255))
+    image = len(shape) == 3 or (len(shape) == 2 and box.dtype == np.uint8 and (low, high) == (0, 255))
     if box.dtype is not None and box.dtype.kind in "iub":
-        if not picture and high - low < MAX_TOKENS:
+        if not image and high - low < MAX_TOKENS:
             part = TokenPart(math.prod(shape), high - low + 1, grid or _grid_of(shape))
             return TokenReader(name, part, shape, low, high - low + 1)
         if max(abs(low), abs(high)) >= _NO_BOUND:
             raise ValueError(
-                f"{name!r} is {box.dtype} without bounds, so its scale is unknown: give the Box its bounds"
+                f"{name!r} is {box.dtype} without bounds, so that its scale is unknown: set the bounds of the Box"
             )
     if len(shape) > 1:
-        return _read_picture(name, box, patch, grid)
-    per_slot = features_per_slot or math.ceil(shape[0] / _SLOTS_OF_A_VECTOR)
+        return _read_image(name, box, patch, grid)
+    per_slot = features_per_slot or math.ceil(shape[0] / _VECTOR_SLOTS)
     return NumberReader(name, FeaturePart(shape[0], per_slot, grid), box)
 
 
-def _read_picture(name: str, box: spaces.Box, patch: int, grid: tuple[int, int] | None) -> NumberReader:
-    """One slot a patch, row by row; in it the pixels row by row, and in each its channels."""
+def _read_image(name: str, box: spaces.Box, patch: int, grid: tuple[int, int] | None) -> NumberReader:
+    """A reader with one slot per patch; patches, and pixels in a patch, are in row-major order, channels last."""
     index: NDArray[np.int64] = np.arange(math.prod(box.shape)).reshape(box.shape)
     if index.ndim == 2:
         index = index[..., None]
@@ -242,7 +249,7 @@ def _read_picture(name: str, box: spaces.Box, patch: int, grid: tuple[int, int] 
         index = index.transpose(1, 2, 0)
     height, width, channels = tuple(index.shape)
     if height % patch or width % patch:
-        raise ValueError(f"{name!r}: patch={patch} does not divide a picture of {height} x {width} pixels")
+        raise ValueError(f"{name!r}: patch={patch} does not divide an image of {height} x {width} pixels")
     rows, columns = height // patch, width // patch
     patches = index.reshape(rows, patch, columns, patch, channels).transpose(0, 2, 1, 3, 4)
     part = FeaturePart(index.size, patch * patch * channels, grid or (rows, columns))
@@ -250,7 +257,7 @@ def _read_picture(name: str, box: spaces.Box, patch: int, grid: tuple[int, int] 
 
 
 def _int_bounds(box: spaces.Box) -> tuple[int, int]:
-    """The lowest and the highest value of any cell of ``box``, cut at +-2^62 where there is no bound."""
+    """Lowest and highest value of any cell of ``box``, limited to +-2^62."""
     limit = 2.0**62
     return int(max(np.min(box.low), -limit)), int(min(np.max(box.high), limit))
 

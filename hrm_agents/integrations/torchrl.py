@@ -1,6 +1,6 @@
-"""HRM in TorchRL (``pip install "hrm-agents[torchrl]"``): a module whose states travel through the environment.
+"""HRM in TorchRL (``pip install "hrm-agents[torchrl]"``), as a recurrent module.
 
-:class:`HRMModule` is used like TorchRL's own ``LSTMModule``: it sits in a policy, a primer adds its states to the
+Use :class:`HRMModule` like TorchRL's ``LSTMModule``: it is part of a policy, a primer adds its states to the
 environment, and under ``set_recurrent_mode`` it replays sequences.
 """
 
@@ -23,6 +23,7 @@ from hrm_agents.integrations.spaces import SpaceReader, read_space
 from hrm_agents.models.architecture import Architecture
 from hrm_agents.models.encoder import HRMEncoder, Readout
 from hrm_agents.models.hrm import HRM
+from hrm_agents.models.limits import check_setting
 from hrm_agents.models.recursion import Carry
 
 __all__ = ["HRMModule"]
@@ -32,38 +33,38 @@ _IS_INIT = "is_init"
 
 
 class HRMModule(TensorDictModuleBase):
-    """An HRM that thinks on from step to step.
+    """An HRM that keeps its carry from step to step.
 
-    It reads the observation, both states and ``is_init``, and writes its outputs and, under ``"next"``, the new states.
-    The environment needs TorchRL's ``InitTracker`` and the primer of :meth:`make_tensordict_primer`. Make vector
-    environments with ``autoreset_mode="Disabled"``: with ``"SameStep"`` TorchRL 0.14 takes zeros for the last
-    observation of an episode where observations are dictionaries.
+    It reads the observation, the states of planner and worker, and ``is_init``; it writes its outputs and, under
+    ``"next"``, the new states. The environment needs TorchRL's ``InitTracker`` and :meth:`make_tensordict_primer`. Make
+    vector environments with ``autoreset_mode="Disabled"``: with ``"SameStep"``, TorchRL 0.14 replaces the last
+    observation of an episode by zeros if observations are dictionaries.
 
-    **Step by step** (in collectors) every row of the batch is one step. It starts from the states that come with it;
-    where ``is_init`` is set, from the initial ones.
+    **By default** (in collectors) every row of the batch is one step. It starts from its states, or from the initial
+    states where ``is_init`` is set.
 
     **In recurrent mode** the last dimension of the batch is time. A row starts from the states stored with its first
-    step and goes on with its own, which are those of the present weights; where ``is_init`` is set it starts anew from
-    the states stored there, as TorchRL's recurrent modules do. Without stored states it starts from the initial ones.
-    Losses set this mode by themselves; set it around ``GAE``, with ``deactivate_vmap=True`` since attention has no vmap
-    on a CPU. Single steps in no order need a time of length 1: ``unsqueeze(-1)``.
+    step and continues with states computed from the present weights; where ``is_init`` is set, it starts from the
+    states stored there, as TorchRL's recurrent modules do. Without stored states it starts from the initial states.
+    Losses set this mode themselves; set it for ``GAE``, with ``deactivate_vmap=True`` since attention does not support
+    vmap on CPUs. Shuffled single steps need a time dimension of length 1: ``unsqueeze(-1)``.
 
-    States that are zero throughout, which no thought gives, stand for the initial ones: primers begin with zeros. As in
-    HRM no gradient flows from one step to the step before.
+    States of zeros, with which primers start, stand for the initial states; no segment results in zeros. As in HRM,
+    there is no gradient from one step to the previous one.
 
     Args:
-        model: an encoder, which gives features for heads; or a whole HRM, which gives an answer and Q-values.
-        reader: what turns observations into the parts of an encoder; without one they enter as they are.
-        segments: of thought in each step; with a whole HRM a step is one segment.
-        in_keys: of the observation, in the order of the encoder's parts; their names if not given. For an HRM
-            ``["puzzle"]``, and ``"task_id"`` where it has task embeddings.
+        model: an encoder, for features; or an HRM, for an answer and Q-values.
+        reader: converts observations to the parts of an encoder; they are unchanged if omitted.
+        segments: number of segments per step; 1 for an HRM.
+        in_keys: keys of the observation, in the order of the encoder's parts, whose names are the default. For an HRM
+            ``["puzzle"]``, and ``"task_id"`` if it has task embeddings.
         out_keys: ``["features"]``, float32 [B, ``features_dim``]; for an HRM ``["logits", "q_halt", "q_continue"]``,
             float32 [B, S, V], [B] and [B].
-        state_keys: of the planner's and the worker's state, each [B, slots, d].
-        default_recurrent_mode: the mode where no ``set_recurrent_mode`` is in force.
+        state_keys: keys of the states of planner and worker, each [B, slots, d].
+        default_recurrent_mode: the mode unless ``set_recurrent_mode`` is used.
 
     Raises:
-        ValueError: the number of keys or of segments does not fit the model.
+        ValueError: the number of keys or segments does not fit the model.
     """
 
     def __init__(
@@ -78,11 +79,12 @@ class HRMModule(TensorDictModuleBase):
         default_recurrent_mode: bool = False,
     ) -> None:
         super().__init__()
+        check_setting("segments", segments)
         whole = isinstance(model, HRM)
-        if segments < 1 or (whole and segments > 1):
-            raise ValueError(f"segments={segments}: " + ("an HRM thinks 1 a step" if whole else "it takes at least 1"))
+        if whole and segments > 1:
+            raise ValueError(f"segments must be 1 for an HRM, got {segments}")
         if whole and reader is not None:
-            raise ValueError("a whole HRM reads its puzzle itself: leave the reader out")
+            raise ValueError("an HRM reads puzzles directly: omit reader")
         self.model = model
         self.reader = reader
         self.segments = segments
@@ -106,23 +108,22 @@ class HRMModule(TensorDictModuleBase):
         space_options: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> HRMModule:
-        """A fresh encoder of a Gymnasium observation space, of one environment and not of a batch.
+        """Make a module with a new encoder for a Gymnasium observation space.
 
         Discrete spaces are read as integers: wrap the environment with ``categorical_action_encoding=True``.
 
         Args:
-            space: what ``env.observation_space`` (of a vector environment: ``single_observation_space``) says.
-            architecture: width, depth and wiring; the defaults of :class:`Architecture` if not given.
-            readout: what of the planner's state the features are, see :class:`HRMEncoder`.
-            space_options: keywords of :func:`~hrm_agents.integrations.spaces.read_space`: ``patch`` and so on.
+            space: ``env.observation_space``, or ``single_observation_space`` of a vector environment.
+            architecture: width, depth and wiring; the defaults of :class:`Architecture` if omitted.
+            readout: slots of the planner's state that become features, see :class:`HRMEncoder`.
+            space_options: keywords of :func:`~hrm_agents.integrations.spaces.read_space`, such as ``patch``.
             kwargs: of the class.
 
         Raises:
-            ValueError: the space, or a keyword, is not one that an encoder can do with.
+            ValueError: the space is not supported, or a keyword is out of bounds.
         """
         reader = read_space(space, **(space_options or {}))
-        encoder = HRMEncoder(Architecture() if architecture is None else architecture, reader.parts, readout=readout)
-        return cls(encoder, reader, **kwargs)
+        return cls(HRMEncoder(architecture or Architecture(), reader.parts, readout=readout), reader, **kwargs)
 
     @property
     def recurrent_mode(self) -> bool:
@@ -131,20 +132,20 @@ class HRMModule(TensorDictModuleBase):
         return self._default_recurrent_mode if mode is None else mode
 
     def make_tensordict_primer(self) -> TensorDictPrimer:
-        """The transform that adds the states to an environment's specs, and zeros where episodes begin."""
+        """Make the transform that adds the states to an environment, as zeros at the start of episodes."""
         model = self.model
         spec = Unbounded((model.num_slots, model.config.hidden_size), dtype=model.dtype)
         return TensorDictPrimer({key: spec.clone() for key in self._state_keys}, expand_specs=True)
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """Think, and write the outputs and the new states into ``tensordict``.
+        """Write the outputs and the new states to ``tensordict``.
 
         Raises:
-            ValueError: a key is missing, or there is no dimension of time in recurrent mode.
+            ValueError: a key is missing, or the batch has no time dimension in recurrent mode.
         """
         recurrent, shape = self.recurrent_mode, tensordict.shape
         if recurrent and not shape:
-            raise ValueError("in recurrent mode the last dimension of the batch is time; this one has no dimension")
+            raise ValueError("in recurrent mode the last dimension of the batch is time; this batch has no dimension")
         steps = shape[-1] if recurrent else 1
         is_init = self._get(tensordict, _IS_INIT).reshape(-1, steps)
         stored = self._stored(tensordict, steps, needed=not recurrent)
@@ -158,7 +159,7 @@ class HRMModule(TensorDictModuleBase):
             carry = begin if time == 0 else Carry(*map(torch.where, [begins[:, None, None]] * 2, begin, carry))
             if not recurrent:
                 carry = self.model.reset_carry(carry, begins)
-            carry, output = self._think({name: part[time] for name, part in observations.items()}, carry)
+            carry, output = self._run({name: part[time] for name, part in observations.items()}, carry)
             carries.append(carry)
             outputs.append(output)
 
@@ -180,35 +181,35 @@ class HRMModule(TensorDictModuleBase):
         return value
 
     def _stored(self, tensordict: TensorDictBase, steps: int, needed: bool) -> Carry | None:
-        """The states that came along, each [B, steps, slots, d]."""
+        """The stored states, each [B, steps, slots, d]."""
         if not needed and all(tensordict.get(key, None) is None for key in self._state_keys):
             return None
         states = (self._get(tensordict, key).to(self.model.dtype) for key in self._state_keys)
         return Carry(*(state.reshape(-1, steps, *state.shape[-2:]) for state in states))
 
     def _primed(self, stored: Carry) -> Carry:
-        """The initial states in the place of zeros."""
+        """Replace states of zeros by the initial states."""
         return self.model.reset_carry(stored, (stored.z_H == 0).flatten(1).all(1))
 
     def _observations(self, tensordict: TensorDictBase, rows: int, steps: int) -> dict[str, Tensor]:
-        """Every part [steps, B, width], so that a step lies in memory as if it had come alone."""
+        """Parts by name, each [steps, B, width]; every step is contiguous, as when it is processed alone."""
         ndim = tensordict.ndim
         parts: dict[str, Tensor] = {}
         for name, key in zip(self._parts, self._observation_keys, strict=True):
             value = self._get(tensordict, key)
             parts[name] = value.reshape(rows * steps, *value.shape[ndim:])
         if self.reader is not None:
-            parts = self.reader(parts if isinstance(self.reader.space, spaces.Dict) else parts[self._parts[0]])
+            parts = self.reader(parts)
         return {
             name: part.reshape(rows, steps, *part.shape[1:]).transpose(0, 1).contiguous()
             for name, part in parts.items()
         }
 
-    def _think(self, parts: dict[str, Tensor], carry: Carry) -> tuple[Carry, tuple[Tensor, ...]]:
+    def _run(self, parts: dict[str, Tensor], carry: Carry) -> tuple[Carry, tuple[Tensor, ...]]:
         if isinstance(self.model, HRM):
             task_id = parts.get("task_id")
-            carry, said = self.model(carry, parts["puzzle"], None if task_id is None else task_id.reshape(-1))
-            return carry, tuple(said)
+            carry, output = self.model(carry, parts["puzzle"], None if task_id is None else task_id.reshape(-1))
+            return carry, (output.logits, output.q_halt, output.q_continue)
         carry, features = self.model(parts, carry, segments=self.segments)
         return carry, (features,)
 
@@ -220,10 +221,10 @@ def _part_names(model: HRMEncoder | HRM) -> list[str]:
 
 
 def _keys(name: str, keys: Sequence[NestedKey], count: int) -> list[NestedKey]:
-    """``keys`` in TorchRL's form.
+    """Convert ``keys`` to TorchRL's form.
 
     Raises:
-        ValueError: there are not ``count`` of them.
+        ValueError: they are not ``count`` different keys.
     """
     found = unravel_key_list(list(keys))
     if len(found) != count or len(set(found)) != count:

@@ -1,4 +1,4 @@
-"""What the answer head learns from: solutions, rewards, or both."""
+"""Losses of the answer head, from solutions, rewards, or both."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hrm_agents.settings import AnswerConfig
 
 
 class AnswerLearner:
-    """The losses of the answer head, with their weights.
+    """The losses of the answer head and their weights.
 
-    The carry is detached between segments and no answer changes what is thought next. So the return of an episode
-    credits an answer with nothing but what halting on it pays, which the verifier says of every segment's answers, not
-    only of the one that was handed in.
+    Answers do not influence later segments, and the carry is detached between segments. So the return credits an
+    answer only with the reward of halting on it, which the verifier gives for the answers of every segment, not only
+    of the last.
 
     Args:
         config: weights, baseline and credit.
@@ -33,7 +33,7 @@ class AnswerLearner:
         q_scale: QScale,
     ) -> None:
         self._config, self._log_probabilities, self._q_scale = config, log_probabilities, q_scale
-        #: By the names of :meth:`losses`.
+        #: Weights of :meth:`losses`, by name.
         self.weights = {
             "answer_loss": config.supervised_weight,
             "answer_policy_loss": config.reward_weight,
@@ -41,7 +41,7 @@ class AnswerLearner:
         }
 
     def losses(self, batch: SegmentBatch) -> dict[str, Tensor]:
-        """Named losses, each averaged over the rows that have something to learn from."""
+        """Losses by name, each averaged over the rows that it applies to."""
         found: dict[str, Tensor] = {}
         if self._config.supervised_weight:
             labelled = batch.solution.any(-1).sum().clamp(min=1)

@@ -1,8 +1,8 @@
-"""How Q(continue) learns what thinking on is worth: three sources of targets behind one interface.
+"""Three ways to train Q(continue), behind one interface.
 
-The Q-head reads one vector of the planner's state, so a Q-value can be computed again, and trained, long after its
-segment, from that vector alone: :class:`OnePass` and :class:`EpisodeReturns` store it and train the Q-head on it, but
-not the network before. :class:`SecondForward` trains both, at the price of a forward that does nothing else.
+The Q-head reads one vector of the planner's state, so a Q-value can be recomputed and trained after its segment from
+this vector alone. :class:`OnePass` and :class:`EpisodeReturns` store the vector and train the Q-head on it, but not
+the network before it. :class:`SecondForward` trains both, at the cost of a second forward pass.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from hrm_agents.rollout import SegmentBatch
 
 @dataclass(frozen=True)
 class Objective:
-    """What Q-values estimate: the return of the segment MDP, on a scale."""
+    """The return that Q-values estimate, and their scale."""
 
     scale: QScale
+    """Logits or plain values."""
     max_segments: int
     """M."""
     segment_cost: float = 0.0
-    """In units of reward."""
+    """Cost of one more segment, in units of reward."""
     gamma: float = 1.0
     """Discount from segment to segment."""
 
@@ -39,13 +40,13 @@ class ContinueValue(ABC):
 
     @abstractmethod
     def loss(self, batch: SegmentBatch) -> Tensor:
-        """The loss of Q(continue), summed over what there is to learn from this batch and divided by its rows.
+        """Loss of Q(continue), summed over its targets in this batch and divided by the number of rows.
 
-        Call it once for each batch, in order.
+        Call it once per batch, in order.
         """
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What it remembers from batch to batch; nothing by default."""
+        """State from batch to batch; empty by default."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -53,11 +54,11 @@ class ContinueValue(ABC):
 
 
 class TargetHead:
-    """A slow copy of the Q-head, whose values are more stable targets (Polyak averaging, Lillicrap et al. 2016).
+    """A moving average of the Q-head, for more stable targets (Polyak averaging, Lillicrap et al. 2016).
 
     Args:
         head: the Q-head.
-        decay: share of the copy that stays at each :meth:`update`; None makes every value the Q-head's own.
+        decay: weight of the old average at each :meth:`update`; None uses the Q-head itself.
     """
 
     def __init__(self, head: nn.Linear, decay: float | None) -> None:
@@ -71,13 +72,13 @@ class TargetHead:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Follow the Q-head; call it after each optimiser step."""
+        """Update the average; call it after each optimiser step."""
         if self._decay is not None:
             for slow, fast in zip(self._slow.parameters(), self._head.parameters(), strict=True):
                 slow.lerp_(fast, 1.0 - self._decay)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The slow weights, if there are any."""
+        """The averaged weights; empty without an average."""
         return {} if self._decay is None else dict(self._slow.state_dict())
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -93,15 +94,19 @@ def values(head: nn.Linear, state: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def head_input(batch: SegmentBatch) -> Tensor:
-    """What the Q-head read in the segment, ``[B, d]``, without gradient."""
+    """Input of the Q-head in the segment, ``[B, d]``, without gradient."""
     return batch.decision.output.q_input.detach()
 
 
 class SecondForward(ContinueValue):
-    """The paper's: think one segment further with the same weights, for the sake of its Q-values alone.
+    """Targets from a second forward pass over the next segment (arXiv 2506.21734, section 2).
 
-    A third of all the work of training (arXiv 2506.21734, section 2, "Adaptive computational time"). Q(continue) of a
-    segment is trained even where the agent halted.
+    It takes a third of the training time. Q(continue) is trained at every segment, even where the agent halted.
+
+    Args:
+        forward: one segment of the network.
+        target: gives the values to bootstrap from.
+        objective: what Q-values estimate.
     """
 
     def __init__(self, forward: Forward, target: TargetHead, objective: Objective) -> None:
@@ -109,11 +114,11 @@ class SecondForward(ContinueValue):
 
     @torch.no_grad()
     def targets(self, batch: SegmentBatch) -> Tensor:
-        """Targets of Q(continue) ``[B]``."""
+        """Targets for Q(continue), float32 ``[B]``."""
         _, output = self._forward(batch.decision.carry, batch.puzzle, batch.task_id)
         return continue_target(
             *self._target(output.q_input),
-            next_is_last=batch.segment + 1 >= self.objective.max_segments,
+            is_last_t=batch.segment + 1 >= self.objective.max_segments,
             scale=self.objective.scale,
             gamma=self.objective.gamma,
             segment_cost=self.objective.segment_cost,
@@ -125,10 +130,10 @@ class SecondForward(ContinueValue):
 
 
 class OnePass(ContinueValue):
-    """The next segment that training takes anyway gives the target of the one before, whose Q-head input was stored.
+    """Targets from the next segment of training, applied to the stored Q-head input of the previous one.
 
-    No second forward. There is no next segment where the agent halted: those Q(continue) learn from the episodes that
-    exploration keeps going.
+    Needs no second forward pass. A segment where the agent halted has no next one: its Q(continue) learns from episodes
+    that exploration continues.
 
     Args:
         head: the Q-head.
@@ -140,41 +145,41 @@ class OnePass(ContinueValue):
     def __init__(self, head: nn.Linear, target: TargetHead, objective: Objective, num_rows: int) -> None:
         self._head, self._target, self.objective = head, target, objective
         device = head.weight.device
-        #: The last Q-head inputs ``[B, d]``, and the rows bool ``[B]`` that go on; before the first segment none does.
-        self._state = torch.zeros(num_rows, head.in_features, device=device)
+        #: Of the previous segment: Q-head inputs ``[B, d]``, and rows bool ``[B]`` whose episode continues.
+        self._state_tm1 = torch.zeros(num_rows, head.in_features, device=device)
         self._open = torch.zeros(num_rows, dtype=torch.bool, device=device)
 
     def loss(self, batch: SegmentBatch) -> Tensor:
         """See :class:`ContinueValue`."""
-        state = head_input(batch)
+        state_t = head_input(batch)
         targets = continue_target(
-            *self._target(state),
-            next_is_last=batch.segment >= self.objective.max_segments,
+            *self._target(state_t),
+            is_last_t=batch.segment >= self.objective.max_segments,
             scale=self.objective.scale,
             gamma=self.objective.gamma,
             segment_cost=self.objective.segment_cost,
         )
-        each = self.objective.scale.loss(values(self._head, self._state)[1], targets)
-        loss = torch.where(self._open, each, 0.0).mean()
-        self._state = state
-        self._open = torch.from_numpy(~batch.terminated).to(state.device)
+        _, q_continue_tm1 = values(self._head, self._state_tm1)
+        loss = torch.where(self._open, self.objective.scale.loss(q_continue_tm1, targets), 0.0).mean()
+        self._state_tm1 = state_t
+        self._open = torch.from_numpy(~batch.terminated).to(state_t.device)
         return loss
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The last Q-head inputs, and which rows go on."""
-        return {"state": self._state, "open": self._open}
+        """The stored Q-head inputs, and the rows whose episode continues."""
+        return {"state": self._state_tm1, "open": self._open}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from :meth:`state_dict`."""
         device = self._head.weight.device
-        self._state, self._open = state["state"].to(device), state["open"].to(device)
+        self._state_tm1, self._open = state["state"].to(device), state["open"].to(device)
 
 
 class EpisodeReturns(ContinueValue):
-    """When an episode ends, each of its segments learns what became of thinking on: TD(lambda) over the episode.
+    """Targets from TD(lambda) over each episode when it ends (:func:`hrm_agents.halting.targets.lambda_returns`).
 
-    Targets are :func:`hrm_agents.halting.targets.lambda_returns`; with ``trace_decay`` 1 they are the return itself
-    (Monte Carlo), with 0 those of :class:`OnePass`, computed with the weights at the end of the episode.
+    With ``trace_decay`` 1 they are the return (Monte Carlo), with 0 those of :class:`OnePass`, computed with the
+    weights at the end of the episode.
 
     Args:
         head: the Q-head.
@@ -189,7 +194,7 @@ class EpisodeReturns(ContinueValue):
     ) -> None:
         self._head, self._target, self.objective, self._trace_decay = head, target, objective, trace_decay
         shape = (objective.max_segments, num_rows, head.in_features)
-        #: Q-head inputs ``[M, B, d]``; those beyond a row's present segment are left over from earlier episodes.
+        #: Q-head inputs ``[M, B, d]``; entries beyond a row's current segment are from earlier episodes.
         self._states = torch.zeros(shape, device=head.weight.device)
 
     def loss(self, batch: SegmentBatch) -> Tensor:

@@ -1,4 +1,4 @@
-"""Whether a network fits this machine, and whether training has ruined it."""
+"""Checks that a network fits into memory and that training has not diverged."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from torch import Tensor, nn
 from hrm_agents.errors import UserError
 from hrm_agents.models.limits import LARGEST_WEIGHT
 
-#: A loss this many times the first one (or 1, if that was less) has exploded.
+#: A loss has exploded at this multiple of the first loss (or of 1 if that was less).
 LARGEST_GROWTH = 1e4
 
 
 class Diverged(Exception):
-    """A loss, gradient, weight or moment is not finite or has exploded; the text says which."""
+    """A loss, gradient, weight or moment is not finite or has exploded; the message says which."""
 
 
 def what_is_ruined(
     *, weights: Sequence[Tensor], moments: Sequence[Tensor], loss: float | None, first_loss: float | None
 ) -> str | None:
-    """Why a training state is not worth keeping, in words; None if it is.
+    """Description of what has diverged in a training state; None if nothing has.
 
     Args:
         weights: of the network, and their averages.
-        moments: what the optimiser remembers.
+        moments: state of the optimisers.
         loss: of the last update; None before the first.
-        first_loss: of the first.
+        first_loss: of the first update.
     """
     largest = _largest(weights)
     if not largest <= LARGEST_WEIGHT:
@@ -37,18 +37,18 @@ def what_is_ruined(
     if not math.isfinite(_largest(moments)):
         return "the optimiser holds a non-finite number"
     if loss is not None and first_loss is not None and abs(loss) > LARGEST_GROWTH * max(1.0, abs(first_loss)):
-        return f"the loss is {loss:.3g}, at update 1 it was {first_loss:.3g}"
+        return f"the loss is {loss:.3g}, and was {first_loss:.3g} at update 1"
     return None
 
 
 def check_fits_memory(model: nn.Module) -> None:
-    """Refuse a network that is too large for this machine's memory.
+    """Check that a network can be trained in this machine's memory.
 
     Args:
-        model: on the meta device, so that it takes no memory itself.
+        model: may be on the meta device, where it takes no memory.
 
     Raises:
-        UserError: naming its size.
+        UserError: it is too large.
     """
     parameters = sum(parameter.numel() for parameter in model.parameters())
     # Weights, gradients, the average and two moments, in float32.
@@ -61,7 +61,7 @@ def check_fits_memory(model: nn.Module) -> None:
 
 
 def _physical_memory() -> int | None:
-    """Bytes of this machine's memory; None where the system does not say."""
+    """Bytes of this machine's memory; None if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -69,7 +69,7 @@ def _physical_memory() -> int | None:
 
 
 def _largest(tensors: Sequence[Tensor]) -> float:
-    """The largest magnitude in some tensors; NaN if there is one in them, 0 if there are none."""
+    """Largest magnitude in some tensors: NaN if any element is NaN, 0 without elements."""
     filled = [tensor.detach() for tensor in tensors if tensor.numel()]
     if not filled:
         return 0.0

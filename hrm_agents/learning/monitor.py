@@ -1,4 +1,4 @@
-"""Warnings while training: halting has collapsed, or there is nothing to learn about it."""
+"""Warnings during training about collapsed halting or uninformative rewards."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from hrm_agents.halting.q_scale import QScale
 from hrm_agents.halting.rules import HaltingRule
 from hrm_agents.rollout import SegmentBatch
 
-#: Share of rows or episodes that counts as nearly all.
+#: Fraction of rows or episodes that counts as nearly all.
 NEARLY_ALL = 0.98
-#: Q-values that are no further apart than this say the same, in units of Q: logits, or reward for plain values.
+#: Q-values count as equal if they differ by less, in units of Q: logits, or reward for plain values.
 SAME_Q = 0.02
-#: The logit of a probability of 0.99: beyond it, either way, a Q-value is saturated.
+#: A logit beyond this, in either direction, is saturated: the logit of 0.99.
 SATURATED = float(np.log(99.0))
-#: Share of the range of rewards that must be at stake for a collapse to cost anything.
+#: Fraction of the range of rewards that must be at stake for a warning.
 AT_STAKE = 0.05
 
-# What is kept of each update.
+# Columns of the records, one row per update.
 _ROWS, _ENDED, _LENGTH, _FORCED, _FIRST, _FIRST_HALTS, _SAME, _HIGH, _LOW, _PAY, _FIRST_PAY, _LEAST, _MOST = range(13)
 
 
 class HaltingMonitor:
-    """Watches the last ``window`` updates and says when halting has gone wrong.
+    """Watches the last ``window`` updates and warns about problems with halting.
 
-    There are five warnings. None speaks before the window is full, nor where the rewards show that no harm is done:
+    There are five warnings, given once the window is full and only if the rewards show that the problem costs some:
 
-    - ``rewards``: all answers earned the same. While that lasts, the others are silent: they would follow from it.
-    - ``first``: nearly all episodes want to halt after segment 1, and halting there misses rewards that others earn.
-    - ``last``: nearly all episodes go on to segment M, although halting earlier pays.
-    - ``gap``: Q(halt) and Q(continue) are the same in nearly all rows.
-    - ``saturated``: both, as probabilities, are above 0.99 or below 0.01 in nearly all rows, and the rewards belie it.
-      Only where the Q-values are logits: plain values do not saturate.
+    - ``rewards``: all answers earned the same reward. This suppresses the other warnings, which would follow from it.
+    - ``first``: in nearly all episodes the agent would halt after segment 1, where it misses rewards.
+    - ``last``: nearly all episodes continue to segment M, although halting earlier pays.
+    - ``gap``: Q(halt) and Q(continue) are equal in nearly all rows.
+    - ``saturated``: both, as probabilities, are above 0.99 or below 0.01 in nearly all rows, contrary to the rewards.
+      Only for logits: plain values do not saturate.
 
     Args:
         q_scale: of the Q-values.
-        window: updates to look back on.
-        repeat_after: updates until a warning may be said again.
-        done: updates before the first that is observed, as after a restart without a saved state.
+        window: number of updates to look back on.
+        repeat_after: number of updates until a warning is repeated.
+        done: number of updates before the first observed one, as after a restart without a saved state.
 
     Raises:
         ValueError: a number of updates is out of range.
@@ -54,14 +54,14 @@ class HaltingMonitor:
             )
         self._saturates, self._repeat_after = q_scale.is_logit, repeat_after
         self._records = np.zeros((window, _MOST + 1))
-        #: Updates observed so far, those before the first included; and how many of the records are filled.
+        #: Updates so far, including those before the first observed one, and number of filled records.
         self._done, self._filled = done, 0
-        #: Where each warning holds, the first update it holds for; and when each was last said.
+        #: By warning: the first update of the problem while it lasts, and the update of the last warning.
         self._since: dict[str, int] = {}
         self._said: dict[str, int] = {}
 
     def watch(self, batch: SegmentBatch, rule: HaltingRule, max_segments: int) -> list[str]:
-        """Take in a batch of training, as :meth:`observe` does; silent where Q-values decide nothing."""
+        """Observe a training batch and return warnings; none if the rule does not use Q-values."""
         output = batch.decision.output
         bar = rule.q_bar(output.q_continue.detach())
         if bar is None:
@@ -87,15 +87,15 @@ class HaltingMonitor:
         halt_reward: NDArray[np.floating[Any]],
         max_segments: int,
     ) -> list[str]:
-        """Take in one update, and say what is wrong: a line for each warning, mostly none.
+        """Observe one update and return warnings, one line each.
 
         Args:
-            segment: ``[B]``, number of the segment in its episode, from 1.
-            terminated: bool ``[B]``, the episode ended with it.
-            forced_halt: bool ``[B]``, and not by the agent's choice.
+            segment: int ``[B]``, number of the segment in its episode, from 1.
+            terminated: bool ``[B]``, the episode ended with this segment.
+            forced_halt: bool ``[B]``, it ended because segment M was reached.
             q_halt: ``[B]``, values of halting.
-            q_continue: ``[B]``, values of thinking on.
-            halt_reward: ``[B]``, what halting pays.
+            q_continue: ``[B]``, values of continuing.
+            halt_reward: ``[B]``, reward of halting.
             max_segments: M.
         """
         record = self._records[self._done % len(self._records)]
@@ -122,44 +122,45 @@ class HaltingMonitor:
         return self._due(self._found(max_segments))
 
     def _found(self, max_segments: int) -> dict[str, str]:
-        """What is wrong with the window as a whole: warnings by name, without the beginning."""
+        """Problems in the window: warnings by name, without their first words."""
         total = self._records.sum(axis=0).tolist()
         least, most = float(self._records[:, _LEAST].min()), float(self._records[:, _MOST].max())
         rows, mean_pay = total[_ROWS], total[_PAY] / total[_ROWS]
         if least == most:
             return {
-                "rewards": f"every answer earned {most:g}, so nothing shows when to halt. Usual while nothing is "
-                "solved, or once everything is; if it lasts, try other puzzles, or --kwargs reward=partial"
+                "rewards": f"every answer earned {most:g}, so there is nothing to learn about halting. This is usual "
+                "while nothing is solved, or once everything is; if it lasts, try other puzzles, or --kwargs "
+                "reward=partial"
             }
         found: dict[str, str] = {}
         stake = AT_STAKE * (most - least)
         if max_segments > 1 and total[_FIRST] and total[_ENDED]:
             mean_segments = total[_LENGTH] / total[_ENDED]
             first_pay = total[_FIRST_PAY] / total[_FIRST]
-            # By the wish to halt: exploration makes some episodes longer than the agent wants.
-            wish = total[_FIRST_HALTS] / total[_FIRST]
-            if wish >= NEARLY_ALL and first_pay < most - stake:
+            # By the agent's decisions, since exploration makes some episodes longer.
+            halts = total[_FIRST_HALTS] / total[_FIRST]
+            if halts >= NEARLY_ALL and first_pay < most - stake:
                 found["first"] = (
-                    f"{wish:.0%} of the episodes want to halt after segment 1 of {max_segments}, where halting earns "
-                    f"{first_pay:.2f} on average and the best answers {most:g}. "
+                    f"the agent chooses to halt after segment 1 of {max_segments} in {halts:.0%} of the episodes, "
+                    f"where halting earns {first_pay:.2f} on average and the best answers {most:g}. "
                     "Try a higher --halting.exploration-prob, or a lower segment_cost"
                 )
             if mean_segments >= 1 + NEARLY_ALL * (max_segments - 1) and mean_pay > least + stake:
                 found["last"] = (
-                    f"episodes go on to segment {mean_segments:.1f} of {max_segments} on average "
-                    f"({total[_FORCED] / total[_ENDED]:.0%} by force), although halting at any segment earns "
-                    f"{mean_pay:.2f}. Try a price of thinking, --kwargs segment_cost=0.01, or --halting.q-weight 1"
+                    f"episodes last {mean_segments:.1f} of {max_segments} segments on average "
+                    f"({total[_FORCED] / total[_ENDED]:.0%} forced to halt), although halting at any segment earns "
+                    f"{mean_pay:.2f}. Try a segment cost, --kwargs segment_cost=0.01, or --halting.q-weight 1"
                 )
         if total[_SAME] >= NEARLY_ALL * rows and least + stake < mean_pay < most - stake:
             found["gap"] = (
                 f"Q(halt) and Q(continue) differ by less than {SAME_Q} in {total[_SAME] / rows:.0%} of the rows, so "
-                "that chance decides when to halt. Try --halting.q-weight 1, or a segment_cost to tell them apart"
+                "halting is nearly random. Try --halting.q-weight 1, or a segment_cost to separate them"
             )
-        for column, word, bound, belied in (
+        for column, word, bound, is_wrong in (
             (_HIGH, "above", 0.99, mean_pay < 1.0 - AT_STAKE),
             (_LOW, "below", 0.01, mean_pay > AT_STAKE),
         ):
-            if total[column] >= NEARLY_ALL * rows and belied:
+            if total[column] >= NEARLY_ALL * rows and is_wrong:
                 found["saturated"] = (
                     f"Q(halt) and Q(continue) are both {word} {bound} in {total[column] / rows:.0%} of the rows, "
                     f"although halting earns {mean_pay:.2f} on average. Try a lower --optim.lr, or --halting.q-loss mse"
@@ -167,7 +168,7 @@ class HaltingMonitor:
         return found
 
     def _due(self, found: dict[str, str]) -> list[str]:
-        """The warnings to be said now; remembers since when each holds."""
+        """Warnings to give now; records when each problem began."""
         start = self._done - len(self._records) + 1
         self._since = {name: self._since.get(name, start) for name in found}
         due = [name for name in found if self._done - self._said.get(name, -self._repeat_after) >= self._repeat_after]
@@ -175,7 +176,7 @@ class HaltingMonitor:
         return [f"since update {self._since[name]}: {found[name]}" for name in due]
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the future depends on besides the settings: numbers in lists and dicts, for JSON."""
+        """State besides the settings: numbers in lists and dicts, for JSON."""
         return {
             "done": self._done,
             "filled": self._filled,
@@ -188,21 +189,21 @@ class HaltingMonitor:
         """Continue from :meth:`state_dict`.
 
         Raises:
-            ValueError: the state is of another window, or damaged.
+            ValueError: the state is of a monitor with another window, or damaged.
         """
         records = np.array(state["records"], np.float64)
         if records.shape != self._records.shape:
             raise ValueError(
                 f"the saved monitor has records of shape {list(records.shape)}, this one {list(self._records.shape)}: "
-                "make it with the window it was saved with"
+                "use the same window"
             )
         if not np.isfinite(records).all():
-            raise ValueError("the saved monitor has records that are no finite numbers")
+            raise ValueError("the saved monitor has non-finite records")
         counts = [state["done"], state["filled"], *state["since"].values(), *state["said"].values()]
         if not all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts):
-            raise ValueError("the saved monitor counts updates in something else than whole numbers")
+            raise ValueError("the saved monitor has counts that are not whole numbers")
         if state["filled"] > min(state["done"], len(records)):
-            raise ValueError(f"the saved monitor has {state['filled']} records of {state['done']} updates")
+            raise ValueError(f"the saved monitor has {state['filled']} records after {state['done']} updates")
         self._records = records
         self._done, self._filled = state["done"], state["filled"]
         self._since, self._said = dict(state["since"]), dict(state["said"])

@@ -132,12 +132,12 @@ class HRM(Recursion, SegmentModel):
         Returns:
             The new carry, detached, and the outputs of the segment.
         """
-        thought = self.think(carry, self.embedding(puzzle, task_id).to(self.dtype))
-        z_H = thought.z_H
+        carry = self.think(carry, self.embedding(puzzle, task_id).to(self.dtype))
+        z_H = carry.z_H
         q_input = z_H[:, 0]
         logits = self.answer_head(z_H[:, self.config.num_prefix_slots :]).float()
         q_halt, q_continue = F.linear(q_input.float(), self.q_head.weight, self.q_head.bias).unbind(-1)
-        return thought.detach(), SegmentOutput(logits, q_halt, q_continue, q_input)
+        return carry.detach(), SegmentOutput(logits, q_halt, q_continue, q_input)
 
     def sparse_parameters(self) -> dict[str, nn.Parameter]:
         """The task embedding table, if any, by name; its gradient is sparse, for SignSGD."""

@@ -1,1 +1,1 @@
-"""What a run leaves on disk: files written whole or not at all, and one owner for each folder."""
+"""Files of a run: checkpoints, training state and logs, written atomically by one owner per folder."""

@@ -1,4 +1,4 @@
-"""The checkpoint that evaluated best, kept beside the newest one."""
+"""The best checkpoint of a run, kept beside the latest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hrm_agents.records.checkpoint import copy_checkpoint, read_config
 
 
 class Kept(NamedTuple):
-    """What is known of a kept checkpoint."""
+    """Record of a kept checkpoint."""
 
     updates: int
     success_rate: float
@@ -28,15 +28,18 @@ class BestCheckpoint:
         self._run, self.folder = run, run / "best"
 
     def kept(self) -> Kept | None:
-        """Updates and success of the checkpoint that evaluated best; None if none is kept."""
+        """Updates and success rate of the best checkpoint; None if none is kept."""
         try:
             config: dict[str, Any] = read_config(self.folder)
             return Kept(int(config["updates"]), float(config["evaluation"]["success_rate"]))
-        except (UserError, KeyError, TypeError, ValueError):  # absent or damaged: the next good one replaces it
+        except (UserError, KeyError, TypeError, ValueError):  # missing or damaged: the next offer replaces it
             return None
 
     def offer(self, report: Evaluation) -> None:
-        """Keep the newest checkpoint of the run, whose evaluation this is, if none was better.
+        """Keep the latest checkpoint of the run if it evaluated at least as well as the kept one.
+
+        Args:
+            report: evaluation of the latest checkpoint.
 
         Raises:
             UserError: the folder cannot be written.
@@ -46,16 +49,16 @@ class BestCheckpoint:
             copy_checkpoint(self._run, self.folder, {"evaluation": report.to_dict()})
 
     def advice(self, updates_saved: int | None) -> str:
-        """What to do after divergence: which checkpoint to resume.
+        """Advice after divergence on which checkpoint to resume.
 
         Args:
-            updates_saved: of the newest checkpoint of the run; None if there is none.
+            updates_saved: updates of the latest checkpoint of the run; None if there is none.
         """
         kept = self.kept()
         if kept is not None and kept.updates != updates_saved:
             return (
-                f"the checkpoint that evaluated best is in {self.folder} (update {kept.updates}, "
-                f"{kept.success_rate:.1%} solved): resume it with a lower --optim.lr"
+                f"the best checkpoint is in {self.folder} (update {kept.updates}, {kept.success_rate:.1%} solved): "
+                "resume it with a lower --optim.lr"
             )
         if updates_saved is not None:
             return f"the last checkpoint is in {self._run} (update {updates_saved}): resume it with a lower --optim.lr"

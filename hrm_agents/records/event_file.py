@@ -1,8 +1,7 @@
-"""Records that TensorBoard reads, written at once by the thread that adds them."""
+"""TensorBoard event files, written immediately by the calling thread."""
 
 from __future__ import annotations
 
-import errno
 import io
 import itertools
 import os
@@ -20,34 +19,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_agents.errors import UserError, one_line
+from hrm_agents.errors import UserError, shown_path
+from hrm_agents.records.files import disk_is_full, reason
 
 _NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\.")
-#: The last second that a name of ten digits can tell.
+#: The last second that fits the ten digits in a name.
 _LAST_SECOND = 9_999_999_999
 
 
 class EventFile:
     """One ``events.out.tfevents`` file.
 
-    Every record is in the hands of the operating system when the call that adds it returns, so whoever looks on with
-    TensorBoard sees it, and a disk that is full is reported by that very call. A record is written wholly or not at
-    all: what a failed call leaves behind is cut off, because TensorBoard would read nothing beyond it. The call may
-    be tried again.
+    Each call writes its record to the operating system before it returns, so TensorBoard sees it at once and the call
+    itself reports a full disk. A failed call removes its incomplete record, beyond which TensorBoard would read
+    nothing, and may be repeated.
 
-    If the folder is deleted, records go on into the open file, which nobody can see.
+    If the folder is deleted, records go to the open file and are lost.
 
     Args:
-        folder: where the file is made, with the folders above it.
-        purge_step: TensorBoard hides what older files of the folder hold from this step on.
+        folder: of the file; created with its parents if it does not exist.
+        purge_step: TensorBoard hides records of older files in the folder from this step on.
 
     Raises:
-        UserError: the file cannot be made.
+        UserError: the file cannot be created.
     """
 
     def __init__(self, folder: Path, purge_step: int | None = None) -> None:
         with warnings.catch_warnings():
-            # They are about tensorboard's and torch's own imports.
+            # Raised by imports inside tensorboard and torch.
             warnings.simplefilter("ignore", DeprecationWarning)
             from tensorboard.compat.proto import event_pb2  # type: ignore[import-untyped]
             from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
@@ -59,9 +58,9 @@ class EventFile:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.path, self._descriptor = _open_new(folder)
-        except (OSError, ValueError) as error:  # ValueError: a name that no path can have
+        except (OSError, ValueError) as error:  # ValueError: such as a null character in the name
             raise UserError(_cannot_write(folder, error)) from error
-        # A file that nobody closed is closed with its owner, without the warning that an io object would give.
+        # Closes the file with its owner, without the warning of an unclosed io object.
         self._close = weakref.finalize(self, os.close, self._descriptor)
         self._size = 0
         try:
@@ -83,27 +82,27 @@ class EventFile:
         if kind is None:
             self.close()
         else:
-            with suppress(UserError):  # the first error tells more
+            with suppress(UserError):  # the first error matters more
                 self.close()
 
     def add_scalar(self, tag: str, value: float, step: int) -> None:
         """Add a point of the curve ``tag``.
 
         Raises:
-            UserError: it cannot be written; so for every ``add``.
+            UserError: it cannot be written, as in all ``add`` methods.
         """
         self._add(self._summaries.scalar(tag, value), step)
 
     def add_text(self, tag: str, text: str, step: int = 0) -> None:
-        """Add ``text``, Markdown, which TensorBoard shows as ``tag/text_summary``."""
+        """Add Markdown text, which TensorBoard shows as ``tag/text_summary``."""
         self._add(self._summaries.text(tag, _writable(text)), step)
 
     def add_image(self, tag: str, image: NDArray[np.uint8], step: int) -> None:
-        """Add a picture, uint8 ``[H, W, 3]``."""
+        """Add an image, uint8 ``[H, W, 3]``."""
         self._add(self._summaries.image(tag, image, dataformats="HWC"), step)
 
     def add_hparams(self, settings: Mapping[str, bool | int | float | str], results: Mapping[str, float]) -> None:
-        """Add settings beside results, for the table under HPARAMS; the results become curves of one point as well."""
+        """Add settings and results to the HPARAMS table, and the results as curves of one point."""
         plain = {name: _writable(value) if isinstance(value, str) else value for name, value in settings.items()}
         for part in self._summaries.hparams(plain, dict(results)):
             self._add(part)
@@ -115,13 +114,13 @@ class EventFile:
         return self._descriptor
 
     def flush(self) -> None:
-        """Do nothing: no record waits."""
+        """Do nothing: records are never buffered."""
 
     def close(self) -> None:
-        """Close the file; a second time does nothing.
+        """Close the file if it is open.
 
         Raises:
-            UserError: the file system reports only now that it could not keep the records.
+            UserError: the file system reports a failed write on closing.
         """
         try:
             self._close()
@@ -133,7 +132,7 @@ class EventFile:
 
     def _write(self, event: Any) -> None:
         if not self._close.alive:
-            raise UserError(f"the records in {one_line(str(self._folder))} are closed")
+            raise UserError(f"the records in {shown_path(self._folder)} are closed")
         event.wall_time = time.time()
         record = io.BytesIO()
         self._record_writer(record).write(event.SerializeToString())
@@ -150,9 +149,9 @@ class EventFile:
 
 
 def _open_new(folder: Path) -> tuple[Path, int]:
-    """Make a file whose name comes after those that the folder has: TensorBoard reads them in the order of names.
+    """Create a file whose name sorts after those in the folder, the order in which TensorBoard reads them.
 
-    The second in the name is therefore not always the second on the clock, which may also have been set back.
+    The time in the name may thus differ from the clock, which may also have been set back.
     """
     found = [int(match[1]) for match in map(_NAME.match, os.listdir(folder)) if match]
     second = min(max([int(time.time()), *(other + 1 for other in found)]), _LAST_SECOND)
@@ -166,12 +165,12 @@ def _open_new(folder: Path) -> tuple[Path, int]:
 
 
 def _writable(text: str) -> str:
-    """``text`` in which every character can be written as UTF-8: paths can hold others."""
+    """Escape lone surrogates, which paths may contain and UTF-8 cannot encode."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _cannot_write(folder: Path, error: OSError | ValueError) -> str:
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    advice = "make room there, or choose another folder with --out" if full else "choose another folder with --out"
-    return f"cannot write the records of the run to {one_line(str(folder), 140)}: {reason}; {advice}"
+    advice = "choose another folder with --out"
+    if disk_is_full(error):
+        advice = f"free some space, or {advice}"
+    return f"cannot write the records of the run to {shown_path(folder)}: {reason(error)}; {advice}"

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and JSON from outside read with clear errors."""
+"""Atomic writes of files, and reading of JSON, with clear errors."""
 
 from __future__ import annotations
 
@@ -13,32 +13,27 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from hrm_agents.errors import UserError, one_line
+from hrm_agents.errors import UserError, one_line, shown_path
+from hrm_agents.records.locks import try_lock
 from hrm_envs import read_json as read_json_file
-
-try:
-    import fcntl
-except ImportError:  # Windows, which does not let anybody remove a file that is open
-    fcntl = None  # type: ignore[assignment]
 
 _PART = ".part"
 _DESCRIPTOR = re.compile(r"/dev/(?P<name>stdout|stderr)|/(?:dev|proc/self|proc/thread-self)/fd/(?P<number>\d{1,6})")
 
 
 def write_atomically(path: Path, data: bytes, *, through_links: bool = True) -> None:
-    """Replace ``path`` by ``data``, wholly or not at all.
+    """Replace the content of ``path`` by ``data``, completely or not at all.
 
-    A link is followed: what it points to is replaced, and the link stays. What is no regular file, such as
-    ``/dev/null``, ``/dev/stdout`` or a pipe, is written to and stays what it is. Parts that killed writers left behind
-    are removed.
+    Replaces the target of a symbolic link and keeps the link. Writes directly into anything but a regular file, such
+    as ``/dev/null``, ``/dev/stdout`` or a pipe. Removes temporary files of writers that were killed.
 
     Args:
         path: the file.
-        data: what it should hold.
-        through_links: follow a link; otherwise the file takes its place.
+        data: its new content.
+        through_links: follow a symbolic link; if False, the file replaces the link.
 
     Raises:
-        UserError: the file cannot be written or the disk is full; what was there before is untouched.
+        UserError: the file cannot be written or the disk is full; the old content is unchanged.
     """
     path = Path(path)
     try:
@@ -54,21 +49,21 @@ def write_atomically(path: Path, data: bytes, *, through_links: bool = True) -> 
                 _write_all(device, data)
             return
         place.parent.mkdir(parents=True, exist_ok=True)
-        remove_stale_parts(place)
+        _remove_stale_parts(place)
         with _part_beside(place) as (part, file):
             _write_all(file, data)
             os.fsync(file.fileno())
             os.replace(part, place)
         _sync_folder(place.parent)
-    except (OSError, ValueError) as error:  # a ValueError is a name that no file can have
+    except (OSError, ValueError) as error:  # ValueError: such as a null character in the name
         raise UserError(_cannot_write(path, error)) from error
 
 
 def check_writable(path: Path) -> None:
-    """Whether :func:`write_atomically` could write ``path``, found out before hours of work; ``path`` is unchanged.
+    """Check before long work that :func:`write_atomically` can write ``path``, without changing it.
 
     Raises:
-        UserError: it could not.
+        UserError: it cannot.
     """
     path = Path(path)
     try:
@@ -85,27 +80,27 @@ def check_writable(path: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         with _part_beside(place):
             pass
-    except (OSError, ValueError) as error:  # a ValueError is a name that no file can have
+    except (OSError, ValueError) as error:  # ValueError: such as a null character in the name
         raise UserError(_cannot_write(path, error)) from error
 
 
-def remove_stale_parts(path: Path) -> None:
-    """Remove what writers of ``path`` left behind that were killed; the parts of writers at work stay."""
+def _remove_stale_parts(path: Path) -> None:
+    """Remove the temporary files of killed writers of ``path``, but not of running ones."""
     for part in path.parent.glob(f"{glob.escape(_part_prefix(path))}*{_PART}"):
         with suppress(OSError):
             descriptor = os.open(part, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             try:
-                if stat.S_ISREG(os.fstat(descriptor).st_mode) and _locked(descriptor):
+                if stat.S_ISREG(os.fstat(descriptor).st_mode) and try_lock(descriptor):
                     part.unlink()
             finally:
                 os.close(descriptor)
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; see :func:`hrm_envs.puzzles.files.read_json`.
+    """Read a JSON file; see :func:`hrm_envs.puzzles.files.read_json`.
 
     Raises:
-        UserError: it is missing, is no regular file, or is not JSON; the text names the file.
+        UserError: it is missing, not a regular file, or not JSON; the message names the file.
     """
     try:
         return read_json_file(path)
@@ -114,7 +109,7 @@ def read_json(path: Path) -> Any:
 
 
 def _open_descriptor(path: Path) -> int | None:
-    """The open file of this process that a path stands for: what ``/dev/stdout`` leads to must not be replaced."""
+    """Descriptor of this process that a path such as ``/dev/stdout`` names: its target must not be replaced."""
     found = _DESCRIPTOR.fullmatch(str(path))
     if found is None:
         return None
@@ -122,7 +117,7 @@ def _open_descriptor(path: Path) -> int | None:
 
 
 def _place(path: Path) -> Path:
-    """Where writing to ``path`` ends up: the target of a link, else the path itself."""
+    """The target of a symbolic link, or the path itself."""
     if not path.is_symlink():
         return path
     target = Path(os.path.realpath(path))
@@ -133,30 +128,29 @@ def _place(path: Path) -> Path:
 
 @contextmanager
 def _part_beside(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """A new file beside ``path``, under a name that nobody can guess; gone afterwards unless it was moved.
+    """Create a temporary file of unpredictable name beside ``path``; removed at the end unless it was moved.
 
-    The file is locked while it is written, so that whoever sweeps the folder knows it from a stale one.
+    It is locked while open, which distinguishes it from a stale one in :func:`_remove_stale_parts`.
     """
     while True:
         descriptor, name = tempfile.mkstemp(prefix=_part_prefix(path), suffix=_PART, dir=path.parent)
-        _locked(descriptor)
-        if os.fstat(descriptor).st_nlink:  # otherwise it was swept away in the moment before the lock
+        try_lock(descriptor)
+        if os.fstat(descriptor).st_nlink:  # otherwise it was removed as stale just before the lock
             break
         os.close(descriptor)
     part = Path(name)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         try:
-            with suppress(OSError, AttributeError):  # not every system and file system has permissions
+            with suppress(OSError, AttributeError):  # some systems and file systems have no permissions
                 os.fchmod(descriptor, _mode(path))
             yield part, file
         finally:
-            # Gone after a success; left over after a failure.
-            with suppress(OSError):
+            with suppress(OSError):  # already moved after a success
                 part.unlink()
 
 
 def _part_prefix(path: Path) -> str:
-    """How the names of the parts of ``path`` begin; short enough to fit wherever the name itself does."""
+    """Prefix of temporary files of ``path``, at most about as long as its name."""
     return f".{path.name[:100]}."
 
 
@@ -166,7 +160,7 @@ def _refuse_folder(path: Path) -> None:
 
 
 def _mode(path: Path) -> int:
-    """The permissions of a file that replaces ``path``: those it has, else what the user's mask leaves of all."""
+    """Permissions for a file that replaces ``path``: those of ``path``, or the default under the user's umask."""
     with suppress(OSError):
         return stat.S_IMODE(path.stat().st_mode)
     mask = os.umask(0)
@@ -180,21 +174,8 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
         view = view[file.write(view) :]
 
 
-def _locked(descriptor: int) -> bool:
-    """Lock an open file for this process unless another has; True where there are no such locks."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
-
-
 def _sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` last through a loss of power, where the system can do that."""
+    """Make a rename in ``folder`` survive a power failure, where the system supports it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -204,12 +185,15 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _cannot_write(path: Path, error: Exception) -> str:
-    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    advice = "free some space" if is_full else "choose another place"
-    return f"cannot write {one_line(str(path))}: {_reason(error)}; {advice}. What was there before is untouched"
+    advice = "free some space" if disk_is_full(error) else "choose another place"
+    return f"cannot write {shown_path(path)}: {reason(error)}; {advice}. What was there before is untouched"
 
 
-def _reason(error: Exception) -> str:
-    """What an error says, without the path that its system call appends."""
-    strerror = getattr(error, "strerror", None)
-    return one_line(str(strerror or error))
+def disk_is_full(error: Exception) -> bool:
+    """Whether writing failed for lack of space, a quota, or a limit on file sizes."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def reason(error: Exception) -> str:
+    """Message of an error, without the path that system calls append."""
+    return one_line(str(getattr(error, "strerror", None) or error))

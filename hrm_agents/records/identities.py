@@ -1,7 +1,7 @@
-"""What the task identities of a saved model stand for, and whether an environment means the same by them.
+"""Comparison of the task identities of a saved model with those of an environment.
 
-A task embedding has a row for each identity, and its weights fit every environment with as many: only the table of
-identities, saved beside the weights, tells whether row 5 still belongs to the same task.
+A task embedding has a row per identity and fits any environment with as many identities. Only the table of identities
+saved with the weights shows whether row 5 still belongs to the same task.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ from hrm_envs import IdTable
 
 
 def saved_table(task: Any, where: str) -> IdTable | None:
-    """The table in a task spec that was read from JSON; None if the spec has none, or is itself None.
+    """The table of identities in a task spec from JSON; None if the spec is None or has no table.
 
     Args:
         task: ``dataclasses.asdict`` of a ``TaskSpec``, after JSON.
         where: the file, for messages.
 
     Raises:
-        UserError: it is not of that form.
+        UserError: the spec or the table has another form.
     """
     if task is not None and not isinstance(task, dict):
         raise UserError(f"{where}: expected an object, found {type(task).__name__}")
     table = (task or {}).get("id_table")
     if table is None:
         return None
-    fits = (
+    is_valid = (
         isinstance(table, dict)
         and set(table) == {"tasks", "copies", "seed"}
         and isinstance(table["tasks"], list)
         and all(isinstance(name, str) for name in table["tasks"])
         and all(isinstance(table[name], int) for name in ("copies", "seed"))
     )
-    if not fits:
+    if not is_valid:
         raise UserError(f"{where}.id_table: expected 'tasks' (a list of names), 'copies' and 'seed' (whole numbers)")
     return IdTable(tuple(table["tasks"]), table["copies"], table["seed"])
 
 
 def first_difference(there: IdTable | None, here: IdTable | None) -> str | None:
-    """In what two tables differ first, in words; None if they are the same."""
+    """Description of the first difference between two tables; None if they are equal."""
     if there == here:
         return None
     there, here = there or IdTable(()), here or IdTable(())

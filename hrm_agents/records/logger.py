@@ -1,4 +1,4 @@
-"""Where a training run reports to. Derive from :class:`Logger` to send it somewhere else."""
+"""Interface of loggers of a training run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hrm_agents.rollout import SegmentBatch
 
 
 class Logger:
-    """Takes in all that a training run reports, and ignores it: override what you need.
+    """Receives all reports of a training run and ignores them; override the methods you need.
 
-    It is entered when training starts and left when it ends.
+    The trainer uses it as a context manager around training.
     """
 
     def __enter__(self) -> Logger:
@@ -25,21 +25,27 @@ class Logger:
         self.close()
 
     def close(self) -> None:
-        """Finish: also called on its own for a logger that was never entered."""
+        """Release resources; also called on a logger that was never entered."""
 
     def segment(self, batch: SegmentBatch, metrics: dict[str, float], step: int) -> None:
-        """Update ``step``, counted from 1: its batch, its losses and norms."""
+        """Log update ``step``, counted from 1.
+
+        Args:
+            batch: that was learned from.
+            metrics: losses, norms of gradients, and the learning rate.
+            step: number of the update.
+        """
 
     @contextmanager
     def evaluating(self) -> Iterator[Callable[[float], None]]:
-        """An evaluation begins; gives a function to call with the share done."""
+        """Surround an evaluation; yields a function to call with the fraction done."""
         yield lambda share: None
 
     def evaluation(self, report: Evaluation, step: int) -> None:
-        """An evaluation after update ``step``."""
+        """Log an evaluation after update ``step``."""
 
     def warning(self, line: str) -> None:
-        """Something goes wrong that the run survives."""
+        """Log a problem that does not end the run."""
 
     def hyperparameters(self, report: Evaluation) -> None:
-        """The final evaluation, at the end of the run."""
+        """Log the settings with the final evaluation, at the end of the run."""

@@ -1,4 +1,4 @@
-"""Records of a run: TensorBoard with the tags that RL users know, and one line of progress on the terminal."""
+"""Default logger: TensorBoard with the usual tags of RL libraries, and a progress line on the terminal."""
 
 from __future__ import annotations
 
@@ -27,19 +27,18 @@ PLAIN_EVERY = 30.0
 
 
 class RunLog(Logger):
-    """Collects what each update reports and writes averages every ``log_every`` updates.
+    """Writes means over ``log_every`` updates to TensorBoard, and progress to the terminal.
 
-    Tags: ``rollout/ep_rew_mean``, ``rollout/ep_len_mean``, ``rollout/success_rate`` over the episodes that ended
-    since the last row; ``train/*``, means over the updates since; ``eval/*``; ``time/sps``, segments a second.
+    Tags: ``rollout/ep_rew_mean``, ``rollout/ep_len_mean``, ``rollout/success_rate``, over the episodes that ended
+    since the last row; ``train/*``, means over the updates since then; ``eval/*``; ``time/sps``, segments per second.
+
+    Errors of the terminal are ignored. Records that cannot be written raise UserError in every method that adds some.
 
     Args:
-        out: folder of the TensorBoard events.
-        config: its settings are recorded and its length gives the ETA.
-        console: where progress goes.
-        done: updates that an earlier part of the run has recorded; what it recorded beyond them is dropped.
-
-    A terminal that fails is no error. Records that cannot be written are: whatever adds some raises UserError, and so
-    does the constructor.
+        out: folder of the run; events go to its subfolder ``tensorboard``.
+        config: settings to record; the number of updates gives the ETA.
+        console: for progress; standard error if None.
+        done: updates of an earlier part of the run; later records of it are hidden.
 
     Raises:
         UserError: ``out`` cannot be written.
@@ -84,11 +83,11 @@ class RunLog(Logger):
         self._events.__exit__(kind, error, trace)
 
     def close(self) -> None:
-        """Finish the files, of a log that was not used as a context."""
+        """Close the event file."""
         self._events.close()
 
     def segment(self, batch: SegmentBatch, metrics: dict[str, float], step: int) -> None:
-        """Take in update ``step``; writes a row when one is due."""
+        """Log update ``step``; writes a row every ``log_every`` updates."""
         if self._first_step is None:
             self._first_step = step - 1
             self._returns = np.zeros(len(batch.reward))
@@ -108,14 +107,14 @@ class RunLog(Logger):
 
     @contextmanager
     def evaluating(self) -> Iterator[Callable[[float], None]]:
-        """Shows the progress of an evaluation: gives a function that takes the share done."""
+        """Show the progress of an evaluation; yields a function to call with the fraction done."""
         task = self._progress.add_task("evaluating", total=100, note="")
         before = time.monotonic()
         try:
             yield lambda share: self._progress.update(task, completed=100 * share)
         finally:
             self._progress.remove_task(task)
-            # Time spent here is not training time.
+            # An evaluation does not count as training time.
             self._row_started += time.monotonic() - before
 
     def evaluation(self, report: Evaluation, step: int) -> None:
@@ -133,11 +132,11 @@ class RunLog(Logger):
         )
 
     def warning(self, line: str) -> None:
-        """Say that something goes wrong which the run survives."""
+        """Print a problem that does not end the run."""
         self._say(f"warning: {line}")
 
     def hyperparameters(self, report: Evaluation) -> None:
-        """Record all settings beside the final results, for TensorBoard's HPARAMS table."""
+        """Add all settings and the final results to TensorBoard's HPARAMS table."""
         settings = {
             f"{group}.{name}": value if isinstance(value, (int, float, str, bool)) else json.dumps(value)
             for group, values in to_dict(self._config).items()
@@ -178,7 +177,7 @@ class RunLog(Logger):
 
 
 def write_frames(out: Path, frames: Sequence[NDArray[np.uint8]], step: int) -> None:
-    """Add pictures, each uint8 ``[H, W, 3]``, to the TensorBoard records in ``out``.
+    """Add images, each uint8 ``[H, W, 3]``, to the TensorBoard records of a run.
 
     Raises:
         UserError: they cannot be written.

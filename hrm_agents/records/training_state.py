@@ -1,7 +1,7 @@
-"""The state of a run as tensors and JSON, and what is checked before a run continues from it.
+"""The state of a run as tensors and JSON, and its checks before a run resumes from it.
 
-A state that was read from a file is compared with the trainer that is to take it, tensor by tensor, before any of it
-is used. What only a part understands is checked by the ``load_state_dict`` of that part.
+A state from a file is compared with the trainer that will load it, tensor by tensor, before any of it is used. The
+``load_state_dict`` of each part checks the values that only this part understands.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hrm_agents.config import TrainConfig, from_dict, to_dict
 from hrm_agents.environments import check_saved
-from hrm_agents.errors import UserError, one_line
+from hrm_agents.errors import UserError, shown
 from hrm_agents.records.checkpoint import load_state
 from hrm_agents.records.identities import first_difference, saved_table
 from hrm_envs import TaskSpec
@@ -23,7 +23,7 @@ from hrm_envs import TaskSpec
 #: Tensors by path, such as "algorithm/model/q_head.bias", and the rest as plain types for JSON.
 State = tuple[dict[str, Tensor], dict[str, Any]]
 
-#: Settings that a resumed run cannot change: what it remembers depends on them.
+#: Settings that a resumed run cannot change, since its state depends on them.
 FIXED_SETTINGS = (
     ("run", "batch_size"),
     ("run", "seed"),
@@ -32,11 +32,11 @@ FIXED_SETTINGS = (
     ("halting", "target"),
     ("halting", "target_decay"),
 )
-#: What the JSON of a state must hold.
+#: Required keys of the JSON of a state.
 KEYS = ("updates_done", "evaluated_at", "algorithm", "rollout", "monitor", "config", "task", "data_hash", "custom")
-#: Tensors that may come back in another floating type: activations have the type of the device that the run goes on.
+#: Tensors that may change their floating type: that of activations depends on the device of the run.
 _ACTIVATIONS = ("rollout/carry/", "algorithm/halting/")
-#: Their names and shapes are the optimiser's own business.
+#: Tensors whose names and shapes each optimiser checks itself.
 _MOMENTS = "algorithm/optimizers/"
 
 
@@ -77,10 +77,10 @@ def _copied(document: Any) -> Any:
 
 
 def saved_config(folder: Path) -> TrainConfig:
-    """The settings of the run in ``folder``.
+    """Read the settings of the run in ``folder``.
 
     Raises:
-        UserError: there is no run to resume, or it is damaged.
+        UserError: the folder has no run to resume, or it is damaged.
     """
     return settings_of(load_state(folder)[1], folder)
 
@@ -89,7 +89,7 @@ def settings_of(document: dict[str, Any], folder: Path) -> TrainConfig:
     """The settings in the JSON of a training state.
 
     Raises:
-        UserError: the JSON is incomplete, or names an environment whose making would import a module.
+        UserError: the JSON is incomplete, or its environment would import a module.
     """
     missing = [key for key in KEYS if key not in document]
     if missing:
@@ -100,33 +100,24 @@ def settings_of(document: dict[str, Any], folder: Path) -> TrainConfig:
 
 
 def check_resumable(state: State, saved: TrainConfig, config: TrainConfig, out: Path) -> None:
-    """Refuse changed settings that the state of a run depends on, and fewer updates than it has done.
+    """Check that changed settings fit the state of the run.
 
     Raises:
-        UserError: naming the first of them.
+        UserError: a setting that the state depends on has changed, or fewer updates are asked for than were done.
     """
-    for part in ("env", "model"):
-        old, new = to_dict(getattr(saved, part)), to_dict(getattr(config, part))
-        for name in old:
-            if old[name] != new[name]:
-                raise UserError(
-                    f"{out}: the run to resume has {part}.{name}={_shown(old[name])}, not {_shown(new[name])}: other "
-                    f"{part} settings need a new run"
-                )
-    for group, name in FIXED_SETTINGS:
-        old, new = (getattr(getattr(settings, group), name) for settings in (saved, config))
-        if old != new:
-            raise UserError(
-                f"{out}: the run to resume has {group}.{name}={_shown(old)}, not {_shown(new)}; keep it, or start a "
-                "new run"
-            )
+    old, new = to_dict(saved), to_dict(config)
+    for group, *names in (("env",), ("model",), *FIXED_SETTINGS):
+        for name in names or old[group]:
+            change = _change(f"{group}.{name}", old[group][name], new[group][name])
+            if change is not None:
+                raise UserError(f"{out}: the run to resume has {change}: keep it, or start a new run")
     if config.q_scale() != saved.q_scale():
         kept = "bce" if saved.q_scale().is_logit else "mse"
-        raise UserError(f"{out}: the Q-values of the run to resume are trained with {kept}; keep that")
+        raise UserError(f"{out}: the Q-values of the run to resume are trained with {kept}: keep it")
     tensors, document = state
     rows = tensors["rollout/reset"].shape if "rollout/reset" in tensors else ()
     if tuple(rows) != (config.run.batch_size,):
-        raise UserError(f"{out}: training state has {list(rows)} rows, its settings say {config.run.batch_size}")
+        raise UserError(f"{out}: training state has {list(rows)} rows, its settings {config.run.batch_size}")
     done = document["updates_done"]
     if isinstance(done, int) and config.run.updates < done:
         raise UserError(
@@ -134,30 +125,37 @@ def check_resumable(state: State, saved: TrainConfig, config: TrainConfig, out: 
         )
 
 
-def _shown(value: Any) -> str:
-    return one_line(repr(value), 100)
+def _change(name: str, old: Any, new: Any) -> str | None:
+    """Description of the first change of a setting, such as ``env.id='a', not 'b'``; None if it is unchanged."""
+    if old == new:
+        return None
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            if (change := _change(f"{name}.{key}", old.get(key), new.get(key))) is not None:
+                return change
+    return f"{name}={shown(old)}, not {shown(new)}"
 
 
 def check_fits(state: State, spec: TaskSpec, data_hash: str, weights: Mapping[str, Tensor], where: str) -> None:
-    """Refuse a state of other tasks, other puzzles or another network, before that takes memory.
+    """Check that a state is of the same task, puzzles and network, before the network is allocated.
 
     Args:
         state: tensors and document, from a file.
         spec: of the environment's task.
         data_hash: of its puzzles.
-        weights: of the network that the state's own settings ask for, or the like on the meta device.
+        weights: of the network that the state's settings describe; may be on the meta device.
         where: the folder, for messages.
 
     Raises:
-        UserError: naming the first difference.
+        UserError: with the first difference.
     """
     tensors, document = state
     task = document["task"]
     difference = first_difference(saved_table(task, f"{where}: training state: task"), spec.id_table)
     if difference is not None:
         raise UserError(
-            f"{where}: the task identities of {spec.name} are not those the run began with ({difference}): bring its "
-            "tasks back, or start a new run"
+            f"{where}: the task identities of {spec.name} are not those the run began with ({difference}): restore its "
+            "tasks, or start a new run"
         )
     if not isinstance(task, dict) or (task.get("name"), task.get("grid_shape"), task.get("symbols")) != (
         spec.name,
@@ -175,28 +173,28 @@ def check_fits(state: State, spec: TaskSpec, data_hash: str, weights: Mapping[st
     for name in sorted({**found, **expected}):
         if found.get(name) != expected.get(name):
             raise UserError(
-                f"{where}: training state does not fit its settings: {one_line(name)!r} has shape {found.get(name)}, "
-                f"they ask for {expected.get(name)}"
+                f"{where}: training state does not fit its settings: {shown(name)} has shape {found.get(name)}, "
+                f"expected {expected.get(name)}"
             )
 
 
 def check_like(state: State, own: State, where: str) -> None:
-    """Refuse a state whose tensors differ in name, type or shape from a trainer's own, or are not finite.
+    """Check that the tensors of a state have the names, types and shapes of a trainer's own, and are finite.
 
     Args:
         state: from a file.
-        own: of the trainer that is to take it, freshly made.
+        own: of the newly made trainer that will load it.
         where: the file, for messages.
 
     Raises:
-        UserError: naming the first tensor, or the first count, that does not fit.
+        UserError: with the first tensor or count that is wrong.
     """
     tensors, document = state
     _check_counts(document, where)
     found = {path for path in tensors if not path.startswith(_MOMENTS)}
     for path in sorted(found ^ set(own[0])):
         problem = "is missing" if path in own[0] else "is unknown"
-        raise UserError(f"{where} does not fit this model: {one_line(path)!r} {problem}")
+        raise UserError(f"{where} does not fit this model: {shown(path)} {problem}")
     for path, like in own[0].items():
         tensor = tensors[path]
         both_floating = tensor.is_floating_point() and like.is_floating_point()
@@ -208,14 +206,14 @@ def check_like(state: State, own: State, where: str) -> None:
             )
     for path, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise UserError(f"{where} is ruined: {one_line(path)!r} holds a non-finite number")
+            raise UserError(f"{where} is damaged: {shown(path)} holds a non-finite number")
 
 
 def _check_counts(document: Mapping[str, Any], where: str) -> None:
-    """Check the numbers of updates that belong to the run as a whole.
+    """Check the counts of updates in the parts of a run against each other.
 
     Raises:
-        UserError: naming the entry.
+        UserError: with the entry that is wrong.
     """
     done = document["updates_done"]
     watched = document["monitor"].get("done") if isinstance(document["monitor"], dict) else None
@@ -227,8 +225,6 @@ def _check_counts(document: Mapping[str, Any], where: str) -> None:
         ("algorithm.updates", learned),
     ):
         if type(value) is not int or type(done) is not int or not 0 <= value <= done:
-            raise UserError(
-                f"{where} is damaged: {name} is {one_line(repr(value), 60)} after {one_line(repr(done), 60)} updates"
-            )
+            raise UserError(f"{where} is damaged: {name} is {shown(value)} after {shown(done)} updates")
     if learned != done:
-        raise UserError(f"{where} is damaged: it has {done} updates, of which {learned} were learned from")
+        raise UserError(f"{where} is damaged: it counts {done} updates, its algorithm {learned}")

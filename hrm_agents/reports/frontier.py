@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Columns of :func:`csv_text`.
-COLUMNS = (
-    *("series", "segment_cost", "gamma", "seed", "num_puzzles"),
-    *("success_rate", "mean_segments", "forced_rate", "auc"),
-)
+COLUMNS = ("series", "segment_cost", "gamma", "seed", "success_rate", "mean_segments", "forced_rate", "auc")
 
 
 class Setting(NamedTuple):
@@ -207,12 +204,13 @@ def csv_text(results: Sequence[Result]) -> str:
     rows: list[tuple[Any, ...]] = []
     for result in results:
         series = "no cost" if result.setting.is_baseline else "cost"
-        figures = (result.success_rate, result.mean_segments, result.forced_rate, result.auc)
-        rows.append((series, *result.setting, result.num_puzzles, *figures))
+        rows.append(
+            (series, *result.setting, result.success_rate, result.mean_segments, result.forced_rate, result.auc)
+        )
     for result in results:
         if result.setting.is_baseline:
             for segments, success in enumerate(result.success_per_segment, 1):
-                rows.append(("fixed", *result.setting, result.num_puzzles, success, float(segments), None, None))
+                rows.append(("fixed", *result.setting, success, float(segments), None, None))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -220,55 +218,34 @@ def csv_text(results: Sequence[Result]) -> str:
     return text.getvalue()
 
 
-def read_csv(text: str) -> list[Result]:
-    """The results in a table of :func:`csv_text`; ``success_per_segment`` is empty for all but the baseline.
-
-    Raises:
-        ValueError: a value is not a number.
-        KeyError: a column is missing.
-    """
-    rows = list(csv.DictReader(text.splitlines()))
-    fixed: dict[int, tuple[float, ...]] = {}
-    for row in rows:
-        if row["series"] == "fixed":
-            fixed[int(row["seed"])] = (*fixed.get(int(row["seed"]), ()), float(row["success_rate"]))
-    results = []
-    for row in rows:
-        if row["series"] != "fixed":
-            setting = Setting(float(row["segment_cost"]), float(row["gamma"]), int(row["seed"]))
-            success, segments, forced = (float(row[name]) for name in COLUMNS[-4:-1])
-            auc = float(row["auc"]) if row["auc"] else None
-            per_segment = fixed.get(setting.seed, ()) if setting.is_baseline else ()
-            results.append(Result(setting, int(row["num_puzzles"]), success, segments, forced, auc, per_segment))
-    return results
-
-
-def chart(results: Sequence[Result], env_id: str, rule: str, *, dark: bool = False) -> Figure:
+def chart(
+    points: Sequence[Point], fixed: Sequence[Spread], env_id: str, rule: str, num_seeds: int, *, dark: bool = False
+) -> Figure:
     """Draw the frontier: a line over segment costs for each discount, the baseline, and fixed numbers of segments.
 
     Args:
-        results: of all models.
+        points: of :func:`over_seeds`.
+        fixed: of :func:`fixed_lengths`.
         env_id: for the title.
-        rule: the halting rule of the models, "q" or "policy".
+        rule: name of the halting rule of the models, for the legend.
+        num_seeds: behind each point.
         dark: light lines on a dark ground.
 
     Raises:
         ValueError: there are more discounts than can be told apart.
         UserError: matplotlib is absent.
     """
-    name, baseline = ("Q rule", "paper's rule") if rule == "q" else ("learned policy", "learned policy")
     series: dict[str, list[FrontierPoint]] = {}
-    for point in over_seeds(results):
+    for point in points:
         discount = "" if point.gamma == 1.0 else f", discount {number_text(point.gamma)}"
-        key = f"{baseline}, no segment cost" if point.is_baseline else f"{name}{discount}, labelled by segment cost"
+        key = f"rule {rule}, no segment cost" if point.is_baseline else f"rule {rule}{discount}, labelled by segment cost"
         label = "" if point.is_baseline else number_text(point.cost)
         series.setdefault(key, []).append(_drawn(point.mean_segments, point.success_rate, label))
     # The lines over costs come first: they are what the chart is about, and get the plainest styles.
     series = dict(sorted(series.items(), key=lambda item: "labelled" not in item[0]))
     series["fixed number of segments"] = [
-        _drawn(Spread(count, count, count), success, "") for count, success in enumerate(fixed_lengths(results), 1)
+        _drawn(Spread(count, count, count), success, "") for count, success in enumerate(fixed, 1)
     ]
-    num_seeds = len({result.setting.seed for result in results})
     seeds = f"mean and range of {num_seeds} seeds" if num_seeds > 1 else "one seed"
     return draw_frontier(
         series, f"{env_id}: success against segments", f"better is up and to the left; {seeds}", dark=dark

@@ -88,7 +88,7 @@ def draw_frontier(
             obstacles += [np.array([(end, y) for end in across]), np.array([(x, end) for end in upright])]
         named = [point for point in points if point.label]
         labelled += named[:: math.ceil(len(named) / MOST_LABELS) or 1]
-    axes.set(xlabel=x_label, ylabel="puzzles solved")
+    axes.set(xlabel=x_label, ylabel="puzzles solved", ymargin=0.12)  # room for labels above and below
     _show_powers_of_two(axes)
     show_percent(axes)
     add_legend(figure, axes, theme)

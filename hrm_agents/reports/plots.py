@@ -28,7 +28,7 @@ def draw_reliability(report: HaltingReport, title: str = "Calibration of Q(halt)
     """Share of right answers against the probability that Q(halt) gives them, over all segments.
 
     Error bars are 95% Wilson intervals. Bins with fewer than :data:`FEW_ANSWERS` answers are hollow. The lower panel
-    shows the number of answers in each bin.
+    shows the number of answers in each bin, on a logarithmic scale.
     """
     theme = DARK if dark else LIGHT
     bins, rank = report.calibration.bins, "" if report.auc is None else f", AUC {report.auc:.3f}"
@@ -61,8 +61,10 @@ def draw_reliability(report: HaltingReport, title: str = "Calibration of Q(halt)
         )
         below.bar_label(bars, [_count(part.count) for part in group], padding=2, fontsize=8, color=theme.ink)
     above.set(ylabel="share of right answers", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    below.set(ylabel="answers", xlabel="probability of a right answer, from Q(halt)")
-    below.margins(y=0.25)
+    # Logarithmic, or the bins with few answers would not show beside those with many.
+    most = max(part.count for part in bins)
+    below.set(yscale="log", ylim=(0.7, 2 * most**1.2), ylabel="answers (log)")
+    below.set_xlabel("probability of a right answer, from Q(halt)")
     add_legend(figure, above, theme)
     return figure
 
@@ -131,10 +133,11 @@ def draw_curves(
         curves = [np.array(run).T for run in runs]
         for x, y in curves:
             axes.plot(x, y, color=theme.colors[rank], linewidth=0.8, alpha=0.5)
-        grid = np.linspace(max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves), 25)
+        start, end = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
+        grid = np.unique([place for x, _ in curves for place in x if start <= place <= end])
         mean = np.mean([np.interp(grid, x, y) for x, y in curves], axis=0)
         label = f"{name} (mean of {len(runs)} seeds)" if len(runs) > 1 else f"{name} (one seed)"
-        axes.plot(grid, mean, **line_style(theme, rank), linewidth=2, markevery=6, label=label)
+        axes.plot(grid, mean, **line_style(theme, rank), linewidth=2, markevery=(0.1, 0.2), label=label)
     axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, None), ylim=(0, 1.03))
     show_percent(axes)
     add_legend(figure, axes, theme)

@@ -68,7 +68,7 @@ def test_version(capsys):
 
 
 def test_unknown_command(error):
-    assert error("fly") == f"unknown command 'fly'; choose one of {', '.join(COMMANDS)}"
+    assert error("fly") == f"unknown command 'fly'; choose from {', '.join(COMMANDS)}"
 
 
 def option_names(cls, prefix=""):
@@ -98,6 +98,19 @@ def test_help_mentions_every_option(options, capsys, monkeypatch):
     assert str(BUNDLED_MAZE) not in text
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("width", [80, 100])
+def test_help_breaks_lines_only_where_they_are_full(command, width, capsys, monkeypatch):
+    """Not where the source code breaks them."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main([command, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    indents = [len(line) - len(line.lstrip()) for line in lines]
+    pairs = [i for i in range(len(lines) - 1) if indents[i] == indents[i + 1] >= 4]
+    for i in pairs:
+        assert len(lines[i]) + 1 + len(lines[i + 1].split()[0]) > width, lines[i]
+
+
 def test_help_of_train_shows_the_defaults_of_the_environment(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
 
@@ -118,6 +131,8 @@ def test_help_of_train_shows_the_defaults_of_the_environment(capsys, monkeypatch
         (["train", "--run.updates", "0"], "run.updates must be at least 1, got 0"),
         (["train", "--model.position", "polar"], "invalid choice 'polar'"),
         (["train", "--out"], "Missing value for argument '--out'"),
+        (["train", "--out="], "--out is empty: give it a value, or omit it"),
+        (["evaluate", "--choose", "luck"], "invalid choice 'luck' for argument '--choose'. Expected one of ('"),
         (["solve"], "Missing from hrm-agents solve: CHECKPOINT"),
         (["bench", "--seconds", "0"], "--seconds must be positive"),
         (["watch", "--fps", "0"], "--fps"),
@@ -127,7 +142,9 @@ def test_help_of_train_shows_the_defaults_of_the_environment(capsys, monkeypatch
     ],
 )
 def test_mistakes_in_options(error, arguments, message):
-    assert message in error(*arguments)
+    text = error(*arguments)
+    assert message in text
+    assert "None" not in text
 
 
 def test_a_reader_that_went_away_is_no_failure(sudoku_run):
@@ -258,7 +275,7 @@ def test_training_into_a_place_that_cannot_be_written(error, tiny_flags, tmp_pat
         (["--kwargs", "puzzles=/nowhere/x.npz"], "there is no such file"),
         (["--kwargs", "reward=nice"], "nice"),
         (["--halting.q-loss", "bce", "--kwargs", "segment_cost=0.1"], "needs returns in [0, 1]"),
-        (["--run.device", "abacus"], "device 'abacus': choose cpu, cuda, mps or auto"),
+        (["--run.device", "abacus"], "unknown device 'abacus'; choose from cpu, cuda, mps, auto"),
         (["--model.num-heads", "3"], "num_heads 3 must divide hidden_size"),
         (["--optim.ema-decay", "1"], "optim.ema_decay must be below 1, got 1.0"),
         (["--resume", "/nowhere"], "/nowhere holds no run to resume"),
@@ -410,7 +427,7 @@ def test_solve_other_mistakes(error, sudoku_run, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert "no puzzle" in error("solve", sudoku_run)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    assert "is not text in UTF-8" in error("solve", sudoku_run, tmp_path / "binary")
+    assert "is not UTF-8 text" in error("solve", sudoku_run, tmp_path / "binary")
     assert "max_segments=0" in error("solve", sudoku_run, FULL, "--max-segments", "0")
     (tmp_path / MODEL).write_bytes(b"")
     shutil.copy(sudoku_run / CONFIG, tmp_path / CONFIG)

@@ -64,7 +64,7 @@ def test_rows_end_where_they_end():
 
 def test_returns_refuse_what_does_not_fit():
     q = torch.zeros(2, 1)
-    with pytest.raises(ValueError, match="use plain values"):
+    with pytest.raises(ValueError, match="use scale=PLAIN"):
         lambda_returns(q, q, torch.tensor([2]), torch.tensor([1.0]), segment_cost=0.1)
     with pytest.raises(ValueError, match="trace_decay must lie in"):
         lambda_returns(q, q, torch.tensor([2]), torch.tensor([1.0]), trace_decay=1.5)

@@ -1,4 +1,4 @@
-"""The HRM as an encoder: the same recursion as HRM's, over tokens and numbers."""
+"""HRM encoder: the recursion of HRM over tokens and numbers."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from hrm_agents.models.hrm import HRM, Carry, HRMConfig
 
 SMALL = Architecture(hidden_size=16, num_heads=2, H_layers=1, L_layers=1, mlp_multiple=8)
 BOARD = TokenPart(num_cells=12, vocab_size=5, grid_shape=(3, 4))
-PARTS = {"a board": BOARD, "two.numbers": FeaturePart(num_features=2)}  # names that no module could have
+PARTS = {"a board": BOARD, "two.numbers": FeaturePart(num_features=2)}  # not valid module names
 POSITIONS = ("learned", "rope", "rope2d", "rope2d+learned")
 
 
@@ -43,8 +43,8 @@ def test_shapes(position, prefix_slots, readout, size):
 
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("gradient", ["step", "cycle"])
-def test_thinks_as_hrm_does(position, gradient):
-    """With HRM's weights (its tables carry the factor sqrt(d) outside, the encoder's inside) the states are HRM's."""
+def test_states_equal_those_of_hrm(position, gradient):
+    """With the weights of HRM, which scales its tables by sqrt(d) in the forward pass, the states are equal."""
     config = HRMConfig(
         vocab_size=5, grid_shape=(3, 4), **{**dataclasses.asdict(SMALL), "position": position, "gradient": gradient}
     )
@@ -75,11 +75,11 @@ def test_patches_by_hand():
         embedding.patch.weight.copy_(torch.tensor([[1.0, 10.0], [0.0, 1.0]]))  # [d, patch]
         embedding.bias.copy_(torch.tensor([0.5, 0.0]))
     slots = embedding(torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0]]))
-    assert slots.tolist() == [[[21.5, 2.0], [43.5, 4.0], [5.5, 0.0]]]  # the sixth number is a zero
+    assert slots.tolist() == [[[21.5, 2.0], [43.5, 4.0], [5.5, 0.0]]]  # the last patch is padded with zero
     assert model.num_slots == 1 + 3
 
 
-def test_readouts_are_of_the_planner():
+def test_readouts_are_slots_of_the_planner():
     obs = observe(2)
     models = {readout: build(readout=readout, prefix_slots=2) for readout in ("slot", "mean", "both")}
     carry = models["slot"].initial_carry(2)
@@ -90,7 +90,7 @@ def test_readouts_are_of_the_planner():
     assert torch.equal(features["both"], torch.cat((features["slot"], features["mean"]), 1))
 
 
-def test_cells_are_the_planners_without_its_prefix():
+def test_cells_are_the_slots_after_the_prefix():
     model, obs = build(prefix_slots=2), observe(2)
     carry = model.initial_carry(2)
     for _ in range(2):
@@ -101,7 +101,7 @@ def test_cells_are_the_planners_without_its_prefix():
 
 
 @pytest.mark.parametrize("gradient", ["step", "cycle"])
-def test_several_segments_are_segments_one_after_the_other(gradient):
+def test_several_segments_equal_single_ones(gradient):
     obs = observe(2)
     at_once, one_by_one = build(gradient=gradient), build(gradient=gradient)
     at_once.encode(obs, segments=3).square().sum().backward()
@@ -123,7 +123,7 @@ def test_more_segments_change_the_features():
 
 
 @pytest.mark.parametrize(("gradient", "steps"), [("step", {"H": 1, "L": 1}), ("cycle", {"H": 1, "L": 3})])
-def test_how_far_the_gradient_reaches(gradient, steps):
+def test_steps_with_gradient(gradient, steps):
     model = build(gradient=gradient, L_cycles=3)
     recorded = {"H": 0, "L": 0}
     for name in recorded:
@@ -154,7 +154,7 @@ def test_rows_do_not_depend_on_their_batch():
     torch.testing.assert_close(feature[0], features[2], rtol=1e-4, atol=1e-5)
 
 
-def test_reset_rows_think_as_new_ones():
+def test_reset_rows_equal_new_ones():
     model, obs = build(), observe(3)
     carry, first = model(obs, model.initial_carry(3))
     _, second = model(obs, model.reset_carry(carry, torch.tensor([True, False, True])))
@@ -162,7 +162,7 @@ def test_reset_rows_think_as_new_ones():
     assert not torch.allclose(second[1], first[1])
 
 
-def test_every_part_is_seen():
+def test_features_depend_on_every_part():
     model, obs = build(), observe(1)
     features = model.encode(obs)
     for name, other in {"a board": 4 - obs["a board"], "two.numbers": -obs["two.numbers"]}.items():
@@ -170,8 +170,8 @@ def test_every_part_is_seen():
 
 
 @pytest.mark.parametrize("position", ["rope2d", "learned"])
-def test_cells_at_the_same_place_meet_only_in_two_dimensions(position):
-    """Two boards on the same grid have the same positions, so that what stands above what is no riddle."""
+def test_cells_at_the_same_place_share_their_position_in_two_dimensions_only(position):
+    """Two boards have equal positions, so that attention can compare them cell by cell."""
     model = build({"now": BOARD, "before": BOARD}, position=position)
     if position == "rope2d":
         assert torch.equal(model.rotary_cos[1:13], model.rotary_cos[13:])
@@ -214,7 +214,7 @@ def test_a_saved_encoder_is_the_same():
         ({"board": TokenPart(12, 5, (3, 5))}, "'board': a grid of 3 x 5 places for 12 slots"),
     ],
 )
-def test_parts_that_cannot_be(parts, message):
+def test_invalid_parts(parts, message):
     with pytest.raises(ValueError, match=message):
         build(parts)
 
@@ -233,7 +233,7 @@ def test_observations_that_do_not_fit(changes, message):
         build().encode(obs)
 
 
-def test_other_mistakes():
+def test_other_errors():
     with pytest.raises(ValueError, match="segments must be at least 1, got 0"):
         build().encode(observe(1), segments=0)
     with pytest.raises(ValueError, match="pass them by name"):

@@ -186,7 +186,7 @@ def test_a_full_disk(tmp_path, monkeypatch, add):
             add(events)
         assert "\n" not in str(raised.value)
         assert len(str(raised.value)) < 300
-        assert "make room there, or choose another folder with --out" in str(raised.value)
+        assert "free some space, or choose another folder with --out" in str(raised.value)
     events.close()
 
 

@@ -182,7 +182,7 @@ def test_resuming_with_changed_identities_is_refused(folder, field, value, words
     task = load_state(folder)[1]["task"]
     task["id_table"][field] = value
     resave(folder, task=task)
-    with pytest.raises(UserError, match=rf"are not those the run began with \({words}\): bring its tasks back"):
+    with pytest.raises(UserError, match=rf"are not those the run began with \({words}\): restore its tasks"):
         Trainer.resume(folder)
 
 
@@ -195,7 +195,7 @@ def test_a_puzzle_from_outside_has_no_identity(shift_run, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert main(["solve", str(shift_run)]) == 2
     error = capsys.readouterr().err
-    assert "use `hrm-agents evaluate` or `hrm-agents watch`, which play the puzzles of Test/Shift-v0" in error
+    assert "use `hrm-agents evaluate` or `hrm-agents watch` on the puzzles of Test/Shift-v0" in error
     assert "no puzzle" not in error
 
 

@@ -1,4 +1,4 @@
-"""``hrm-agents import``: checkpoints of the public HRM code become ours."""
+"""``hrm-agents import``: conversion of checkpoints of the public HRM code."""
 
 import json
 import pickle
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from weight_builders import write as write_weights
 
 import hrm_agents
 from hrm_agents.cli import main
@@ -22,7 +22,7 @@ TABLE = "model.inner.puzzle_emb.weights"
 
 
 class LineTask(Task):
-    """Repeat a line. Has the sizes of the reference numbers, or others."""
+    """Repeat a line; by default it has the sizes of the reference numbers."""
 
     def __init__(self, cells=16, tokens=7, ids=1):
         table = IdTable(tuple(map(str, range(ids - 1)))) if ids > 1 else None
@@ -45,7 +45,7 @@ LINE = ["--env", "Test/Line-v0", "--num-heads", "4"]
 
 
 def official(vocab_size=11, tasks=1, cells=None, size=16):
-    """Small weights under the names of the public code."""
+    """Small weights with the names of the public code."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape):
@@ -74,25 +74,17 @@ def official(vocab_size=11, tasks=1, cells=None, size=16):
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes weights as one of the three kinds of file."""
+    """Writes weights in the format that the name of the file indicates."""
 
     def write(weights, name="step_10", prefix=""):
-        path = tmp_path / name
-        weights = {prefix + key: tensor for key, tensor in weights.items()}
-        if path.suffix == ".safetensors":
-            save_file(weights, path)
-        elif path.suffix == ".npz":
-            np.savez(path, **{key: tensor.numpy() for key, tensor in weights.items()})
-        else:
-            torch.save(weights, path)
-        return path
+        return write_weights(tmp_path / name, {prefix + key: tensor for key, tensor in weights.items()})
 
     return write
 
 
 @pytest.fixture
 def error(tmp_path, capsys):
-    """Runs an import that must fail with one line and no output, and gives the line."""
+    """Runs an import that must fail without output, and returns the error of one line."""
 
     def run(path, *flags, out=tmp_path / "out"):
         capsys.readouterr()
@@ -106,7 +98,7 @@ def error(tmp_path, capsys):
     return run
 
 
-def brought_in(path, out, *flags):
+def imported(path, out, *flags):
     assert main(["import", str(path), "--out", str(out), *flags]) == 0
     return hrm_agents.load(out)
 
@@ -132,12 +124,12 @@ def test_the_outputs_of_the_public_implementation(reference, write, tmp_path, na
     weights = {key[2:]: tensor for key, tensor in reference.items() if key.startswith("w/")}
     rows = torch.arange(len(reference["in/inputs"]))
     if TABLE in weights:
-        # As published for Sudoku and mazes: a table of one row. Here that of task 2, for the rows of that task.
+        # A table of one row, as published for Sudoku and mazes: here that of task 2, tested on the rows of task 2.
         weights[TABLE] = weights[TABLE][2:3].clone()
         rows = (reference["in/puzzle_identifiers"] == 2).nonzero()[:, 0]
         assert len(rows) == 2
     cycles = ["--H-cycles", str(cfg["H_cycles"]), "--L-cycles", str(cfg["L_cycles"])]
-    solver = brought_in(write(weights, name, prefix), tmp_path / "out", *LINE, *cycles)
+    solver = imported(write(weights, name, prefix), tmp_path / "out", *LINE, *cycles)
     assert solver.model.config.position == cfg["pos_encodings"]
     puzzle = reference["in/inputs"][rows]
     carry = solver.model.initial_carry(len(puzzle))
@@ -155,12 +147,12 @@ def test_the_outputs_of_the_public_implementation(reference, write, tmp_path, na
             torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4 * scale)
 
 
-# What comes out
+# Results
 
 
 def test_the_folder_serves_every_command(write, tmp_path, capsys):
     path = write(official(7, cells=16), prefix="_orig_mod.")
-    solver = brought_in(path, tmp_path / "out", *LINE, "--kwargs", "reward=partial", "--max-segments", "3")
+    solver = imported(path, tmp_path / "out", *LINE, "--kwargs", "reward=partial", "--max-segments", "3")
     assert "for Test/Line-v0" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path / "out")]) == 0
     assert "of 3" in capsys.readouterr().out
@@ -169,16 +161,16 @@ def test_the_folder_serves_every_command(write, tmp_path, capsys):
     config = json.loads((tmp_path / "out" / CONFIG).read_text())
     assert config["imported_from"] == "step_10"
     assert solver.env_kwargs == {"max_segments": 3, "reward": "partial"}
-    assert solver.values_are_logits
+    assert solver.q_scale.is_logit
 
 
-def test_settings_that_the_weights_do_not_tell(write, tmp_path):
+def test_settings_that_the_weights_do_not_determine(write, tmp_path):
     path = write(official())
-    config = brought_in(path, tmp_path / "paper", "--env", "HRM/Sudoku-9x9-v0").model.config
+    config = imported(path, tmp_path / "paper", "--env", "HRM/Sudoku-9x9-v0").model.config
     assert (config.num_heads, config.H_cycles, config.L_cycles, config.dtype) == (8, 2, 2, "auto")
     assert (config.position, config.rope_theta, config.grid_shape) == ("rope", 10_000.0, (9, 9))
     flags = ["--num-heads", "2", "--H-cycles", "3", "--L-cycles", "1", "--rope-theta", "100", "--dtype", "bfloat16"]
-    other = brought_in(path, tmp_path / "other", *flags, "--env", "HRM/Sudoku-9x9-v0", "--answer-loss", "softmax")
+    other = imported(path, tmp_path / "other", *flags, "--env", "HRM/Sudoku-9x9-v0", "--answer-loss", "softmax")
     config = other.model.config
     assert (config.num_heads, config.H_cycles, config.L_cycles, config.dtype) == (2, 3, 1, "bfloat16")
     assert config.rope_theta == 100.0
@@ -187,34 +179,34 @@ def test_settings_that_the_weights_do_not_tell(write, tmp_path):
 
 @pytest.mark.parametrize(("tokens", "cells", "family"), [(11, None, "HRM/Sudoku-"), (6, 900, "HRM/Maze-30x30-")])
 def test_the_environment_is_found_from_the_weights(write, tmp_path, tokens, cells, family):
-    solver = brought_in(write(official(tokens, cells=cells)), tmp_path / "out", "--num-heads", "2")
+    solver = imported(write(official(tokens, cells=cells)), tmp_path / "out", "--num-heads", "2")
     assert solver.env_id.startswith(family)
 
 
 def test_a_folder_with_a_checkpoint(write, tmp_path):
     write(official(), "checkpoint")
-    brought_in(tmp_path, tmp_path / "out", "--env", "HRM/Sudoku-9x9-v0", "--num-heads", "2")
+    imported(tmp_path, tmp_path / "out", "--env", "HRM/Sudoku-9x9-v0", "--num-heads", "2")
 
 
 def test_bfloat16_weights(write, tmp_path):
     path = write({name: tensor.bfloat16() for name, tensor in official().items()})
-    solver = brought_in(path, tmp_path / "out", "--env", "HRM/Sudoku-9x9-v0", "--num-heads", "2")
+    solver = imported(path, tmp_path / "out", "--env", "HRM/Sudoku-9x9-v0", "--num-heads", "2")
     assert {p.dtype for p in solver.model.parameters()} == {torch.float32}
 
 
-def test_a_task_table_is_never_taken_over(write, error, tmp_path):
+def test_a_task_table_is_never_kept(write, error, tmp_path):
     path, flags = write(official(7, tasks=5)), [*LINE, "--kwargs", "ids=5"]
     assert "5 rows" in (message := error(path, *flags))
     assert "--drop-task-embedding" in message
-    solver = brought_in(path, tmp_path / "new", *flags, "--drop-task-embedding")
+    solver = imported(path, tmp_path / "new", *flags, "--drop-task-embedding")
     assert torch.equal(solver.model.embedding.task.weight, torch.zeros(5, 16))
-    solver = brought_in(path, tmp_path / "single", *LINE, "--drop-task-embedding")
+    solver = imported(path, tmp_path / "single", *LINE, "--drop-task-embedding")
     assert torch.equal(solver.model.embedding.prefix, torch.zeros(1, 16))
     assert "5: choose another --env" in error(write(official(7), "one"), *flags)
     assert "has no task embedding" in error(write(official(7, tasks=0), "none"), *flags, "--drop-task-embedding")
 
 
-# What is refused
+# Errors
 
 
 class Harmful:
@@ -239,7 +231,7 @@ def test_code_in_a_file_is_not_run(tmp_path, error, protocol):
     if protocol is None:
         assert "would run code" in message
         torch.load(path, weights_only=False)
-        assert target.exists(), "it would have done harm"
+        assert target.exists(), "it would not have done harm"
 
 
 def test_numpy_objects_are_not_loaded(tmp_path, error):
@@ -250,7 +242,7 @@ def test_numpy_objects_are_not_loaded(tmp_path, error):
 
 
 @pytest.mark.parametrize("name", ["w.pt", "w.safetensors", "w.npz"])
-def test_files_of_another_kind(tmp_path, error, name):
+def test_files_of_another_format(tmp_path, error, name):
     path = tmp_path / name
     assert "no such file" in error(path)
     for content in (b"", b"no weights at all", bytes(range(256)) * 8):
@@ -312,7 +304,7 @@ def test_options_that_do_not_fit(write, error, tmp_path):
     assert "num_heads 3 must divide hidden_size 16" in error(path, "--env", "Test/Line-v0", "--num-heads", "3")
     assert "Nowhere" in error(path, "--env", "Test/Nowhere-v0")
     assert "needs returns in [0, 1]" in error(path, *LINE, "--kwargs", "segment_cost=0.1")
-    brought_in(path, tmp_path / "first", *LINE)
+    imported(path, tmp_path / "first", *LINE)
     before = (tmp_path / "first" / MODEL).read_bytes()
     assert "already holds model.safetensors" in error(path, *LINE, out=tmp_path / "first")
     assert (tmp_path / "first" / MODEL).read_bytes() == before
@@ -334,8 +326,8 @@ def test_options_that_do_not_fit(write, error, tmp_path):
         (["--max-segments", "0"], "max_segments"),
         (["--max-segments", str(2**31)], "max_segments"),
         (["--max-segments", str(10**20)], "max_segments"),
-        (["--env", ""], "an argument is empty"),
-        (["--env="], "an argument is empty"),
+        (["--env", ""], "is empty: give it a value"),
+        (["--env="], "is empty: give it a value"),
     ],
 )
 def test_options_out_of_bounds(write, error, flags, message):
@@ -351,12 +343,12 @@ def test_places_that_cannot_be_written(write, error, tmp_path, kind):
     path = write(official(7))
     (tmp_path / "dangling").symlink_to("nowhere")
     out, message = {
-        "file": (path, "is no folder: choose another --out"),
-        "below a file": (path / "a" / "b", f"{path} is no folder: choose another --out"),
-        "dangling link": (tmp_path / "dangling", "dangling is no folder: choose another --out"),
+        "file": (path, "is not a folder: choose another --out"),
+        "below a file": (path / "a" / "b", f"{path} is not a folder: choose another --out"),
+        "dangling link": (tmp_path / "dangling", "dangling is not a folder: choose another --out"),
         "long name": (tmp_path / ("x" * 300), "File name too long; choose another --out"),
         "long path": (tmp_path / "/".join(["x" * 200] * 40), "File name too long; choose another --out"),
-        "empty": ("", "an argument is empty"),
+        "empty": ("", "is empty: give it a value"),
     }[kind]
     before = path.read_bytes()
     text = error(path, *LINE, out=out)
@@ -366,10 +358,10 @@ def test_places_that_cannot_be_written(write, error, tmp_path, kind):
 
 
 @pytest.mark.parametrize("checkpoint", ["", "x" * 300, "/".join(["x" * 200] * 40)])
-def test_checkpoints_that_cannot_be(error, checkpoint):
+def test_invalid_checkpoint_paths(error, checkpoint):
     text = error(checkpoint, *LINE)
     assert len(text) < 300
-    assert ("an argument is empty" if not checkpoint else "File name too long") in text
+    assert ("is empty: give it a value" if not checkpoint else "File name too long") in text
 
 
 def test_sizes_beyond_the_limits_of_a_network(write, error):
@@ -401,12 +393,12 @@ def test_names_that_are_long(write, error):
         assert len(text) < 300
 
 
-def test_a_model_for_which_there_is_no_memory(write, error, monkeypatch):
+def test_a_model_that_is_too_large_for_memory(write, error, monkeypatch):
     def build(config):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.\nException")
 
     monkeypatch.setattr("hrm_agents.commands.import_.HRM", build)
-    assert "no memory for this model" in error(write(official(7)), *LINE)
+    assert "not enough memory for this model" in error(write(official(7)), *LINE)
 
 
 def test_names():
@@ -427,7 +419,7 @@ def test_names():
         ({"H_init": torch.ones(2), "answer_head.weight": torch.ones(2)}, "already a model of this package"),
     ],
 )
-def test_weights_that_cannot_be_ones(tmp_path, content, message):
+def test_values_that_are_not_weights(tmp_path, content, message):
     torch.save(content, tmp_path / "odd.pt")
     with pytest.raises(ValueError, match=message):
         read_weights(tmp_path / "odd.pt")

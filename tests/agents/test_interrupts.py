@@ -78,7 +78,7 @@ def test_the_command_reports_a_signal_in_the_final_evaluation(tiny_flags, tmp_pa
     monkeypatch.setattr(Trainer, "evaluate", signalled)
     out = tmp_path / "run"
     assert main(["train", *tiny_flags, "--out", str(out)]) == 130
-    assert f"saved after 4 updates; go on with: hrm-agents train --resume {out}" in capsys.readouterr().err
+    assert f"saved after 4 updates; continue with: hrm-agents train --resume {out}" in capsys.readouterr().err
 
 
 def test_fewer_updates_than_were_done_are_refused_and_change_nothing(tiny_config, tmp_path, capsys):

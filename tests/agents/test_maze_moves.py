@@ -135,7 +135,7 @@ def test_walks_are_those_of_the_test_split():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--checkpoint", "runs/maze"], "no checkpoint holds a walker: omit --checkpoint"),
+        (["--checkpoint", "runs/maze"], "which no checkpoint can do: omit --checkpoint"),
         (["--kwargs", "colour=3"], "colour"),
         (["--kwargs", "size=4"], "HRM/MazeMoves-9x9-v0: "),
         (["--seed", "-1"], "--seed must not be negative"),

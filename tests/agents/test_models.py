@@ -11,7 +11,7 @@ from hrm_agents.models.hrm import HRM, Architecture, Carry, HRMConfig
 from hrm_agents.models.layers import rms_norm, rotate, truncated_normal_
 from hrm_agents.models.limits import LIMITS
 
-torch.set_num_threads(1)  # at this size threads cost more than they give
+torch.set_num_threads(1)  # more threads are slower at this size
 
 SMALL = HRMConfig(vocab_size=5, grid_shape=(3, 4), hidden_size=16, num_heads=2, mlp_multiple=8)
 POSITIONS = ("learned", "rope", "rope2d", "rope2d+learned")
@@ -20,7 +20,7 @@ POSITIONS = ("learned", "rope", "rope2d", "rope2d+learned")
 def build(**changes):
     torch.manual_seed(0)
     model = HRM(dataclasses.replace(SMALL, **changes))
-    torch.nn.init.normal_(model.q_head.weight)  # zero at the start, which would hide a lot
+    torch.nn.init.normal_(model.q_head.weight)  # initially zero, which would hide differences
     return model
 
 
@@ -46,7 +46,7 @@ def test_parameter_count_of_the_published_models(config, count):
     with torch.device("meta"):
         model = HRM(config)
     dense = model.dense_parameters()
-    # The published models have a one-row task table where ours has a learned prefix.
+    # The published models have a one-row task table instead of our learned prefix.
     dense.pop("embedding.prefix", None)
     assert sum(p.numel() for p in dense.values()) == count
     assert config.num_prefix_slots == 1
@@ -71,7 +71,7 @@ def test_state_dict_holds_no_derived_tables(position):
     other.load_state_dict(model.state_dict())
 
 
-def test_new_model_expects_to_fail_and_to_go_on():
+def test_new_model_has_low_q_values():
     model = HRM(SMALL)
     _, output = model(model.initial_carry(2), puzzles(2))
     assert output.q_halt.tolist() == output.q_continue.tolist() == [-5.0, -5.0]
@@ -92,7 +92,7 @@ def test_rows_do_not_depend_on_their_batch(position):
     torch.testing.assert_close(carry_3.z_L[0], carry.z_L[3], rtol=1e-4, atol=1e-5)
 
 
-def test_carry_is_detached_and_goes_on():
+def test_carry_is_detached_and_changes_the_next_segment():
     model = build()
     fresh = model.initial_carry(2)
     carry, first = model(fresh, puzzles(2))
@@ -102,7 +102,7 @@ def test_carry_is_detached_and_goes_on():
     assert not torch.allclose(first.logits, second.logits)
 
 
-def test_reset_rows_start_afresh():
+def test_reset_rows_have_the_initial_carry():
     model = build()
     fresh = model.initial_carry(3)
     carry, _ = model(fresh, puzzles(3))
@@ -130,7 +130,7 @@ def test_only_the_last_steps_are_recorded(gradient, expected):
 
 
 def test_cycle_gradient_equals_finite_differences_of_the_last_cycle():
-    # With one H cycle the last cycle is the whole segment, so plain differences apply.
+    # With one H cycle the last cycle is the whole segment, so finite differences apply.
     model = build(gradient="cycle", H_cycles=1, L_cycles=2, position="rope2d")
     step = HRM(dataclasses.replace(model.config, gradient="step"))
     step.load_state_dict(model.state_dict())
@@ -162,7 +162,7 @@ def test_rope2d_scores_depend_on_the_shift_only():
     scores = (turned[0] @ turned[1].T).view(rows, columns, rows, columns)
     torch.testing.assert_close(scores[:-1, :-1, :-1, :-1], scores[1:, 1:, 1:, 1:], rtol=1e-4, atol=1e-4)
     assert (scores[0, 0, 0, 1] - scores[0, 0, 1, 0]).abs() > 1e-3  # rows and columns differ
-    torch.testing.assert_close(rotary[0][:prefix], torch.ones(prefix, 1, 16))  # the prefix is not turned
+    torch.testing.assert_close(rotary[0][:prefix], torch.ones(prefix, 1, 16))  # the prefix is not rotated
 
 
 @pytest.mark.parametrize("ndim", [8, 16, 24])
@@ -192,7 +192,7 @@ def test_bfloat16_stays_near_float32(position):
     torch.testing.assert_close(output.logits, exact.logits, rtol=0.1, atol=0.2)
 
 
-# Where it leaves the graph the compiler looks at gradients, and hides its own warning, but not from an error filter.
+# At a graph break the compiler reads .grad, and suppresses its own warning only if warnings are not errors.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 @pytest.mark.parametrize("num_task_ids", [1, 3])
 def test_compiles(num_task_ids):
@@ -206,7 +206,7 @@ def test_compiles(num_task_ids):
         return {name: p.grad.to_dense().clone() for name, p in model.named_parameters()}
 
     expected = gradients(model)
-    # Whole, but for the lookup in a table of tasks.
+    # In one graph, except for the lookup in a task table.
     compiled = torch.compile(model, fullgraph=num_task_ids == 1, backend="aot_eager")
     for name, gradient in gradients(compiled).items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-4)
@@ -253,7 +253,7 @@ VAST = (10**9, 2**63, 10**20, 10**5000, -1, -(10**5000))
 
 
 def refusal(**changes):
-    """The text of the error, which comes at once and in one short line."""
+    """The message of the error: one short line, raised at once."""
     start = time.monotonic()
     with pytest.raises(ValueError, match="must be") as raised:
         dataclasses.replace(SMALL, **changes)
@@ -276,7 +276,7 @@ def test_whole_numbers_are_bounded(name):
             assert text.endswith(f"got {value}")
     for value in (True, 2.0, "2", None, [2], float("nan"), "x" * 10_000, {"a": [[[[1]]]] * 1000}):
         if name == "puzzle_emb_ndim" and value is None:
-            continue  # as large as the state
+            continue  # the default, d
         assert refusal(**{name: value}).startswith(f"{name} must be a whole number, got ")
 
 
@@ -296,20 +296,20 @@ def test_grids_are_bounded(grid):
     assert "grid_shape must be" in refusal(grid_shape=grid)
 
 
-def test_a_task_embedding_fills_no_more_slots_than_there_may_be():
+def test_a_task_embedding_fills_a_bounded_number_of_slots():
     assert "puzzle_emb_ndim" in refusal(num_task_ids=5, puzzle_emb_ndim=2**20)
     # Unused without task identities.
     assert dataclasses.replace(SMALL, puzzle_emb_ndim=2**20).num_prefix_slots == 1
 
 
-def test_an_architecture_is_bounded_whatever_looks_on():
+def test_an_architecture_is_bounded_in_encoders_too():
     with pytest.raises(ValueError, match="H_cycles must be at most 64, got 1000000000"):
         HRMEncoder(Architecture(H_cycles=10**9), TokenPart(4, 3))
 
 
 @pytest.mark.parametrize("position", POSITIONS)
-def test_the_largest_config_is_built_on_the_meta_device_in_no_time(position):
-    """Where a loader compares shapes before it sets memory aside."""
+def test_the_largest_config_is_built_quickly_on_the_meta_device(position):
+    """A loader compares shapes there before it allocates memory."""
     largest = {name: LIMITS[name].high for name in (*WHOLE, *REAL)}
     few = {"H_layers": 2, "L_layers": 2, "grid_shape": (128, 128), "position": position}
     start = time.monotonic()
@@ -330,7 +330,9 @@ def test_the_smallest_nets_work(expansion):
     assert bool(output.logits.isfinite().all())
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, bound) for name in REAL for bound in (LIMITS[name].low, LIMITS[name].high)])
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, bound) for name in REAL for bound in (LIMITS[name].low, LIMITS[name].high)]
+)
 @pytest.mark.parametrize("position", ["rope", "rope2d"])
 def test_nets_at_the_limits_of_real_numbers_compute(name, value, position):
     model = build(**{name: value}, position=position)

@@ -63,7 +63,7 @@ def test_halting_at_the_first_segment():
     start = {"segment": np.ones(64, int), "terminated": np.arange(64) > 5}  # exploration keeps some going
     lines = said(monitor(), 50, **start, q_halt=full(3.0), q_continue=full(1.0))
     assert [update for update, _ in lines] == [10]
-    assert "100% of the episodes want to halt after segment 1 of 4" in lines[0][1]
+    assert "the agent chooses to halt after segment 1 of 4 in 100% of the episodes" in lines[0][1]
     assert "--halting.exploration-prob" in lines[0][1]
     # No harm where the first answer is nearly always right.
     right = {"halt_reward": lambda rng: (rng.random(64) < 0.99).astype(np.float32)}
@@ -78,7 +78,7 @@ def test_halting_at_the_last_segment_only():
     }
     lines = said(monitor(), 50, **late)
     assert [update for update, _ in lines] == [10]
-    assert "segment 4.0 of 4 on average (50% by force)" in lines[0][1]
+    assert "episodes last 4.0 of 4 segments on average (50% forced to halt)" in lines[0][1]
     assert "segment_cost=0.01" in lines[0][1]
     # Early in training little is solved, and thinking on is right.
     assert said(monitor(), 50, **late, halt_reward=lambda rng: (rng.random(64) < 0.01).astype(np.float32)) == []
@@ -169,7 +169,7 @@ def test_saved_state_is_a_copy():
 
 
 def test_another_window_is_refused():
-    with pytest.raises(ValueError, match="window it was saved with"):
+    with pytest.raises(ValueError, match="use the same window"):
         monitor(window=5).load_state_dict(monitor().state_dict())
 
 

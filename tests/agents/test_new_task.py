@@ -28,7 +28,7 @@ def test_the_written_file_passes_its_own_check(folder, capsys):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
     assert (
-        done.stdout == "Queens 4x4 keeps all rules; train on it with: hrm-agents train queens_4x4:Mine/Queens4x4-v0\n"
+        done.stdout == "Queens 4x4 passes all checks; train on it with: hrm-agents train queens_4x4:Mine/Queens4x4-v0\n"
     )
 
 
@@ -81,13 +81,13 @@ def test_its_class_has_three_methods_and_fits_the_line():
         ("folder/nonogram", "'folder/nonogram' is not a Python identifier"),
         ("5x5", "'5x5' is not a Python identifier"),
         ("", "argument 1 is empty"),
-        ("x" * 61, "61 letters are more than 60"),
+        ("x" * 61, "at most 60 letters, got 61"),
         ("_", "'_' is not a Python identifier that begins with a letter"),
         ("_1", "'_1' is not a Python identifier that begins with a letter"),
-        ("class", "'class' is a keyword of Python"),
-        ("numpy", "Python knows a module 'numpy' already"),
-        ("this", "Python knows a module 'this' already"),
-        ("__main__", "Python knows a module '__main__' already"),
+        ("class", "'class' is a Python keyword"),
+        ("numpy", "Python has a module 'numpy' already"),
+        ("this", "Python has a module 'this' already"),
+        ("__main__", "Python has a module '__main__' already"),
         ("taken", "taken.py exists already"),
     ],
 )

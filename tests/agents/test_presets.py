@@ -41,7 +41,7 @@ def name(request):
 
 def test_every_name_is_offered():
     assert set(get_args(PresetName)) == {"small", *NAMED}
-    with pytest.raises(ValueError, match="preset 'large': choose one of small, paper-sudoku-extreme"):
+    with pytest.raises(ValueError, match="unknown preset 'large'; choose from small, paper-sudoku-extreme"):
         preset(name="large")
 
 

@@ -21,13 +21,13 @@ LENGTH = ["--run.updates", "14", "--run.save-every", "5"]
 KILLED = """
 import os, signal, sys
 from hrm_agents.cli import main
-from hrm_agents.trainer import Trainer
-losses = Trainer.losses
+from hrm_agents.learning.algorithm import Algorithm
+losses = Algorithm.losses
 def fatal(self, batch):
-    if self.updates_done == 12:
+    if self.updates == 12:
         os.kill(os.getpid(), signal.SIGKILL)
     return losses(self, batch)
-Trainer.losses = fatal
+Algorithm.losses = fatal
 main(sys.argv[1:])
 """
 
@@ -97,7 +97,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_flags, tmp_path, capsys):
     assert process.returncode == 130
     updates = load_state(out)[1]["updates_done"]
     assert updates >= 5
-    assert errors == f"interrupted: saved after {updates} updates; go on with: hrm-agents train --resume '{out}'\n"
+    assert errors == f"interrupted: saved after {updates} updates; continue with: hrm-agents train --resume '{out}'\n"
     assert main(["train", "--resume", str(out), "--no-gif", "--run.updates", str(updates + 3)]) == 0
     assert load_state(out)[1]["updates_done"] == updates + 3
 
@@ -143,7 +143,7 @@ def test_everything_an_update_depends_on_is_restored(tiny_config, tmp_path):
     resumed = Trainer.resume(tmp_path)
     assert resumed.updates_done == 6
     assert [resumed.update() for _ in range(6)] == expected
-    one, other = trainer.ema.state_dict(), resumed.ema.state_dict()
+    one, other = trainer.algorithm.ema.state_dict(), resumed.algorithm.ema.state_dict()
     torch.testing.assert_close(other["average"], one["average"], rtol=0, atol=0)
 
 
@@ -152,7 +152,7 @@ def test_more_updates_and_another_rate_are_fine(tiny_config, sudoku_run):
     trainer = Trainer.resume(sudoku_run, config)
     assert trainer.updates_done == 4
     trainer.update()
-    assert trainer.optimizer.param_groups[0]["lr"] < 1e-4
+    assert trainer.algorithm.optimizers[0].param_groups[0]["lr"] < 1e-4
 
 
 def test_lists_among_the_keywords_do_not_look_like_a_change(tiny_config, tmp_path):
@@ -166,10 +166,10 @@ def test_lists_among_the_keywords_do_not_look_like_a_change(tiny_config, tmp_pat
     [
         (
             {"env": EnvConfig("HRM/Sudoku-4x4-v0", {"num_puzzles": 33, "max_segments": 3})},
-            "other env settings need a new",
+            r"has env.kwargs.num_puzzles=32, not 33: keep it, or start a new run",
         ),
         ({"env": EnvConfig("HRM/Maze-5x5-v0", {})}, "env.id='HRM/Sudoku-4x4-v0', not 'HRM/Maze-5x5-v0'"),
-        ({"model": "wider"}, "model.hidden_size=16, not 32: other model settings need a new run"),
+        ({"model": "wider"}, "model.hidden_size=16, not 32: keep it, or start a new run"),
         ({"run": "larger batch"}, "run.batch_size=4, not 8"),
     ],
 )
@@ -218,7 +218,7 @@ def test_nothing_to_resume(tmp_path, sudoku_run):
     [
         (["--halting.target", "returns"], "halting.target='second-forward', not 'returns'"),
         (["--halting.target-decay", "0.9"], "halting.target_decay=None, not 0.9"),
-        (["--halting.q-loss", "mse"], "are trained with bce; keep that"),
+        (["--halting.q-loss", "mse"], "are trained with bce: keep it"),
         (["--run.seed", "7"], "run.seed=0, not 7"),
         (["--run.init-from", "elsewhere"], "run.init_from=None, not 'elsewhere'"),
     ],

@@ -157,5 +157,5 @@ def test_state_of_another_batch_size_is_refused(env, model):
 @pytest.mark.parametrize("mode", ["NextStep", "Disabled"])
 def test_other_autoreset_modes_are_refused(model, mode):
     env = make_vector("HRM/Sudoku-4x4-v0", ROWS, {"num_puzzles": 32, "autoreset_mode": mode})
-    with pytest.raises(ValueError, match="refilled in the same step"):
+    with pytest.raises(ValueError, match="training needs autoreset_mode=SameStep"):
         Rollout(env, HRMPolicy(model), explore(0.5), seed=1)

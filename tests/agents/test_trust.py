@@ -121,7 +121,7 @@ def test_no_id_of_a_checkpoint_is_imported(run, reader, id, capsys):
 def test_the_python_interface_imports_nothing_either(run):
     spoil(run, id="evil:Evil/Sudoku-v0")
     for read in (hrm_agents.load, Trainer.resume):
-        with pytest.raises(UserError, match="files may not import modules"):
+        with pytest.raises(UserError, match="a file may not import modules"):
             read(run)
     assert "evil" not in sys.modules
 

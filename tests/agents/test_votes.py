@@ -178,10 +178,10 @@ def test_evaluate_several_seeds_spread_their_votes(shift_run, capsys, monkeypatc
 
 
 def test_evaluate_mistakes_about_views(error, shift_run, sudoku_run, tmp_path):
-    assert "--views is for tasks that show a puzzle in several views" in error(sudoku_run, "--views", "2")
+    assert "--views needs a task that shows puzzles in several views" in error(sudoku_run, "--views", "2")
     assert "--views must lie between 1 and 3" in error(shift_run, "--views", "4")
     assert "--views must lie between 1 and 3" in error(shift_run, "--views", "0")
-    assert "--views is for the test split" in error(shift_run, "--views", "2", "--split", "train")
+    assert "--views needs the test split" in error(shift_run, "--views", "2", "--split", "train")
     assert "give one of the 2 --seeds" in error(shift_run, "--out", tmp_path / "out", "--seeds", "0", "1")
     assert "would separate the 3 views" in error(shift_run, "--num-puzzles", "3")
     assert not (tmp_path / "out").exists()
@@ -236,4 +236,4 @@ def test_an_old_report_outlives_an_evaluation_that_fails(sudoku_run, tmp_path, m
 
 def test_until_the_halt_there_is_nothing_to_report(sudoku_run, tmp_path, capsys):
     assert main(["evaluate", str(sudoku_run), "--num-puzzles", "5", "--until", "halt", "--out", str(tmp_path)]) == 0
-    assert "the report on halting needs --until end" in capsys.readouterr().err
+    assert "the halting report needs --until end" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The encoder of one who walks on a board: where it looks, and what it leaves out."""
+"""Encoder for agents that move on a board: the cell it reads, and the cells it omits."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ TINY = Architecture(
     hidden_size=16, num_heads=2, H_layers=1, L_layers=1, expansion=2.0, mlp_multiple=8, position="rope2d"
 )
 WALL, FREE, START, GOAL, WALKER = range(5)
-#: A frame of walls around 2 x 3 cells.
+#: 2 x 3 cells surrounded by walls.
 BOARD = torch.full((4, 5), WALL)
 BOARD[1:3, 1:4] = torch.tensor([[START, FREE, WALL], [FREE, FREE, GOAL]])
 
@@ -29,7 +29,7 @@ def observe(*places):
     return rows.flatten(1)
 
 
-def test_the_border_is_left_out_and_all_else_is_as_without_it():
+def test_omitting_the_border_changes_nothing_else():
     whole, inner = build(border=1), build(shape=(2, 3))
     assert whole.encoder.num_slots == inner.encoder.num_slots == TINY.prefix_slots + 6
     obs = observe((1, 1), (2, 2))
@@ -41,7 +41,7 @@ def test_the_border_is_left_out_and_all_else_is_as_without_it():
 
 
 @pytest.mark.parametrize("border", [0, 1])
-def test_thinking_on_is_the_encoders_read_at_the_walker(border):
+def test_forward_reads_the_encoder_at_the_walker(border):
     model = build(border)
     places = [(1, 1), (2, 2), (1, 2)]
     obs = observe(*places).to(torch.uint8)
@@ -59,7 +59,7 @@ def test_thinking_on_is_the_encoders_read_at_the_walker(border):
     assert not carry.z_H.requires_grad
 
 
-def test_the_plan_does_not_depend_on_where_the_walker_is():
+def test_the_plan_does_not_depend_on_the_walker():
     model = build()
     carry, _ = model(observe((1, 1), (2, 2)), model.encoder.initial_carry(2))
     torch.testing.assert_close(carry.z_H[0], carry.z_H[1])
@@ -79,7 +79,7 @@ def test_a_border_leaves_some_cells(border):
 
 
 @pytest.mark.parametrize("change", [lambda obs: obs[0], lambda obs: obs[:, :10], lambda obs: obs.float()])
-def test_what_is_no_board_is_refused(change):
+def test_other_shapes_and_types_are_refused(change):
     with pytest.raises(ValueError, match=r"expected integers \[B, 20\]"):
         build(border=1).encode(change(observe((1, 1))))
 

@@ -391,7 +391,7 @@ def test_a_task_in_both_sets_is_refused(tmp_path):
         ({"version": True}, "version=True must be a whole number"),
         ({"train_tests": "no"}, "train_tests='no' is not true or false"),
         ({"sets": 5}, "sets=5: choose one of"),
-        ({"sets": ("training", "training")}, "each once"),
+        ({"sets": ("training", "training")}, "each at most once"),
         ({"sets": "validation"}, "sets='validation': choose one of 'training', 'evaluation'"),
         ({"puzzles": np.zeros((2, 900), np.uint8)}, "ARC takes a folder of JSON tasks, not ndarray"),
         ({"puzzles": "nowhere"}, "no such folder"),

@@ -68,7 +68,7 @@ class Drafts(ABC):
             raise ValueError(f"action: expected {len(self.edits)} integer(s), found {form(actions)}")
         if actions.min() < 0 or actions.max() >= self.num_actions:
             wrong = actions[(actions < 0) | (actions >= self.num_actions)][0]
-            raise ValueError(f"unknown action {wrong}; actions are 0 to {self.num_actions - 1}")
+            raise ValueError(f"action: unknown value {wrong}; actions are 0 to {self.num_actions - 1}")
         edited = live & (actions < self.num_actions - 1)
         rows = np.flatnonzero(edited)
         self._change(rows, actions[rows].astype(np.int64))

@@ -1,4 +1,4 @@
-"""HRM in Stable-Baselines3: what it sees, what it remembers, and the bridge to vector environments."""
+"""HRM in Stable-Baselines3: vector environments, observations, carry and algorithms."""
 
 import gymnasium as gym
 import numpy as np
@@ -31,9 +31,9 @@ EXTRACTOR = {
 
 
 class Recall(gym.Env):
-    """A cue is shown once; name it at every step until the episode ends, after two to four steps.
+    """Repeat a cue, which is shown in the first step only, in each of two to four steps.
 
-    Tokens count from 1, so that the zeros with which RecurrentPPO pads are none.
+    Tokens start at 1, so that the zeros with which RecurrentPPO pads are outside the space.
     """
 
     observation_space = spaces.Dict({"cue": spaces.Box(1, 3, (2,), np.uint8), "clock": spaces.Box(0, 4, (1,))})
@@ -47,22 +47,22 @@ class Recall(gym.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.cue, self.length, self.time = int(self.np_random.integers(2)), int(self.np_random.integers(2, 5)), 0
-        return self._observe(), {"length": self.length}
+        return self.observe(), {"length": self.length}
 
     def step(self, action):
         reward = float(action == self.cue)
         self.time += 1
         ended = self.time == self.length
-        return self._observe(), reward, ended, False, {"right": bool(reward)}
+        return self.observe(), reward, ended, False, {"right": bool(reward)}
 
-    def _observe(self):
+    def observe(self):
         cue = np.full(2, self.cue + 1 if self.time == 0 else 3, np.uint8)
         clock = np.array([self.time], np.float32)
         return np.concatenate((cue, clock)).astype(np.float32) if self.flat else {"cue": cue, "clock": clock}
 
 
 class Masked(VectorWrapper):
-    """Every row forbids the action that its number is the remainder of, and says so."""
+    """Row i masks action i % 2."""
 
     def action_masks(self):
         return np.arange(2) != (np.arange(self.num_envs) % 2)[:, None]
@@ -73,7 +73,7 @@ def recall(num_envs=3, flat=False):
 
 
 def short(env_id, steps):
-    """Episodes of ``env_id`` that are cut after some steps."""
+    """``env_id`` with truncated episodes."""
     return lambda: gym.make(env_id, max_episode_steps=steps)
 
 
@@ -83,7 +83,7 @@ def same(a, b):
     return np.array_equal(a, b)
 
 
-# The bridge.
+# Vector environments
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def same(a, b):
     ids=["discrete", "box", "dict", "flat"],
 )
 def test_steps_as_sb3s_own_vector_environment_does(make, count):
-    """Step for step: observations, rewards, ends, last observations, time limits and infos, of the same seeds."""
+    """With equal seeds: observations, rewards, ends, last observations, time limits and infos."""
     ours = ReasoningVecEnv(SyncVectorEnv([make] * 3, autoreset_mode=AutoresetMode.SAME_STEP))
     theirs = DummyVecEnv([make] * 3)
     assert ours.observation_space == theirs.observation_space
@@ -110,7 +110,7 @@ def test_steps_as_sb3s_own_vector_environment_does(make, count):
         assert reward.dtype == np.float32
         assert np.array_equal(done, done_)
         assert all(map(same, infos, infos_))
-        # Theirs shows what their last reset said; so does ours.
+        # Both keep the infos of the last reset.
         assert all(map(same, ours.reset_infos, theirs.reset_infos))
         ended += done.sum()
     assert ended > 5
@@ -145,13 +145,13 @@ def test_masks_reach_the_algorithm():
     assert not is_masking_supported(ReasoningVecEnv(recall()))
 
 
-def test_attributes_and_methods_are_found_where_they_are():
+def test_attributes_and_methods_of_all_layers():
     env = ReasoningVecEnv(Masked(recall()))
     env.seed(0)
     env.reset()
     assert env.get_attr("num_envs") == [3, 3, 3]  # of the vector environment
-    assert env.get_attr("time", indices=[0, 2]) == [0, 0]  # of the single ones in it
-    assert len(env.env_method("_observe")) == 3
+    assert env.get_attr("time", indices=[0, 2]) == [0, 0]  # of its single environments
+    assert len(env.env_method("observe")) == 3
     assert env.env_is_wrapped(Masked) == [True] * 3
     assert env.env_is_wrapped(gym.Wrapper, indices=0) == [False]
     env.set_attr("note", 7)
@@ -180,7 +180,7 @@ def test_seeds_and_options_are_used_once():
         env.reset()
 
 
-def test_pictures():
+def test_images():
     inner = gym.make_vec("HRM/Maze-5x5-v0", num_envs=2, num_puzzles=8, render_mode="rgb_array")
     env = ReasoningVecEnv(FlattenAnswerVector(inner))
     env.seed(0)
@@ -192,18 +192,18 @@ def test_pictures():
     assert ReasoningVecEnv(recall()).get_images() == [None] * 3
 
 
-def test_environments_that_cannot_be_bridged():
-    with pytest.raises(ValueError, match="Recall is no Gymnasium vector environment"):
+def test_unsupported_environments():
+    with pytest.raises(ValueError, match="Recall is not a Gymnasium vector environment"):
         ReasoningVecEnv(Recall())
     with pytest.raises(ValueError, match=r"autoreset mode is NextStep.*SAME_STEP"):
         ReasoningVecEnv(SyncVectorEnv([Recall]))
-    with pytest.raises(ValueError, match=r"no actions of kind Dict.*hrm_envs\.wrappers"):
+    with pytest.raises(ValueError, match=r"does not support Dict actions.*hrm_envs\.wrappers"):
         ReasoningVecEnv(gym.make_vec("HRM/Maze-5x5-v0", num_envs=2, num_puzzles=8))
     with pytest.raises(ValueError, match="copy=True"):
         ReasoningVecEnv(SyncVectorEnv([Recall], copy=False, autoreset_mode=AutoresetMode.SAME_STEP))
 
 
-# What the networks see.
+# Observations
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_environments_that_cannot_be_bridged():
     ids=lambda space: str(space)[:14],
 )
 def test_preprocessing_is_undone(space):
-    """The features are those of the raw observation: one-hot vectors are tokens again, pixels have their scale."""
+    """The features equal those of the raw observation, without one-hot vectors and scaled images."""
     options = {"patch": 12}
     extractor = HRMFeaturesExtractor(space, architecture=TINY, segments=2, space_options=options)
     space.seed(0)
@@ -238,26 +238,26 @@ def test_preprocessing_is_undone(space):
     assert not torch.allclose(features[0], features[1:])
 
 
-def test_pictures_that_are_not_scaled():
+def test_images_that_are_not_scaled():
     space = spaces.Box(0, 255, (3, 36, 36), np.uint8)
-    extractor = HRMFeaturesExtractor(space, architecture=TINY, scaled_pictures=False, space_options={"patch": 12})
+    extractor = HRMFeaturesExtractor(space, architecture=TINY, normalize_images=False, space_options={"patch": 12})
     raw = space.sample()[None]
     features = extractor(preprocess_obs(torch.as_tensor(raw), space, normalize_images=False))
     torch.testing.assert_close(features, extractor.encoder.encode(read_space(space, patch=12)(raw), 2))
 
 
-# The memory.
+# Carry
 
 
 def collected(policy_kwargs, n_steps=12):
-    """A model after one rollout and before any update, whose decisions depend on what it remembers."""
+    """A model after one rollout, before any update, whose decisions depend on its carry."""
     torch.manual_seed(0)
     env = ReasoningVecEnv(recall())
     model = RecurrentPPO(
         RecurrentHRMPolicy, env, n_steps=n_steps, seed=0, policy_kwargs={"architecture": TINY, **policy_kwargs}
     )
     for net in (model.policy.action_net, model.policy.value_net):
-        torch.nn.init.normal_(net.weight)  # near zero at first, which would hide everything
+        torch.nn.init.normal_(net.weight)  # initially near zero, which would hide differences
     model.train = lambda: None
     model.learn(n_steps * 3)
     return model
@@ -281,12 +281,12 @@ def test_replaying_gives_what_was_collected(critic, segments, batch_size):
         torch.testing.assert_close(ratio, torch.ones_like(ratio), rtol=0, atol=1e-5)
         torch.testing.assert_close(values.flatten()[mask], data.old_values[mask], rtol=0, atol=1e-5)
         forgot = max(forgot, float((without - data.old_log_prob)[mask].abs().max()))
-    if batch_size is not None:  # some sequences then begin in the middle of an episode, from a stored carry
+    if batch_size is not None:  # some sequences then start within an episode, from a stored carry
         assert forgot > 1e-3
 
 
 def test_episodes_may_begin_inside_a_sequence():
-    """Whole rows of the rollout as one sequence each: the carry starts afresh where an episode does, and only there."""
+    """With each row of the rollout as one sequence, the carry is reset at the start of episodes only."""
     model = collected({})
     buffer = model.rollout_buffer
     states = RNNStates(
@@ -318,12 +318,12 @@ def test_a_new_episode_begins_from_the_initial_carry():
     zeros = torch.zeros(1, 3, cell.hidden_size)
     with torch.no_grad():
         features, _ = cell(obs, (zeros, zeros))
-        # Parts lie in the order of the space: clock, then cue.
+        # Parts are in the order of the space: clock, then cue.
         expected = cell.encoder.encode({"clock": obs[0, :, :1], "cue": obs[0, :, 1:].long()}, segments=2)
     assert torch.equal(features[0], expected)
 
 
-def test_prediction_remembers_and_forgets_at_starts():
+def test_prediction_keeps_the_carry_until_the_next_episode():
     model = collected({})
     obs = {"cue": np.full((2, 2), 3, np.uint8), "clock": np.ones((2, 1), np.float32)}
     _, fresh = model.predict(obs)
@@ -336,18 +336,18 @@ def test_prediction_remembers_and_forgets_at_starts():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"lstm_hidden_size": 8}, "lstm_hidden_size is of an LSTM policy"),
-        ({"features_extractor_class": HRMFeaturesExtractor}, "features_extractor_class is of an LSTM policy"),
-        ({"critic": "none"}, "critic='none'"),
-        ({"segments": 0}, "segments=0"),
+        ({"lstm_hidden_size": 8}, "lstm_hidden_size belongs to LSTM policies"),
+        ({"features_extractor_class": HRMFeaturesExtractor}, "features_extractor_class belongs to LSTM policies"),
+        ({"critic": "none"}, "critic must be own or shared, got 'none'"),
+        ({"segments": 0}, "segments must be at least 1, got 0"),
     ],
 )
-def test_settings_that_cannot_be(kwargs, message):
+def test_invalid_settings(kwargs, message):
     with pytest.raises(ValueError, match=message):
         RecurrentPPO(RecurrentHRMPolicy, ReasoningVecEnv(recall()), policy_kwargs=kwargs)
 
 
-# The algorithms.
+# Algorithms
 
 ON_POLICY = {"n_steps": 8, "batch_size": 8, "n_epochs": 1}
 
@@ -387,7 +387,7 @@ def test_learns_saves_loads_and_predicts(make, tmp_path):
     trunk = [name for name in after if ".H." in name or ".embeddings." in name]
     assert trunk
     online = [name for name in trunk if "target" not in name]
-    # DQN's few updates reach what its online network uses; others reach every trunk.
+    # The few updates of DQN do not reach its target network.
     assert all(not torch.equal(after[name], before[name]) for name in online)
 
     model.save(tmp_path / "model")

@@ -1,4 +1,4 @@
-"""What one who walks on a board knows of the cell it stands on, and that no board is thought about without need."""
+"""HRM in Stable-Baselines3 for agents that move on a board: features, cache and minibatches."""
 
 import copy
 
@@ -16,7 +16,6 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.utils import polyak_update
 
 import hrm_envs  # noqa: F401  registers the environments
-from hrm_agents.integrations import sb3_walker
 from hrm_agents.integrations.sb3 import ReasoningVecEnv
 from hrm_agents.integrations.sb3_walker import HRMWalkerExtractor, WalkBuffer
 from hrm_agents.models.architecture import Architecture
@@ -37,27 +36,27 @@ def build(segments=1, **changes):
 
 
 def observe(*walks):
-    """Observations of walks (board, cell), as Stable-Baselines3 hands them on."""
+    """Preprocessed observations of walks (board, cell)."""
     rows = torch.tensor([BOARDS[board] for board, _ in walks])
     rows[range(len(walks)), [cell for _, cell in walks]] = WALKER
     return (rows + 1).float()
 
 
-def count_thoughts(extractor):
-    """A list to which every call of the encoder adds how many boards it was about."""
-    thoughts, encode = [], extractor.walker.encoder.encode_cells
+def count_boards(extractor):
+    """A list to which every call of the encoder appends its number of boards."""
+    counts, encode = [], extractor.walker.encoder.encode_cells
 
     def counted(boards, segments):
-        thoughts.append(len(boards))
+        counts.append(len(boards))
         return encode(boards, segments)
 
     extractor.walker.encoder.encode_cells = counted
-    return thoughts
+    return counts
 
 
 @pytest.mark.parametrize("segments", [1, 2])
 @pytest.mark.parametrize("gradient", [True, False])
-def test_features_are_the_planners_state_where_the_walker_stands(segments, gradient):
+def test_features_are_the_planners_state_at_the_walker(segments, gradient):
     extractor, walks = build(segments), [(0, 2), (1, 5), (0, 0)]
     with torch.set_grad_enabled(gradient):
         features = extractor(observe(*walks))
@@ -69,7 +68,7 @@ def test_features_are_the_planners_state_where_the_walker_stands(segments, gradi
     assert features.requires_grad == gradient
 
 
-def test_other_tokens_can_be_out_of_sight():
+def test_other_tokens_can_be_hidden():
     obs = observe((0, 2), (0, 2))
     obs[1, 5] = START + 1
     seen = build()(obs)
@@ -78,44 +77,44 @@ def test_other_tokens_can_be_out_of_sight():
     assert not torch.allclose(unlike[0], unlike[1])
 
 
-def test_a_board_in_many_rows_is_thought_about_once_and_learns_from_all():
+def test_a_board_in_many_rows_is_encoded_once_with_the_gradient_of_all():
     walks = [(0, 2), (1, 3), (0, 5), (0, 2), (1, 5)]
     weight = torch.arange(1.0, 6.0)[:, None]
     together, apart = build(), build()
-    thoughts = count_thoughts(together)
+    counts = count_boards(together)
     (together(observe(*walks)) * weight).sum().backward()
     for row, walk in enumerate(walks):
         (apart(observe(walk)) * weight[row]).sum().backward()
-    assert thoughts == [2]
+    assert counts == [2]
     for (name, one), other in zip(together.named_parameters(), apart.parameters(), strict=True):
-        # The prefix is one of the slots that cells look at, so that everything learns.
+        # All cells attend to the prefix, so it has a gradient too.
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5, msg=name)
         assert one.grad.abs().max() > 0, name
 
 
-def test_without_gradient_only_new_boards_are_thought_about(monkeypatch):
+def test_without_gradient_only_new_boards_are_encoded():
     extractor, fresh = build(), build()
-    thoughts = count_thoughts(extractor)
+    counts = count_boards(extractor)
     rounds = [
         ([(0, 2), (0, 5), (1, 3)], 2),  # two walkers on one board
-        ([(0, 3), (1, 2), (0, 0)], 0),  # moved, and on each other's boards
-        ([(0, 5)], 0),  # another batch, as when Stable-Baselines3 asks for the value of a last observation
+        ([(0, 3), (1, 2), (0, 0)], 0),  # other cells
+        ([(0, 5)], 0),  # another batch size, as for the value of a last observation
         ([(2, 5), (0, 2), (1, 2)], 1),
     ]
     with torch.no_grad():
         for walks, expected in rounds:
-            thoughts.clear()
+            counts.clear()
             obs = observe(*walks)
             features = extractor(obs)
-            assert sum(thoughts) == expected
+            assert sum(counts) == expected
             torch.testing.assert_close(features, torch.cat([fresh(row[None]) for row in obs]), rtol=1e-4, atol=1e-5)
-        monkeypatch.setattr(sb3_walker, "_MOST_PLANS", 2)  # three are remembered
+        extractor.max_plans = 2  # three are cached
         torch.testing.assert_close(extractor(observe((2, 5), (0, 2))), features[:2], rtol=1e-4, atol=1e-5)
-        assert (sum(thoughts), len(extractor._plans)) == (1 + 2, 2)
+        assert (sum(counts), len(extractor.plans)) == (1 + 2, 2)
 
 
 @pytest.mark.parametrize("how", ["optimiser", "loading", "target"])
-def test_new_weights_think_anew(how):
+def test_new_weights_clear_the_cache(how):
     extractor, obs = build(), observe((0, 2), (1, 3))
     with torch.no_grad():
         before = extractor(obs)
@@ -136,7 +135,7 @@ def test_new_weights_think_anew(how):
     torch.testing.assert_close(after, extractor(obs).detach())
 
 
-def test_features_once_given_do_not_change():
+def test_returned_features_do_not_change():
     extractor = build()
     with torch.no_grad():
         first = extractor(observe((0, 2), (1, 3)))
@@ -146,7 +145,7 @@ def test_features_once_given_do_not_change():
 
 
 def filled_buffer(n_steps, n_envs):
-    """A buffer in which every step is known by its number: 100 times the row, plus the step."""
+    """A buffer whose steps are numbered: 100 times the row, plus the step."""
     buffer = WalkBuffer(n_steps, spaces.Box(0, 1000, (1,)), spaces.Discrete(4), device="cpu", n_envs=n_envs)
     for step in range(n_steps):
         number = 100.0 * np.arange(n_envs) + step
@@ -159,7 +158,7 @@ def test_minibatches_are_whole_rows_and_cover_all_steps():
     buffer = filled_buffer(n_steps=5, n_envs=7)
     seen = []
     for _ in range(2):  # epochs
-        batches = list(buffer.get(12))  # two rows of five; the last batch has the seventh row
+        batches = list(buffer.get(12))  # two rows of five steps; the last batch has one row
         assert [len(batch.observations) for batch in batches] == [10, 10, 10, 5]
         numbers = [batch.observations.flatten().tolist() for batch in batches]
         for batch in batches:  # fields stay together
@@ -197,7 +196,7 @@ def test_ppo_learns_saves_loads_and_predicts(tmp_path):
     model.learn(64)
     after = model.policy.state_dict()
     assert all(not torch.equal(after[name], before[name]) for name in after if ".H." in name or ".embeddings." in name)
-    # What PPO stored while it collected is what it computes when it learns: the two ways to think agree.
+    # Values stored without gradient, from the cache, equal those computed with gradient.
     model.train = lambda: None
     model.learn(64)
     for data in model.rollout_buffer.get(None):
@@ -212,7 +211,7 @@ def test_ppo_learns_saves_loads_and_predicts(tmp_path):
 
 
 def test_ppo_learns_to_walk():
-    """From scratch, in mazes of which the unseen ones are no copies; seeds 0 to 4 reached 58% to 98%."""
+    """From scratch, evaluated on unseen mazes; seeds 0 to 4 reached 58% to 98%."""
     walks = gym.make_vec("HRM/MazeMoves-9x9-v0", num_envs=32, size=5, shaping=True, gamma=1.0, exploring_starts=True)
     architecture = Architecture(
         hidden_size=32, H_layers=1, L_layers=1, H_cycles=1, expansion=2.0, mlp_multiple=8, prefix_slots=0,
@@ -252,11 +251,11 @@ def test_ppo_learns_to_walk():
         ({"seen_as": {WALKER: 1, 0: 7}}, "token 7"),
         ({"seen_as": {}}, "in place of the walker, token 3"),
         ({"seen_as": {WALKER: WALKER}}, "in place of the walker"),
-        ({"segments": 0}, "segments=0"),
+        ({"segments": 0}, "segments must be at least 1, got 0"),
         ({"border": 1}, "border=1: a board of 2 x 3 cells must keep some"),
     ],
 )
-def test_keywords_that_cannot_be(changes, message):
+def test_invalid_keywords(changes, message):
     with pytest.raises(ValueError, match=message):
         build(**changes)
 

@@ -1,4 +1,4 @@
-"""What an encoder sees of an observation space."""
+"""Conversion of observation spaces and observations."""
 
 import gymnasium as gym
 import numpy as np
@@ -34,7 +34,7 @@ def only(space, **options):
         (spaces.Box(-3, 3, (4, 5), np.int64), TokenPart(20, 7, (4, 5))),
         (spaces.Box(0, 5000, (3,), np.int32), FeaturePart(3)),
         (spaces.Box(-1, 1, (4,)), FeaturePart(4)),
-        (spaces.Box(-1, 1, (33,)), FeaturePart(33, 3)),  # as many numbers a slot as make 16 slots at most
+        (spaces.Box(-1, 1, (33,)), FeaturePart(33, 3)),  # at most 16 slots
         (spaces.Box(-1, 1, (4, 6)), FeaturePart(24, 1, (4, 6))),
         (spaces.Box(0, 255, (4, 6), np.uint8), FeaturePart(24, 1, (4, 6))),
         (spaces.Box(0, 255, (3, 4, 6), np.uint8), FeaturePart(72, 3, (4, 6))),
@@ -45,7 +45,7 @@ def test_parts(space, part):
     assert only(space) == part
 
 
-def test_wishes():
+def test_options():
     assert only(spaces.Box(-1, 1, (33,)), features_per_slot=10) == FeaturePart(33, 10)
     assert only(spaces.Box(0, 255, (3, 4, 6), np.uint8), patch=2) == FeaturePart(72, 12, (2, 3))
     space = spaces.Dict({"puzzle": spaces.Box(0, 4, (12,), np.uint8), "segment": spaces.Discrete(9)})
@@ -74,7 +74,7 @@ NUMBERS = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(TOKENS, st.integers(1, 3), st.integers(0, 1000))
-def test_tokens_are_the_values_counted_from_the_lowest(space, batch, seed):
+def test_tokens_start_at_the_lowest_value(space, batch, seed):
     batched = batch_space(space, batch)
     batched.seed(seed)
     values = batched.sample()
@@ -89,26 +89,26 @@ def test_tokens_are_the_values_counted_from_the_lowest(space, batch, seed):
 
 @settings(max_examples=60, deadline=None)
 @given(NUMBERS, st.integers(1, 3), st.integers(0, 1000))
-def test_numbers_between_bounds_are_scaled(space, batch, seed):
+def test_bounded_numbers_are_scaled(space, batch, seed):
     batched = batch_space(space, batch)
     batched.seed(seed)
     values = batched.sample()
     found = read_space(space)(values)["observation"].numpy()
     expected = 2 * (values.astype(np.float64) - space.low) / (space.high - space.low) - 1
     assert np.abs(found).max() <= 1.0001
-    # Pictures come patch by patch: the same numbers in another order.
+    # Images are split into patches: the same numbers in another order.
     np.testing.assert_allclose(np.sort(found, axis=1), np.sort(expected.reshape(batch, -1), axis=1), atol=1e-4)
 
 
-def test_where_there_is_no_bound_nothing_is_scaled():
+def test_unbounded_numbers_are_not_scaled():
     space = spaces.Box(np.array([-np.inf, 0, -3.4e38]), np.array([np.inf, 10, 3.4e38]), dtype=np.float64)
     found = read_space(space)(np.array([[7.0, 10.0, -7.0], [0.0, 0.0, 0.0]]))["observation"]
     assert found.tolist() == [[7.0, 1.0, -7.0], [0.0, -1.0, 0.0]]
 
 
 @pytest.mark.parametrize("channels_first", [True, False])
-def test_patches_of_a_picture(channels_first):
-    """Pixels are numbered 0 to 15 by place in a picture of 4 x 4; the second channel is 100 higher."""
+def test_patches_of_an_image(channels_first):
+    """The 4 x 4 pixels are numbered 0 to 15; the second channel is 100 higher."""
     first = np.arange(16, dtype=np.uint8).reshape(1, 4, 4)
     picture = np.concatenate((first, first + 100))
     picture = picture if channels_first else picture.transpose(1, 2, 0)
@@ -134,7 +134,7 @@ def test_from_an_environment_to_features(env_id):
     env.close()
 
 
-def test_readers_follow_their_device_and_are_no_weights():
+def test_readers_move_with_their_device_and_have_no_weights():
     reader = read_space(spaces.Box(0, 1, (3, 4, 4)), patch=2)
     assert not reader.state_dict()
     assert {buffer.device.type for buffer in reader.to("meta").buffers()} == {"meta"}
@@ -145,7 +145,10 @@ def test_readers_follow_their_device_and_are_no_weights():
     [
         (spaces.Text(5), "'observation' is a Text space.*FlattenObservation"),
         (spaces.Tuple([spaces.Discrete(2)]), "is a Tuple space"),
-        (spaces.Sequence(spaces.Discrete(2)), "is a Sequence space.*numbers$"),  # which cannot be flattened
+        (
+            spaces.Sequence(spaces.Discrete(2)),
+            "is a Sequence space.*numbers$",
+        ),  # not flattenable
         (spaces.Dict({"inner": spaces.Dict({"x": spaces.Discrete(2)})}), "'inner' is a Dict space"),
         (spaces.Dict({}), "empty Dict"),
         (spaces.Box(0, 1, ()), r"shape \(\)"),
@@ -155,14 +158,14 @@ def test_readers_follow_their_device_and_are_no_weights():
         (spaces.Box(0, 9, (MAX_SLOTS + 1,), np.uint8), "4,097 slots"),
     ],
 )
-def test_spaces_that_cannot_be_seen(space, message):
+def test_unsupported_spaces(space, message):
     with pytest.raises(ValueError, match=message):
         read_space(space)
 
 
-def test_wishes_that_cannot_be_met():
+def test_invalid_options():
     picture = spaces.Box(0, 255, (3, 4, 6), np.uint8)
-    with pytest.raises(ValueError, match="patch=4 does not divide a picture of 4 x 6"):
+    with pytest.raises(ValueError, match="patch=4 does not divide an image of 4 x 6"):
         read_space(picture, patch=4)
     with pytest.raises(ValueError, match="patch=0"):
         read_space(picture, patch=0)

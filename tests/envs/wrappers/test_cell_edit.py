@@ -196,7 +196,7 @@ def test_bad_keywords_actions_and_environments():
     for action in (-1, 65, 0.5):
         with pytest.raises(ValueError, match="action: "):
             env.step(action)
-    with pytest.raises(ValueError, match="unknown action 65; actions are 0 to 64"):
+    with pytest.raises(ValueError, match="unknown value 65; actions are 0 to 64"):
         many.step(np.array([write(many, 1, 2), 0, 65]))
     after, *_ = many.step(np.full(ROWS, 0))
     assert (after["board"][:, 1:] == before["board"][:, 1:]).all()

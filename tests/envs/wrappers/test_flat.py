@@ -87,7 +87,7 @@ def test_bad_actions_and_environments():
         env.step(np.full(17, 6))
     with pytest.raises(ValueError, match="FlattenAnswer wraps a ReasoningEnv, not a CartPoleEnv"):
         FlattenAnswer(gym.make("CartPole-v1"))
-    with pytest.raises(ValueError, match="around a ReasoningVectorEnv, not around a ReasoningEnv"):
+    with pytest.raises(ValueError, match="wraps a ReasoningVectorEnv, not a ReasoningEnv"):
         FlattenAnswerVector(single())
 
 

@@ -66,7 +66,7 @@ def test_hidden_solutions_stay_hidden():
         SolutionInObs(single(expose_solution=False))
     with pytest.raises(ValueError, match="SolutionInObsVector: solutions are hidden"):
         SolutionInObsVector(vector(expose_solution=False))
-    with pytest.raises(ValueError, match="the observation is a Box"):
+    with pytest.raises(ValueError, match=r"the observation must be a Dict .*, not a Box"):
         SolutionInObs(HaltOnly(single(), Mute()))
 
 
