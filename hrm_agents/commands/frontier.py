@@ -17,17 +17,8 @@ from hrm_agents.commands.train import Settings, preset_defaults
 from hrm_agents.environments import user_id
 from hrm_agents.records.files import check_writable, write_atomically
 from hrm_agents.reports.figures import ChartFormat
-from hrm_agents.reports.frontier import (
-    Point,
-    Result,
-    Spread,
-    chart,
-    csv_text,
-    findings,
-    fixed_lengths,
-    number_text,
-    over_seeds,
-)
+from hrm_agents.reports.frontier import Point, chart, csv_text, findings, number_text, over_seeds
+from hrm_agents.reports.frontier_interval import Spread
 
 
 @dataclass(frozen=True)
@@ -36,13 +27,16 @@ class Frontier(Settings):
 
     Every segment after the first costs --costs of the reward. The higher the cost, the earlier a model should halt, and
     the fewer puzzles it may solve: the frontier shows this trade-off. Models are evaluated on unseen puzzles by success
-    rate and mean segments, without the cost. The chart also shows the rule with no cost and no discount, which is
-    always trained (with --halting.rule q it is the paper's), and its answers after fixed numbers of segments: a halting
-    rule is useful if it lies above these.
+    rate and mean segments, without the cost. They differ in their cost, discount and seed alone: all learn plain
+    Q-values (--halting.q-loss mse). A model with no cost and no discount is always trained.
+
+    Two comparisons show what a halting rule is worth: each model beside itself, stopped after fixed numbers of
+    segments; and models that were trained with a fixed number (--fixed-lengths). Intervals are 95% t intervals over
+    seeds of training; the test puzzles are the same for all seeds.
 
     Each model has a folder in --out and is trained once: after Ctrl-C the same command continues where it stopped, and
-    a command with another cost, discount or seed trains only the new models. All other options are those of train. The
-    results are frontier.csv, the chart frontier.png, and the printed table.
+    a command with another cost, discount, seed or fixed number trains only the new models. All other options are those
+    of train. The results are frontier.csv, the chart frontier.png, and the printed tables.
     """
 
     costs: tuple[float, ...] = (0.0, 0.01, 0.03, 0.1)
@@ -51,6 +45,9 @@ class Frontier(Settings):
     """Seeds; --run.seed if omitted. Every cost gets a model of each seed, and results are means over seeds."""
     gammas: Annotated[tuple[float, ...], EXPLAINED] = ()
     """Discounts per segment; --halting.gamma if omitted. Every cost and seed gets a model of each discount."""
+    fixed_lengths: Annotated[tuple[int, ...] | None, EXPLAINED] = None
+    """Train models that halt after these numbers of segments; 1 2 4 8 if omitted, as far as the environment allows.
+    Without a number, none are trained."""
     out: Annotated[Path | None, EXPLAINED] = None
     """Folder of the models and results; runs/frontier-<environment> if omitted."""
     format: ChartFormat = "png"
@@ -64,10 +61,12 @@ def run(arguments: Sequence[str]) -> int:
     defaults, _ = preset_defaults(Frontier, "frontier", arguments)
     options = parse(Frontier, "frontier", arguments, default=defaults)
     options = replace(options, env=user_id(options.env))
-    from hrm_agents.commands.frontier_runs import plan, trace_frontier
+    from hrm_agents.commands.frontier_runs import default_lengths, plan, trace_frontier
 
     config = options.config()
-    settings = plan(options.costs, options.gammas or (config.halting.gamma,), options.seeds or (config.run.seed,))
+    lengths = default_lengths(config) if options.fixed_lengths is None else options.fixed_lengths
+    gammas, seeds = options.gammas or (config.halting.gamma,), options.seeds or (config.run.seed,)
+    settings = plan(options.costs, gammas, seeds, lengths)
     out = options.out or options.folder().with_name(f"frontier-{options.folder().name}")
     check_writable(out / "frontier.csv")
     try:
@@ -76,39 +75,67 @@ def run(arguments: Sequence[str]) -> int:
         raise KeyboardInterrupt(f"trained models are kept in {out}; the same command continues from there") from None
     write_atomically(out / "frontier.csv", csv_text(results).encode())
     say(f"wrote {out / 'frontier.csv'}")
-    points, fixed, num_seeds = over_seeds(results), fixed_lengths(results), len({each.seed for each in settings})
-    charts = {"frontier": partial(chart, points, fixed, config.env.id, config.halting.rule, num_seeds)}
+    points = over_seeds(results)
+    charts = {"frontier": partial(chart, points, config.env.id, config.halting.rule, len(seeds))}
     for path in write_charts(out, charts, options.format, dark=options.dark):
         say(f"wrote {path}")
-    _print(results, points, fixed, config.env.id)
+    puzzles = f"{results[0].num_puzzles} unseen puzzles, {results[0].num_classes} up to symmetry"
+    _print(points, f"{config.env.id}, {puzzles}", len(seeds))
     return 0
 
 
-def _print(results: Sequence[Result], points: Sequence[Point], fixed: Sequence[Spread], env_id: str) -> None:
-    seeds = len({result.setting.seed for result in results})
+def _print(points: Sequence[Point], about: str, num_seeds: int) -> None:
     console = Console()
-    about = f"{env_id}, {results[0].num_puzzles} unseen puzzles, {seeds} seed(s)"
-    console.print(f"{about}: mean (minimum to maximum)" if seeds > 1 else about, highlight=False, soft_wrap=True)
-    right = [Column(name, justify="right") for name in ("solved", "segments", "forced halts", "AUC")]
-    table = Table("cost", "discount", *right)
-    for point in points:
-        table.add_row(
-            number_text(point.cost),
-            number_text(point.gamma),
-            _text(point.success_rate, 100.0, 1, "%"),
-            _text(point.mean_segments, 1.0, 2),
-            _text(point.forced_rate, 100.0, 1, "%"),
-            "-" if point.auc is None else _text(point.auc, 1.0, 3),
-        )
-    table.add_section()
-    for count, success in enumerate(fixed, 1):
-        table.add_row("fixed", "", _text(success, 100.0, 1, "%"), str(count), "", "")
-    console.print(table)
-    for sentence in findings(points, fixed):
+    seeds = f"{num_seeds} seeds: mean (95% interval over seeds)" if num_seeds > 1 else "1 seed"
+    console.print(f"{about}, {seeds}", highlight=False, soft_wrap=True)
+    console.print(_halting_table(points))
+    console.print(
+        "solved by the same models, stopped after a fixed number of segments", highlight=False, soft_wrap=True
+    )
+    console.print(_curves_table(points))
+    for sentence in findings(points):
         console.print(f"- {sentence}", highlight=False, soft_wrap=True)
 
 
-def _text(spread: Spread, scale: float, digits: int, unit: str = "") -> str:
-    """``93.1% (92.0 to 94.5)``, or ``93.1%`` if minimum and maximum are equal."""
-    mean, low, high = (f"{scale * value:.{digits}f}" for value in spread)
-    return f"{mean}{unit}" + (f" ({low} to {high})" if spread.low < spread.high else "")
+def _halting_table(points: Sequence[Point]) -> Table:
+    """Success and segments of each model, and the points by which it beats its own fixed-length curve."""
+    names = ("solved", "segments", "forced halts", "AUC up to the halt", "over its own fixed lengths")
+    table = Table("cost", "discount", *(Column(name, justify="right") for name in names))
+    for learned in (True, False):
+        table.add_section()
+        for point in (point for point in points if (point.fixed_length is None) is learned):
+            table.add_row(
+                *_name(point),
+                _text(point.success_rate, 100.0, ".1f", "%"),
+                _text(point.mean_segments, 1.0, ".2f") if learned else str(point.fixed_length),
+                _text(point.forced_rate, 100.0, ".1f", "%") if learned else "",
+                "-" if point.auc is None else _text(point.auc, 1.0, ".3f"),
+                _text(point.margin, 100.0, "+.1f", " points") if learned else "",
+            )
+    return table
+
+
+def _curves_table(points: Sequence[Point]) -> Table:
+    """Success of each model after 1, 2, 4, ... segments, and after the last."""
+    longest = len(points[0].success_per_segment)
+    counts = sorted({2**power for power in range(longest.bit_length())} | {longest})
+    table = Table("cost", "discount", *(Column(f"after {count}", justify="right") for count in counts))
+    for point in points:
+        table.add_row(*_name(point), *(_text(point.success_per_segment[n - 1], 100.0, ".1f", "%") for n in counts))
+    return table
+
+
+def _name(point: Point) -> tuple[str, str]:
+    """The first two cells of a row."""
+    if point.fixed_length is not None:
+        return f"trained with {point.fixed_length}", ""
+    return number_text(point.cost), number_text(point.gamma)
+
+
+def _text(spread: Spread, scale: float, digits: str, unit: str = "") -> str:
+    """``93.1% (92.0 to 94.5)``, or ``93.1%`` without an interval."""
+    mean = f"{scale * spread.mean:{digits}}{unit}"
+    if spread.interval is None:
+        return mean
+    low, high = (f"{scale * value:{digits}}" for value in spread.interval)
+    return f"{mean} ({low} to {high})"

@@ -1,4 +1,6 @@
-"""The runs of the frontier: one model for each segment cost, discount and seed.
+"""The runs of the frontier: one model for each segment cost, discount and seed, and for each fixed number of segments.
+
+All learn with the same loss, so that only what they are charged for thinking differs.
 
 :mod:`hrm_agents.reports.frontier` summarises their results.
 """
@@ -16,7 +18,8 @@ from typing import Literal
 import torch
 
 from hrm_agents.config import TrainConfig, from_dict, to_dict
-from hrm_agents.errors import UserError, one_line
+from hrm_agents.environments import make_vector
+from hrm_agents.errors import UserError, one_line, user_errors
 from hrm_agents.learning.halting_methods import HALTING_METHODS
 from hrm_agents.records.checkpoint import CONFIG, load_state, read_config
 from hrm_agents.records.files import read_json, write_atomically
@@ -30,8 +33,16 @@ FIGURES = "frontier.json"
 FREE_SETTINGS = ("device", "compile", "threads", "log_every", "eval_every", "eval_puzzles", "save_every")
 
 
-def plan(costs: Sequence[float], gammas: Sequence[float], seeds: Sequence[int]) -> list[Setting]:
+#: Numbers of segments that models are trained with by default, as far as the environment allows.
+FIXED_LENGTHS = (1, 2, 4, 8)
+
+
+def plan(
+    costs: Sequence[float], gammas: Sequence[float], seeds: Sequence[int], fixed_lengths: Sequence[int] = ()
+) -> list[Setting]:
     """The models to train for each seed: the baseline, then each discount with each cost, 0 included.
+
+    Those trained with a fixed number of segments follow.
 
     Raises:
         UserError: a value is out of range or given twice, or there is no discount or no seed.
@@ -39,6 +50,7 @@ def plan(costs: Sequence[float], gammas: Sequence[float], seeds: Sequence[int]) 
     _check("costs", costs, "must be finite and not negative", lambda cost: 0.0 <= cost < math.inf)
     _check("gammas", gammas, "must lie in (0, 1]", lambda gamma: 0.0 < gamma <= 1.0)
     _check("seeds", seeds, "must not be negative", lambda seed: seed >= 0)
+    _check("fixed-lengths", fixed_lengths, "must be at least 1", lambda length: length >= 1)
     for name, values in (("gammas", gammas), ("seeds", seeds)):
         if not values:
             raise UserError(f"--{name}: give at least one")
@@ -48,15 +60,39 @@ def plan(costs: Sequence[float], gammas: Sequence[float], seeds: Sequence[int]) 
     grid.sort(key=lambda pair: pair != (0.0, 1.0))
     if grid[0] != (0.0, 1.0):
         grid.insert(0, (0.0, 1.0))
-    return [Setting(cost, gamma, seed) for seed in seeds for cost, gamma in grid]
+    return [
+        setting
+        for seed in seeds
+        for setting in (
+            *(Setting(cost, gamma, seed) for cost, gamma in grid),
+            *(Setting(0.0, 1.0, seed, length) for length in sorted(fixed_lengths)),
+        )
+    ]
+
+
+def default_lengths(base: TrainConfig) -> tuple[int, ...]:
+    """Those of :data:`FIXED_LENGTHS` that the environment allows.
+
+    Raises:
+        UserError: the environment cannot be made.
+    """
+    longest = make_vector(base.env.id, 1, base.env.kwargs).max_segments
+    return tuple(length for length in FIXED_LENGTHS if length <= longest)
 
 
 def settings_of(setting: Setting, base: TrainConfig) -> TrainConfig:
-    """The settings of a model's run: ``base`` with this cost, discount and seed."""
+    """The settings of a model's run: ``base`` with this cost, discount, seed and fixed number of segments.
+
+    Q-values are plain for all, because the returns of a positive cost are no probabilities: with logits for the models
+    without a cost, these would differ from the others in their loss too.
+    """
+    halting = replace(base.halting, gamma=setting.gamma, q_loss="mse")
+    if setting.fixed_length is not None:
+        halting = replace(halting, rule="fixed", fixed_segments=setting.fixed_length)
     return replace(
         base,
         env=replace(base.env, kwargs={**base.env.kwargs, "segment_cost": setting.cost}),
-        halting=replace(base.halting, gamma=setting.gamma),
+        halting=halting,
         run=replace(base.run, seed=setting.seed),
     )
 
@@ -73,17 +109,22 @@ def trace_frontier(
         announce: called with a line of text before each model.
 
     Raises:
-        UserError: the halting rule disregards the segment cost, a folder holds a run with other settings, or a run
-            fails.
+        UserError: the halting rule disregards the segment cost, the Q-values are to be logits, a folder holds a run
+            with other settings, or a run fails.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state of the run is saved.
     """
     if not base.halting_method.weighs_cost:
         choices = " or ".join(name for name, method in HALTING_METHODS.items() if method.weighs_cost)
         raise UserError(f"halting.rule={base.halting.rule!r} disregards the segment cost: choose {choices}")
+    if base.halting.q_loss == "bce":
+        raise UserError("the frontier trains all models with halting.q_loss='mse', since costs exclude 'bce': omit it")
     if "segment_cost" in base.env.kwargs:
         raise UserError("the frontier varies segment_cost: give it as --costs, not in --kwargs")
     runs = [(setting, settings_of(setting, base), out / setting.folder) for setting in settings]
+    longest = make_vector(base.env.id, 1, base.env.kwargs).max_segments
     for _, config, folder in runs:
+        with user_errors(base.env.id):
+            config.halting_rule().check_length(longest)
         stage_of(folder, config)
     results = []
     for number, (setting, config, folder) in enumerate(runs, 1):
@@ -136,10 +177,11 @@ def _measured(setting: Setting, config: TrainConfig, folder: Path, stage: str) -
     result = Result(
         setting=setting,
         num_puzzles=report.num_puzzles,
+        num_classes=report.num_classes,
         success_rate=report.success_rate,
         mean_segments=report.mean_segments,
         forced_rate=report.forced_rate,
-        auc=report.halting.auc,
+        auc=report.halting.auc_on_policy,
         success_per_segment=report.success_per_segment,
     )
     figures = {name: value for name, value in dataclasses.asdict(result).items() if name != "setting"}

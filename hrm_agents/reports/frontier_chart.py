@@ -35,9 +35,11 @@ class FrontierPoint(NamedTuple):
     success_rate: float
     #: Written beside the point, such as the segment cost; may be empty.
     label: str = ""
-    #: Smallest and largest of the values that the two are means of, for example over seeds; None without a range.
+    #: Lower and upper ends of their error bars, such as intervals over seeds; None for no bar.
     segments_range: tuple[float, float] | None = None
     success_range: tuple[float, float] | None = None
+    #: Success of the same agent when stopped after 1, 2, ... segments; may be empty.
+    curve: tuple[float, ...] = ()
 
     def extent(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Both ranges; the point itself where there is none."""
@@ -55,7 +57,8 @@ def draw_frontier(
 ) -> Figure:
     """Success against mean segments, a line for each series; error bars show the ranges of the points that have one.
 
-    A label is placed where it covers nothing, and omitted if there is no such place near its point.
+    The curve of a point is a thin line, and a dotted one leads from the point to the same mean on it. A label is
+    placed where it covers nothing, and omitted if there is no such place near its point.
 
     Args:
         series: the points of each, by name, in any order; at most eight series, the first on top.
@@ -77,6 +80,8 @@ def draw_frontier(
         place = np.array([point[:2] for point in points])
         ranges = np.array([point.extent() for point in points])  # [N, 2 axes, 2 ends]
         order = 2 + len(series) - rank
+        for point in points:
+            obstacles += _draw_curve(axes, point, theme.colors[rank])
         axes.plot(place[:, 0], place[:, 1], **line_style(theme, rank), markersize=6, label=name, zorder=order)
         errors = np.abs(ranges - place[:, :, None])  # [N, 2 axes, 2 ends]
         for axis, name in enumerate(("xerr", "yerr")):
@@ -94,6 +99,21 @@ def draw_frontier(
     add_legend(figure, axes, theme)
     _write_labels(axes, labelled, obstacles, theme)
     return figure
+
+
+def _draw_curve(axes: Axes, point: FrontierPoint, color: str) -> list[NDArray[np.float64]]:
+    """Draw the curve of a point, if it has one, and the line to it; returns the data that they run through."""
+    if not point.curve:
+        return []
+    longest, (x, y) = len(point.curve), point[:2]
+    # Dense, because a mixture of two lengths lies on a straight line, which a logarithmic axis bends.
+    counts = np.linspace(1, longest, 16 * (longest - 1) + 1)
+    curve = np.stack([counts, np.interp(counts, np.arange(1, longest + 1), point.curve)], axis=1)
+    leader = np.array([(x, y), (x, np.interp(x, *curve.T))])
+    style: dict[str, Any] = {"color": color, "linewidth": 0.9, "alpha": 0.6, "zorder": 1.5}
+    axes.plot(curve[:, 0], curve[:, 1], **style)
+    axes.plot(leader[:, 0], leader[:, 1], linestyle=":", marker="o", markersize=3, markevery=[1], **style)
+    return [curve, leader]
 
 
 def _show_powers_of_two(axes: Axes) -> None:
@@ -121,7 +141,8 @@ def _check_frontier(series: Mapping[str, Sequence[FrontierPoint]]) -> None:
         for number, point in enumerate(points):
             segments, success = point.extent()
             numbers = all(map(math.isfinite, (point.mean_segments, *segments)))
-            if not (numbers and all(0.0 <= share <= 1.0 for share in (point.success_rate, *success))):
+            shares = (point.success_rate, *success, *point.curve)
+            if not (numbers and all(0.0 <= share <= 1.0 for share in shares)):
                 raise ValueError(
                     f"point {number} of series {name!r} is {tuple(point)}: segments must be finite and success a "
                     "share in [0, 1]"
