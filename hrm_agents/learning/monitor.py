@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,33 @@ AT_STAKE = 0.05
 
 # Columns of the records, one row per update.
 _ROWS, _ENDED, _LENGTH, _FORCED, _FIRST, _FIRST_HALTS, _SAME, _HIGH, _LOW, _PAY, _FIRST_PAY, _LEAST, _MOST = range(13)
+
+
+class _Advice(NamedTuple):
+    """What a warning suggests."""
+
+    bar: str
+    """What Q(halt) must exceed to halt."""
+    first: str
+    last: str
+    gap: str
+
+
+# Never a higher --halting.q-weight: AdamATan2 ignores the scale of the losses that the Q-head alone learns from, so the
+# weight only says how much they count, against the loss of the answers, in the network before it.
+_LEARNED = _Advice(
+    bar="Q(continue)",
+    first="a higher --halting.exploration-prob, or a lower segment_cost",
+    last="a discount, --halting.gamma 0.995; or a segment cost, --kwargs segment_cost=0.01; or --halting.rule gain",
+    gap="a discount, --halting.gamma 0.995, or a segment cost, --kwargs segment_cost=0.01, to separate them; or "
+    "--halting.rule gain, which learns the difference itself",
+)
+_THRESHOLD = _Advice(
+    bar="the threshold",
+    first="a higher --halting.threshold, or a higher --halting.exploration-prob",
+    last="a lower --halting.threshold",
+    gap="another --halting.threshold, or --halting.rule gain",
+)
 
 
 class HaltingMonitor:
@@ -74,6 +101,7 @@ class HaltingMonitor:
             q_continue=bar.cpu().numpy(),
             halt_reward=batch.halt_reward.cpu().numpy(),
             max_segments=max_segments,
+            values_continue=rule.values_continue,
         )
 
     def observe(
@@ -86,6 +114,7 @@ class HaltingMonitor:
         q_continue: NDArray[np.floating[Any]],
         halt_reward: NDArray[np.floating[Any]],
         max_segments: int,
+        values_continue: bool = True,
     ) -> list[str]:
         """Observe one update and return warnings, one line each.
 
@@ -94,9 +123,11 @@ class HaltingMonitor:
             terminated: bool ``[B]``, the episode ended with this segment.
             forced_halt: bool ``[B]``, it ended because segment M was reached.
             q_halt: ``[B]``, values of halting.
-            q_continue: ``[B]``, values of continuing.
+            q_continue: ``[B]``, values of continuing, or what else Q(halt) must exceed to halt.
             halt_reward: ``[B]``, reward of halting.
             max_segments: M.
+            values_continue: whether ``q_continue`` is learned; if not, it is a threshold, which neither a discount nor a
+                segment cost moves.
         """
         record = self._records[self._done % len(self._records)]
         self._done += 1
@@ -119,9 +150,9 @@ class HaltingMonitor:
         record[_MOST] = halt_reward.max()
         if self._filled < len(self._records):
             return []
-        return self._due(self._found(max_segments))
+        return self._due(self._found(max_segments, _LEARNED if values_continue else _THRESHOLD))
 
-    def _found(self, max_segments: int) -> dict[str, str]:
+    def _found(self, max_segments: int, advice: _Advice) -> dict[str, str]:
         """Problems in the window: warnings by name, without their first words."""
         total = self._records.sum(axis=0).tolist()
         least, most = float(self._records[:, _LEAST].min()), float(self._records[:, _MOST].max())
@@ -142,19 +173,18 @@ class HaltingMonitor:
             if halts >= NEARLY_ALL and first_pay < most - stake:
                 found["first"] = (
                     f"the agent chooses to halt after segment 1 of {max_segments} in {halts:.0%} of the episodes, "
-                    f"where halting earns {first_pay:.2f} on average and the best answers {most:g}. "
-                    "Try a higher --halting.exploration-prob, or a lower segment_cost"
+                    f"where halting earns {first_pay:.2f} on average and the best answers {most:g}. Try {advice.first}"
                 )
             if mean_segments >= 1 + NEARLY_ALL * (max_segments - 1) and mean_pay > least + stake:
                 found["last"] = (
                     f"episodes last {mean_segments:.1f} of {max_segments} segments on average "
                     f"({total[_FORCED] / total[_ENDED]:.0%} forced to halt), although halting at any segment earns "
-                    f"{mean_pay:.2f}. Try a segment cost, --kwargs segment_cost=0.01, or --halting.q-weight 1"
+                    f"{mean_pay:.2f}. Try {advice.last}"
                 )
         if total[_SAME] >= NEARLY_ALL * rows and least + stake < mean_pay < most - stake:
             found["gap"] = (
-                f"Q(halt) and Q(continue) differ by less than {SAME_Q} in {total[_SAME] / rows:.0%} of the rows, so "
-                "halting is nearly random. Try --halting.q-weight 1, or a segment_cost to separate them"
+                f"Q(halt) and {advice.bar} differ by less than {SAME_Q} in {total[_SAME] / rows:.0%} of the rows, so "
+                f"halting is nearly random. Try {advice.gap}"
             )
         for column, word, bound, is_wrong in (
             (_HIGH, "above", 0.99, mean_pay < 1.0 - AT_STAKE),
@@ -162,7 +192,7 @@ class HaltingMonitor:
         ):
             if total[column] >= NEARLY_ALL * rows and is_wrong:
                 found["saturated"] = (
-                    f"Q(halt) and Q(continue) are both {word} {bound} in {total[column] / rows:.0%} of the rows, "
+                    f"Q(halt) and {advice.bar} are both {word} {bound} in {total[column] / rows:.0%} of the rows, "
                     f"although halting earns {mean_pay:.2f} on average. Try a lower --optim.lr, or --halting.q-loss mse"
                 )
         return found

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hrm_agents.halting.q_scale import LOGIT, PLAIN
-from hrm_agents.learning.monitor import HaltingMonitor
+from hrm_agents.learning.monitor import _LEARNED, _THRESHOLD, HaltingMonitor
 
 M = 4
 
@@ -79,7 +79,9 @@ def test_halting_at_the_last_segment_only():
     lines = said(monitor(), 50, **late)
     assert [update for update, _ in lines] == [10]
     assert "episodes last 4.0 of 4 segments on average (50% forced to halt)" in lines[0][1]
-    assert "segment_cost=0.01" in lines[0][1]
+    assert lines[0][1].endswith(
+        "Try a discount, --halting.gamma 0.995; or a segment cost, --kwargs segment_cost=0.01; or --halting.rule gain"
+    )
     # Early in training little is solved, and thinking on is right.
     assert said(monitor(), 50, **late, halt_reward=lambda rng: (rng.random(64) < 0.01).astype(np.float32)) == []
     # One segment leaves no choice.
@@ -96,7 +98,31 @@ def test_values_that_say_the_same():
     lines = said(monitor(), 50, q_continue=full(-1.0), q_halt=lambda rng: full(-1.0) + rng.normal(0, 0.001, 64))
     assert len(lines) == 1
     assert "differ by less than 0.02 in 100% of the rows" in lines[0][1]
-    assert "--halting.q-weight" in lines[0][1]
+    assert "--halting.gamma 0.995" in lines[0][1]
+    assert "--halting.rule gain" in lines[0][1]
+
+
+def test_advice_fits_the_rule():
+    """A threshold is moved by the user: neither a discount nor a cost does it."""
+    late = {"segment": np.arange(64) % M + 1, "terminated": np.arange(64) % M == M - 1}
+    early = {"segment": np.ones(64, int), "terminated": np.ones(64, bool)}
+    same = {"q_continue": full(-1.0), "q_halt": full(-1.0)}
+    for problem, advice in (
+        (late, "Try a lower --halting.threshold"),
+        ({**early, "q_halt": full(3.0), "q_continue": full(1.0)}, "Try a higher --halting.threshold"),
+        (same, "Q(halt) and the threshold differ by less than 0.02 in 100% of the rows"),
+    ):
+        (line,) = (line for _, line in said(monitor(), 20, **problem, values_continue=False))
+        assert advice in line
+        for useless in ("gamma", "segment_cost", "Q(continue)"):
+            assert useless not in line
+        (line,) = (line for _, line in said(monitor(), 20, **problem))
+        assert "threshold" not in line
+
+
+def test_no_advice_raises_the_weight_of_the_losses_of_q():
+    for advice in (*_LEARNED, *_THRESHOLD):
+        assert "q-weight" not in advice
 
 
 @pytest.mark.parametrize(("logit", "word"), [(5.0, "above 0.99"), (-5.0, "below 0.01")])
