@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pickle
 import subprocess
@@ -5,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +20,7 @@ from hrm_agents.halting.q_scale import LOGIT
 from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.optim import EMA
 from hrm_agents.presets import NAMED, PRESETS, PresetName, preset
+from hrm_agents.solving.solver import load
 from hrm_envs import IdTable, TaskSpec, registered_ids
 
 #: The sizes of the tasks of the paper, apart from what the environments say.
@@ -97,6 +101,38 @@ def test_environments(name):
     other = preset("HRM/Maze-7x7-v0", name)
     assert other.env == EnvConfig("HRM/Maze-7x7-v0")
     assert (other.model, other.run) == (config.model, config.run)
+
+
+def test_mazes_are_shown_as_they_are_stored(configs):
+    """The authors' builder does not augment mazes; it does augment Sudoku."""
+    augmented = {name: config.env.kwargs.get("augment", True) for name, config in NAMED.items()}
+    assert augmented == {name: name != "paper-maze-hard" for name in NAMED}
+    found = NAMED["paper-maze-hard"]
+    shown = {}
+    for augment in (False, None):
+        envs = gym.make_vec(found.env.id, num_envs=32, **{**found.env.kwargs, "augment": augment})
+        stored = {row.tobytes() for row in envs.puzzles.puzzle}
+        shown[augment] = np.mean([row.tobytes() in stored for row in envs.reset(seed=0)[0]["puzzle"]])
+    assert shown[False] == 1.0
+    assert shown[None] < 0.5
+    # The keyword goes along, and can be overridden.
+    assert main(["train", "--preset", "paper-maze-hard", "--kwargs", "augment=true"]) == 2
+    assert configs[0].env.kwargs == {"augment": True}
+
+
+def test_the_keyword_of_the_maze_preset_is_saved_resumed_and_evaluated(tiny_config, tmp_path):
+    config = dataclasses.replace(tiny_config(run={"batch_size": 2, "updates": 3}), env=NAMED["paper-maze-hard"].env)
+    trainer = trainer_module.Trainer(config, tmp_path)
+    trainer.update()
+    trainer.save()
+    trainer.log.close()
+    resumed = trainer_module.Trainer.resume(tmp_path)
+    resumed.log.close()
+    assert resumed.config.env == config.env
+    solver = load(tmp_path)
+    assert solver.env_kwargs == {"augment": False}
+    for split in ("validation", "test"):
+        assert solver.evaluate({"split": split, "max_segments": 1}, first=2).num_puzzles == 2
 
 
 def test_small_goes_by_the_environment():
