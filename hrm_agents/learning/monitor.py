@@ -126,8 +126,8 @@ class HaltingMonitor:
             q_continue: ``[B]``, values of continuing, or what else Q(halt) must exceed to halt.
             halt_reward: ``[B]``, reward of halting.
             max_segments: M.
-            values_continue: whether ``q_continue`` is learned; if not, it is a threshold, which neither a discount nor a
-                segment cost moves.
+            values_continue: whether ``q_continue`` is learned; if not, it is a threshold, which neither a discount nor
+                a segment cost moves.
         """
         record = self._records[self._done % len(self._records)]
         self._done += 1
