@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hrm_envs.checks import choice
 from hrm_envs.construction import TaskLike, build_dynamics, split_settings
+from hrm_envs.puzzles.pool import puzzle_classes
 from hrm_envs.spec import TaskSpec
 from hrm_envs.task import PuzzleBatch
 
@@ -26,6 +31,8 @@ class ReasoningBase:
         self.render_mode = render_mode
         self._dynamics = build_dynamics(task, num_rows, settings, task_kwargs, type(self).__name__)
         self.task = self._dynamics.task
+        #: Which puzzles the environment plays.
+        self.split = settings.split
         self._expose_solution = settings.expose_solution
 
     @property
@@ -42,6 +49,16 @@ class ReasoningBase:
     def puzzles(self) -> PuzzleBatch:
         """The puzzles, in the order of their index. The arrays are shared: copy them before changing them."""
         return self._dynamics.pool
+
+    @cached_property
+    def puzzle_classes(self) -> NDArray[np.uint64]:
+        """Symmetry key and task identity of each puzzle, uint64 ``[N, 2]``; equal for symmetric copies of a puzzle."""
+        return np.array(puzzle_classes(self.task, self.puzzles), np.uint64).reshape(-1, 2)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of puzzles that differ by more than symmetry."""
+        return len(np.unique(self.puzzle_classes, axis=0))
 
     @property
     def data_hash(self) -> str:

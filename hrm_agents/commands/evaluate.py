@@ -9,17 +9,18 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
-from rich.console import Console
-from rich.table import Table
+from numpy.typing import NDArray
 
 from hrm_agents.bundled import MAZE
 from hrm_agents.commands.charts import write_charts
 from hrm_agents.commands.common import EXPLAINED, Device, Keywords, Modules, keywords, parse, progress, say
+from hrm_agents.commands.evaluation_table import Reports
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.evaluation.evaluate import Evaluation
 from hrm_agents.evaluation.search import Choose, SearchSettings
@@ -43,8 +44,12 @@ class Evaluate:
     """Evaluate a checkpoint on unseen puzzles, by default at every segment.
 
     The success rate is that at the model's own halt. A table shows the success of stopping at each segment instead; it
-    takes every puzzle to the last segment, so --until halt is faster. --seeds repeats the evaluation on other puzzles
-    of the split. If the environment shows test puzzles in several views, the answers to all views are also combined.
+    takes every puzzle to the last segment, so --until halt is faster. If the environment shows test puzzles in several
+    views, the answers to all views are also combined.
+
+    Brackets show 95% intervals over the choice of puzzles, and with several --seeds over sets of puzzles. Neither says
+    anything about other seeds of training: for that, train several models. AUC and calibration of Q(halt) are given up
+    to each puzzle's halt, and over all segments, which include those after it.
 
     --tries solves each puzzle several times, from noisy initial states, and chooses an answer; a second table shows
     what the first 1, 2, ... tries solve, and in how many segments. All other figures are of the first try.
@@ -52,12 +57,14 @@ class Evaluate:
 
     checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = MAZE
     """Checkpoint folder; the bundled maze model if omitted."""
-    split: Literal["train", "test", "all"] = "test"
-    """Which puzzles. The puzzles of test, and symmetric copies of them, are not in train."""
+    split: Literal["train", "validation", "test", "train+validation", "all"] = "test"
+    """Which puzzles. train, validation and test share none, nor symmetric copies of any. Choose settings by validation,
+    and report test."""
     num_puzzles: Annotated[int | None, EXPLAINED] = None
     """Number of puzzles; the whole split if omitted."""
     seeds: Annotated[tuple[int, ...], EXPLAINED] = ()
-    """Seeds of the generated puzzles (pool_seed); the seed of training if omitted."""
+    """Seeds of the generated puzzles (pool_seed), one set for each; the seed of training if omitted. Several show the
+    spread over sets of puzzles, not over seeds of training."""
     views: Annotated[int | None, EXPLAINED] = None
     """Number of augmented views of each test puzzle that vote; all that the task has if omitted. The 1,000 views of ARC
     at 30x30 take about 5 GB of memory."""
@@ -94,6 +101,8 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(Evaluate, "evaluate", arguments)
     if any(seed < 0 for seed in options.seeds):
         raise UserError(f"--seeds must not be negative, got {min(options.seeds)}")
+    if len(set(options.seeds)) < len(options.seeds):
+        raise UserError(f"--seeds must differ, got {' '.join(map(str, options.seeds))}")
     if options.out is None and (options.dark or options.format != "png"):
         raise UserError("--format and --dark need charts: give a folder as --out")
     Limits(1, 65_536).check("--batch-size", options.batch_size)
@@ -108,14 +117,13 @@ def run(arguments: Sequence[str]) -> int:
     chosen = {} if options.num_puzzles is None else {"num_puzzles": options.num_puzzles}
     kwargs = {"split": options.split, **chosen, **keywords(options.kwargs)}
     kwargs |= _views(solver, options, kwargs)
-    if len(options.seeds) > 1 and {**solver.env_kwargs, **kwargs}.get("puzzles") is not None:
-        raise UserError("--seeds makes other puzzles for each seed, but this environment has given puzzles")
     seeds = options.seeds or (kwargs.get("pool_seed", solver.env_kwargs.get("pool_seed", 0)),)
     if options.json is not None and options.json != Path("-"):
         # Fail before the evaluation if the report cannot be written.
         check_writable(options.json)
     if options.out is not None:
         check_writable(options.out / "halting.json")
+    overlap = _overlap(solver, kwargs, options.seeds)
     for seed in seeds:
         with progress(f"evaluating (seed {seed})") as share:
             reports.append(
@@ -127,17 +135,14 @@ def run(arguments: Sequence[str]) -> int:
                     progress=share,
                 )
             )
-    document = {
-        "checkpoint": str(options.checkpoint),
-        "seeds": list(seeds),
-        **({"views": kwargs["views"]} if "views" in kwargs else {}),
-        "reports": [{**report.to_dict(), "seconds": report.seconds} for report in reports],
-    }
+    table = Reports(reports, seeds, overlap)
+    views = {"views": kwargs["views"]} if "views" in kwargs else {}
+    document = {"checkpoint": str(options.checkpoint), **views, **table.document()}
     if options.json == Path("-"):
         json.dump(document, sys.stdout, indent=2)
         print()
     else:
-        _print(reports, kwargs)
+        table.print(kwargs.get("views", 1))
         if options.json is not None:
             write_atomically(options.json, (json.dumps(document, indent=2) + "\n").encode())
     if options.out is not None:
@@ -180,6 +185,36 @@ def _views(solver: Solver, options: Evaluate, kwargs: dict[str, Any]) -> dict[st
     if most == 1 or kwargs["split"] != "test" or "views" in kwargs:
         return {}
     return {"views": options.views or most}
+
+
+def _overlap(solver: Solver, kwargs: Mapping[str, Any], seeds: Sequence[int]) -> float:
+    """Mean share of the symmetry classes of a set of puzzles that another set has too.
+
+    Args:
+        solver: makes the environments.
+        kwargs: their keywords, without ``pool_seed``.
+        seeds: ``pool_seed`` of each set; there is nothing to compare with fewer than two.
+
+    Raises:
+        UserError: two sets are the same up to symmetry, so the spread over sets would say nothing.
+    """
+    sets: dict[int, set[bytes]] = {}
+    for seed in seeds if len(seeds) > 1 else ():
+        env: Any = solver.make_env(**{**kwargs, "pool_seed": seed}).unwrapped
+        keys: NDArray[np.uint64] = env.puzzle_classes
+        sets[seed] = {row.tobytes() for row in keys}
+        env.close()
+    for one, other in combinations(sets, 2):
+        if sets[one] == sets[other]:
+            raise UserError(
+                f"--seeds: {solver.env_id} has the same puzzles, up to symmetry, for pool_seed {one} and {other}, so "
+                "the spread over them says nothing: omit --seeds, or choose fewer puzzles with --num-puzzles"
+            )
+    shares = []
+    for seed, mine in sets.items():
+        others = set().union(*(theirs for other, theirs in sets.items() if other != seed))
+        shares.append(len(mine & others) / len(mine))
+    return float(np.mean(shares)) if shares else 0.0
 
 
 def _write(report: Evaluation, folder: Path, draw: Callable[[Mapping[str, Callable[..., Figure]]], list[Path]]) -> None:
@@ -241,68 +276,3 @@ def _draw_tries(series: Mapping[str, Sequence[FrontierPoint]], *, dark: bool) ->
         "mean segments per puzzle, over all tries",
         dark=dark,
     )
-
-
-def _print(reports: Sequence[Evaluation], kwargs: Mapping[str, Any]) -> None:
-    first = reports[0]
-
-    def spread(values: Sequence[float], scale: float = 100.0, unit: str = "%", digits: int = 2) -> str:
-        mean, deviation = scale * float(np.mean(values)), scale * float(np.std(values))
-        return f"{mean:.{digits}f}{unit}" + (f" +- {deviation:.{digits}f}" if len(values) > 1 else "")
-
-    console = Console()
-    console.print(f"[bold]{first.env_id}[/] {first.split}, {first.num_puzzles} puzzles x {len(reports)} seed(s)")
-    console.print(f"solved at its own halt     {spread([r.success_rate for r in reports])}")
-    console.print(f"partial credit             {spread([r.mean_score for r in reports])}")
-    console.print(
-        f"segments                   {spread([r.mean_segments for r in reports], 1.0, '')} of {first.max_segments}"
-    )
-    console.print(f"out of segments            {spread([r.forced_rate for r in reports])}")
-    judged = [r.halting for r in reports if r.halting is not None]
-    for name, figure in (
-        ("right when it halts", "halt_precision"),
-        ("halts when it is right", "halt_recall"),
-        ("AUC of Q(halt)", "auc"),
-    ):
-        known = [value for value in (getattr(halting, figure) for halting in judged) if value is not None]
-        if known:
-            console.print(f"{name:<26} {spread(known, 1.0, '', 4) if figure == 'auc' else spread(known)}")
-    if judged:
-        errors = [halting.calibration.ece for halting in judged]
-        console.print(f"calibration error          {spread(errors, 1.0, '', 4)}")
-    seconds = [r.seconds for r in reports if r.seconds]
-    speeds = [r.num_puzzles / r.seconds for r in reports if r.seconds]
-    console.print(f"time                       {spread(seconds, 1.0, ' s', 1)}, {spread(speeds, 1.0, '', 1)} puzzles/s")
-    if first.success_per_segment:
-        table = Table("segment", "solved if stopped here", "halts here")
-        for segment in range(first.max_segments):
-            table.add_row(
-                str(segment + 1),
-                spread([r.success_per_segment[segment] for r in reports]),
-                spread([r.halts_per_segment[segment] for r in reports]),
-            )
-        console.print(table)
-    searched = [r.search for r in reports if r.search is not None]
-    if searched:
-        figures = [search.points() for search in searched]
-        best = [getattr(points[-1], searched[0].settings.choose) for points in figures]
-        spent = [points[-1].mean_segments for points in figures]
-        console.print(
-            f"solved in {len(figures[0])} tries, chosen by {searched[0].settings.choose}  {spread(best)}, "
-            f"in {spread(spent, 1.0, '')} segments (noise {searched[0].settings.noise:g})"
-        )
-        tries = Table("tries", "segments, all tries", "solved by the best Q(halt)", "any of them right")
-        for number, row in enumerate(zip(*figures, strict=True), 1):
-            tries.add_row(
-                str(number),
-                spread([point.mean_segments for point in row], 1.0, ""),
-                spread([point.q for point in row]),
-                spread([point.verifier for point in row]),
-            )
-        console.print(tries)
-    votes = [r.ensemble.metrics for r in reports if r.ensemble is not None]
-    if votes:
-        combined = Table("all views combined", f"{kwargs.get('views', 1)} of each puzzle")
-        for name in votes[0]:
-            combined.add_row(name, spread([metrics[name] for metrics in votes], 1.0, "", 4))
-        console.print(combined)

@@ -61,22 +61,23 @@ class ValueFit:
     correlation: float | None
 
 
-def auc(values: NDArray[Any], right: NDArray[np.bool_]) -> float | None:
+def auc(values: NDArray[Any], right: NDArray[np.bool_], weights: Floats | None = None) -> float | None:
     """Probability that a right answer has a larger value than a wrong one; ties count half.
 
     Args:
         values: ``[K]``.
         right: bool ``[K]``.
+        weights: ``[K]``, how often each answer counts; once if omitted.
 
     Returns:
         None if all are right or all are wrong.
     """
-    above, below = values[right], np.sort(values[~right])
-    if not len(above) or not len(below):
-        return None
-    # The left place of a right answer counts the wrong ones below it; those between left and right are ties.
-    wins = np.searchsorted(below, above, "left").sum() + np.searchsorted(below, above, "right").sum()
-    return float(wins) / (2 * len(above) * len(below))
+    rank = np.unique(values, return_inverse=True)[1].reshape(-1)
+    weights = np.ones(len(values)) if weights is None else weights
+    above, below = np.bincount(rank, weights * right), np.bincount(rank, weights * ~right)
+    pairs = float(above.sum() * below.sum())
+    # Each right answer wins against the wrong ones of lower rank, and half against those of its own.
+    return float(above @ (np.cumsum(below) - below / 2)) / pairs if pairs else None
 
 
 def calibrate(probability: Floats, right: NDArray[np.bool_]) -> Calibration:

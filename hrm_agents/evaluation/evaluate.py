@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
 
 from hrm_agents.environments import make_vector
 from hrm_agents.evaluation.halting_report import HaltingReport, halting_report
+from hrm_agents.evaluation.intervals import Interval, mean_interval, share_interval
 from hrm_agents.evaluation.outcomes import Solutions, Trace
 from hrm_agents.evaluation.search import ONE_TRY, Search, SearchSettings, part_of, think_repeatedly
 from hrm_agents.evaluation.think import think_to_halt
@@ -42,6 +44,8 @@ class Evaluation:
     env_id: str
     split: str
     num_puzzles: int
+    #: Number of these that differ by more than symmetry; views of a puzzle count as different.
+    num_classes: int
     #: Maximum number of segments.
     max_segments: int
     #: Share of puzzles solved when the policy decides when to halt.
@@ -50,13 +54,19 @@ class Evaluation:
     mean_score: float
     #: Mean number of segments until the halt.
     mean_segments: float
-    #: Share of episodes that ended because the segments ran out.
+    #: Share of episodes that ended because the segments ran out: the sum of those that ended on a right answer and of
+    #: those that ended on a wrong one.
     forced_rate: float
+    forced_solved_rate: float
+    forced_unsolved_rate: float
     #: Share solved by the answer of segment 1, 2, ..., whether or not the policy halts there; empty unless puzzles
     #: were thought through to the end.
     success_per_segment: tuple[float, ...]
     #: Share of episodes that halt at segment 1, 2, ...
     halts_per_segment: tuple[float, ...]
+    #: 95% intervals of the rates and means above, over the choice of puzzles and not over seeds of training. Omits
+    #: those about which the sample says nothing, and all of them if puzzles have several views.
+    intervals: Mapping[str, Interval] = field(default_factory=dict, hash=False)
     #: What the task makes of the (chosen) answers to all views of each puzzle; None if it has no views.
     ensemble: Ensemble | None = field(default=None, compare=False, repr=False)
     #: Quality of the halting decisions; None unless puzzles were thought through to the end.
@@ -88,13 +98,21 @@ class HaltJudge:
     #: Discount of the returns.
     gamma: float = 1.0
 
-    def report(self, trace: Trace, segment_cost: float = 0.0, *, values_continue: bool = True) -> HaltingReport:
+    def report(
+        self,
+        trace: Trace,
+        segment_cost: float = 0.0,
+        *,
+        values_continue: bool = True,
+        classes: NDArray[np.int64] | None = None,
+    ) -> HaltingReport:
         """Judge the halts of a trace; see :func:`hrm_agents.evaluation.halting_report.halting_report`.
 
         Args:
             trace: from :func:`trace`.
             segment_cost: of the environment.
             values_continue: whether ``q_continue`` is the value of thinking on; it is ignored otherwise.
+            classes: as for :func:`summarise`.
         """
         return halting_report(
             trace.success,
@@ -106,25 +124,57 @@ class HaltJudge:
             reward=trace.halt_reward,
             segment_cost=segment_cost,
             gamma=self.gamma,
+            classes=classes,
         )
 
 
 def summarise(
-    solutions: Solutions, env_id: str, split: str, max_segments: int, trace: Trace | None = None
+    solutions: Solutions,
+    env_id: str,
+    split: str,
+    max_segments: int,
+    trace: Trace | None = None,
+    classes: NDArray[np.int64] | None = None,
 ) -> Evaluation:
-    """Report on solutions, with the success per segment if a trace is given."""
-    num = len(solutions)
+    """Report on solutions, with the success per segment if a trace is given.
+
+    Args:
+        solutions: outcomes of ``N`` puzzles.
+        env_id: of their environment.
+        split: of the puzzles.
+        max_segments: of the environment.
+        trace: source of the solutions.
+        classes: int64 ``[N]``, equal for puzzles of the same symmetry class. If omitted, each puzzle is a class of its
+            own, and there are no intervals.
+    """
+    num, forced = len(solutions), solutions.forced_halt
+    shares = {
+        "success_rate": solutions.success,
+        "forced_rate": forced,
+        "forced_solved_rate": forced & solutions.success,
+        "forced_unsolved_rate": forced & ~solutions.success,
+    }
+    means: dict[str, NDArray[Any]] = {"mean_score": solutions.score, "mean_segments": solutions.segments}
+    figures = {name: float(values.mean()) for name, values in (*shares.items(), *means.items())}
+    found: dict[str, Interval | None] = {}
+    if classes is not None:
+        found |= {name: share_interval(hits, classes) for name, hits in shares.items()}
+        found |= {name: mean_interval(values, classes) for name, values in means.items()}
     return Evaluation(
         env_id=env_id,
         split=split,
         num_puzzles=num,
+        num_classes=num if classes is None else len(np.unique(classes)),
         max_segments=max_segments,
-        success_rate=float(solutions.success.mean()),
-        mean_score=float(solutions.score.mean()),
-        mean_segments=float(solutions.segments.mean()),
-        forced_rate=float(solutions.forced_halt.mean()),
+        success_rate=figures["success_rate"],
+        mean_score=figures["mean_score"],
+        mean_segments=figures["mean_segments"],
+        forced_rate=figures["forced_rate"],
+        forced_solved_rate=figures["forced_solved_rate"],
+        forced_unsolved_rate=figures["forced_unsolved_rate"],
         success_per_segment=() if trace is None else tuple(trace.success.mean(axis=0).tolist()),
         halts_per_segment=tuple((np.bincount(solutions.segments - 1, minlength=max_segments) / num).tolist()),
+        intervals={name: interval for name, interval in found.items() if interval is not None},
     )
 
 
@@ -246,18 +296,30 @@ def evaluate(
                 solutions = traced.at_halt()
             else:
                 solutions = think_to_halt(policy, env, first=first, progress=share)
-            report = summarise(solutions, env_id, kwargs["split"], env.max_segments, traced)
+            chosen = solutions
             if search.tries > 1:
                 found = think_repeatedly(policy, env, search, first=first, first_try=solutions, progress=progress)
-                solutions = found.solutions()
+                chosen = found.solutions()
         finally:
             model.train(was_training)
-        report = replace(report, search=found, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        classes = _classes(env, kwargs, len(solutions))
+        report = summarise(solutions, env_id, kwargs["split"], env.max_segments, traced, classes)
+        report = replace(report, search=found, seconds=seconds)
         if judge is None:
             return report
         if traced is not None:
-            halting = judge.report(traced, env.segment_cost, values_continue=policy.rule.values_continue)
+            values_continue = policy.rule.values_continue
+            halting = judge.report(traced, env.segment_cost, values_continue=values_continue, classes=classes)
             report = replace(report, halting=halting)
-        puzzles = env.puzzles.take(slice(len(solutions)))
-        ensemble = env.task.ensemble(puzzles, solutions.answer, judge.q_scale.probability(solutions.q_halt))
+        puzzles = env.puzzles.take(slice(len(chosen)))
+        ensemble = env.task.ensemble(puzzles, chosen.answer, judge.q_scale.probability(chosen.q_halt))
     return replace(report, ensemble=ensemble)
+
+
+def _classes(env: Any, kwargs: Mapping[str, Any], first: int) -> NDArray[np.int64] | None:
+    """Symmetry class of each of the first puzzles; None if they show several views of the same ones."""
+    if env.task.max_views > 1 and kwargs.get("views", 1) > 1:
+        return None
+    labels: NDArray[np.int64] = np.unique(env.puzzle_classes[:first], axis=0, return_inverse=True)[1].reshape(-1)
+    return labels

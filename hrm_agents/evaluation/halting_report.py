@@ -3,17 +3,22 @@
 ``N`` puzzles were thought through to segment ``M``. The policy halts at the first segment where it wants to, by default
 where Q(halt) > Q(continue). An episode without such a segment ends after segment M by a *forced halt*; every other one
 *halts by itself*. A puzzle is *right at segment t* if the verifier accepts the answer of segment t.
+
+Figures *over all segments* count every puzzle M times, also in states after the halt, which training hardly meets.
+Figures *on policy* count the visited states alone: the segments of each puzzle up to its halt.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hrm_agents.evaluation.calibration import Calibration, Floats, ValueFit, auc, calibrate, fit
+from hrm_agents.evaluation.intervals import Interval, bootstrap, share_interval
 
 if TYPE_CHECKING:
     from hrm_agents.halting.q_scale import QScale  # which imports torch; the figures need NumPy alone
@@ -37,8 +42,11 @@ class HaltingReport:
     mean_score: float
     #: Mean number of segments until the halt.
     mean_segments: float
-    #: Share of episodes that end by a forced halt.
+    #: Share of episodes that end by a forced halt: the sum of those that end on a right answer and on a wrong one.
+    #: Where thinking costs nothing, thinking on about a puzzle that is not solved is no mistake.
     forced_rate: float
+    forced_solved_rate: float
+    forced_unsolved_rate: float
     #: Mean return of an episode: gamma^(t - 1) times the reward of halting at segment t, less the discounted costs of
     #: the t - 1 decisions to think on.
     mean_return: float
@@ -69,22 +77,42 @@ class HaltingReport:
     #: one, ties counted half; at each segment, and over all segments. None if all answers are right or all wrong.
     auc_per_segment: tuple[float | None, ...]
     auc: float | None
+    #: Number of right and of wrong answers over all segments.
+    num_right: int
+    num_wrong: int
+    #: The same on policy.
+    auc_on_policy: float | None
+    num_on_policy_right: int
+    num_on_policy_wrong: int
 
-    #: Calibration of Q(halt) at each segment, and over all segments.
+    #: Calibration of Q(halt) at each segment, over all segments, and on policy.
     calibration_per_segment: tuple[Calibration, ...]
     calibration: Calibration
+    calibration_on_policy: Calibration
 
-    #: Q(halt) compared with the reward of halting; at each segment, and over all segments.
+    #: Q(halt) compared with the reward of halting; at each segment, over all segments, and on policy.
     halt_value_per_segment: tuple[ValueFit, ...]
     halt_value: ValueFit
+    halt_value_on_policy: ValueFit
     #: Q(continue) compared with the return of thinking on and then following the policy; at each segment before M,
     #: where there is no choice, and over these. Empty and None if M is 1 or there is no Q(continue).
     continue_value_per_segment: tuple[ValueFit, ...]
     continue_value: ValueFit | None
 
+    #: 95% intervals over puzzles of ``halt_precision``, ``halt_recall`` and ``auc_on_policy``; omits those about which
+    #: the sample says nothing.
+    intervals: Mapping[str, Interval] = field(default_factory=dict, hash=False)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON, without NaN."""
         return asdict(self)
+
+    def numbers(self) -> dict[str, Any]:
+        """The figures that are one number each or None, and the intervals, as plain types for JSON."""
+        figures = self.to_dict()
+        intervals = figures.pop("intervals")
+        plain = {name: value for name, value in figures.items() if value is None or isinstance(value, (int, float))}
+        return {**plain, "intervals": intervals}
 
 
 def halting_report(
@@ -98,6 +126,7 @@ def halting_report(
     reward: ArrayLike | None = None,
     segment_cost: float = 0.0,
     gamma: float = 1.0,
+    classes: NDArray[np.int64] | None = None,
 ) -> HaltingReport:
     """Compute a :class:`HaltingReport`, whose fields define every figure.
 
@@ -111,6 +140,7 @@ def halting_report(
         reward: ``[N, M]``, reward of halting at each segment; 1 for a right answer and 0 for a wrong one if omitted.
         segment_cost: cost of each further segment, in units of reward.
         gamma: discount from segment to segment.
+        classes: int64 ``[N]``, equal for puzzles of the same symmetry class; there are no intervals if omitted.
 
     Raises:
         ValueError: an array has the wrong shape or type, a number is not finite, gamma is not in [0, 1], or both
@@ -145,6 +175,7 @@ def halting_report(
     first = np.where(solvable, right.argmax(axis=1), segments - 1)
     final = segments - 1 - right[:, ::-1].argmax(axis=1)
     missed = solvable & ~ends_right
+    visited = np.arange(segments) <= last[:, None]
 
     fixed = _fixed_returns(pays, segment_cost, gamma)
     earned = fixed[rows, last]
@@ -164,6 +195,8 @@ def halting_report(
         mean_score=float(scores[rows, last].mean()),
         mean_segments=float(last.mean() + 1),
         forced_rate=float((~own).mean()),
+        forced_solved_rate=float((~own & ends_right).mean()),
+        forced_unsolved_rate=float((~own & ~ends_right).mean()),
         mean_return=float(earned.mean()),
         halt_precision=_share(ends_right, own),
         halt_recall=_share(ends_right & own, solvable),
@@ -178,13 +211,41 @@ def halting_report(
         # From raw values, since a sigmoid would round large ones to ties.
         auc_per_segment=tuple(auc(halt[:, t], right[:, t]) for t in range(segments)),
         auc=auc(halt.ravel(), right.ravel()),
+        num_right=int(np.count_nonzero(right)),
+        num_wrong=int(np.count_nonzero(~right)),
+        auc_on_policy=auc(halt[visited], right[visited]),
+        num_on_policy_right=int(np.count_nonzero(right & visited)),
+        num_on_policy_wrong=int(np.count_nonzero(~right & visited)),
         calibration_per_segment=tuple(calibrate(probability[:, t], right[:, t]) for t in range(segments)),
         calibration=calibrate(probability.ravel(), right.ravel()),
+        calibration_on_policy=calibrate(probability[visited], right[visited]),
         halt_value_per_segment=tuple(fit(halt_value[:, t], pays[:, t]) for t in range(segments)),
         halt_value=fit(halt_value.ravel(), pays.ravel()),
+        halt_value_on_policy=fit(halt_value[visited], pays[visited]),
         continue_value_per_segment=tuple(fit(continue_value[:, t], followed[:, t]) for t in range(choices)),
         continue_value=fit(continue_value.ravel(), followed.ravel()) if choices else None,
+        intervals={} if classes is None else _intervals(classes, halt, right, visited, own, last),
     )
+
+
+def _intervals(
+    classes: NDArray[np.int64],
+    halt: Floats,
+    right: NDArray[np.bool_],
+    visited: NDArray[np.bool_],
+    own: NDArray[np.bool_],
+    last: NDArray[np.int64],
+) -> dict[str, Interval]:
+    """The intervals of a report; ``own`` and ``last`` (``[N]``): which puzzles halt by themselves, and where."""
+    solvable, hit = right.any(axis=1), right[np.arange(len(right)), last] & own
+    puzzle = np.nonzero(visited)[0]
+    values, answers = halt[visited], right[visited]
+    found = {
+        "halt_precision": share_interval(hit[own], classes[own]),
+        "halt_recall": share_interval(hit[solvable], classes[solvable]),
+        "auc_on_policy": bootstrap(lambda weights: auc(values, answers, weights[puzzle]), classes),
+    }
+    return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def _fixed_returns(reward: Floats, segment_cost: float, gamma: float) -> Floats:

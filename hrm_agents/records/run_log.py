@@ -24,6 +24,15 @@ from hrm_agents.terminal import steady_console
 
 #: Seconds between two plain lines when the output is not a terminal.
 PLAIN_EVERY = 30.0
+#: Figures of an evaluation that are recorded.
+_FIGURES = (
+    "success_rate",
+    "mean_score",
+    "mean_segments",
+    "forced_rate",
+    "forced_solved_rate",
+    "forced_unsolved_rate",
+)
 
 
 class RunLog(Logger):
@@ -120,15 +129,18 @@ class RunLog(Logger):
     def evaluation(self, report: Evaluation, step: int) -> None:
         """Record an evaluation after update ``step``."""
         self._success = report.success_rate
-        for name in ("success_rate", "mean_score", "mean_segments", "forced_rate"):
+        for name in _FIGURES:
             self._events.add_scalar(f"eval/{name}", getattr(report, name), step)
         for segment, success in enumerate(report.success_per_segment, 1):
             self._events.add_scalar(f"eval_segments/success_{segment:02d}", success, step)
         per_segment = " ".join(f"{100 * share:.1f}" for share in report.success_per_segment)
+        bounds = report.intervals.get("success_rate")
+        interval = "" if bounds is None else f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
         self._say(
-            f"[{step}] {report.num_puzzles} unseen puzzles: {100 * report.success_rate:.1f}% solved in "
-            f"{report.mean_segments:.2f} segments (forced {100 * report.forced_rate:.1f}%); "
-            f"by segment {per_segment}"
+            f"[{step}] {report.num_puzzles} {report.split} puzzles of {report.num_classes} classes: "
+            f"{100 * report.success_rate:.1f}%{interval} solved in {report.mean_segments:.2f} segments "
+            f"(forced: {100 * report.forced_solved_rate:.1f}% solved, {100 * report.forced_unsolved_rate:.1f}% "
+            f"unsolved); by segment {per_segment}"
         )
 
     def warning(self, line: str) -> None:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hrm_agents.evaluation.intervals import wilson
 from hrm_agents.reports.figures import DARK, LIGHT, MOST_LABELS, Theme, add_legend, line_style, sheet, show_percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from hrm_agents.evaluation.calibration import Bin
     from hrm_agents.evaluation.halting_report import HaltingReport
 
 #: Bins of the reliability diagram with fewer answers are drawn hollow: their share of right answers says little.
@@ -27,12 +27,15 @@ FEW_ANSWERS = 20
 def draw_reliability(report: HaltingReport, title: str = "Calibration of Q(halt)", *, dark: bool = False) -> Figure:
     """Share of right answers against the probability that Q(halt) gives them, over all segments.
 
+    The subtitle also gives the AUC on policy: up to the halt of each puzzle, with the number of wrong answers there.
     Error bars are 95% Wilson intervals. Bins with fewer than :data:`FEW_ANSWERS` answers are hollow. The lower panel
     shows the number of answers in each bin, on a logarithmic scale.
     """
     theme = DARK if dark else LIGHT
     bins, rank = report.calibration.bins, "" if report.auc is None else f", AUC {report.auc:.3f}"
     subtitle = f"calibration error {report.calibration.ece:.3f}, Brier score {report.calibration.brier:.3f}{rank}"
+    if report.auc_on_policy is not None:
+        subtitle += f"; up to the halt: AUC {report.auc_on_policy:.3f}, {report.num_on_policy_wrong:,} wrong answers"
     figure, (above, below) = sheet((5.2, 6.0), title, subtitle, theme, (3, 1))
     above.plot([0, 1], [0, 1], linestyle=(0, (4, 4)), color=theme.muted, label="perfect calibration")
     above.plot([b.mean_probability for b in bins], [b.share_right for b in bins], color=theme.colors[0], linewidth=1)
@@ -45,7 +48,7 @@ def draw_reliability(report: HaltingReport, title: str = "Calibration of Q(halt)
         above.errorbar(
             [part.mean_probability for part in group],
             shares,
-            np.abs(np.array([_interval(part) for part in group]).T - shares),
+            np.abs(np.array([wilson(part.share_right, part.count) for part in group]).T - shares),
             fmt="o",
             color=theme.colors[0],
             markerfacecolor=fill,
@@ -92,7 +95,8 @@ def draw_halting(report: HaltingReport, title: str = "Success and halts per segm
     below.bar(segments, chosen, **_bar_style(theme, theme.colors[1]), label="halts by choice")
     if report.forced_rate:
         hollow = _bar_style(theme, theme.colors[1], hollow=True)
-        below.bar([last], [report.forced_rate], bottom=[chosen[-1]], **hollow, label="forced halts")
+        label = f"forced halts: {report.forced_solved_rate:.1%} right, {report.forced_unsolved_rate:.1%} wrong"
+        below.bar([last], [report.forced_rate], bottom=[chosen[-1]], **hollow, label=label)
     if last <= MOST_LABELS:
         for segment, share in enumerate(report.halts_per_segment, 1):
             text = "" if not share else f"{share:.1%}" if share < 0.0995 else f"{share:.0%}"
@@ -151,14 +155,6 @@ def _bar_style(theme: Theme, color: str, *, hollow: bool = False) -> dict[str, A
         "hatch": "////" if hollow else None,
         "linewidth": 1.0,
     }
-
-
-def _interval(part: Bin) -> tuple[float, float]:
-    """95% interval of the share of right answers (Wilson 1927)."""
-    z, n, p = 1.96, part.count, part.share_right
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _count(number: int) -> str:

@@ -76,10 +76,13 @@ class Solver:
         Raises:
             UserError: a keyword is wrong, or the grid, alphabet or task identities differ from the model's.
         """
-        saved = self.env_kwargs if kwargs.get("split") == "train" else of_unseen(self.env_kwargs)
-        env = make_single(self.env_id, {**saved, **kwargs})
+        env = make_single(self.env_id, {**self._saved_kwargs(kwargs), **kwargs})
         check_task(self.model, self.config, env.unwrapped.task_spec, self.folder)  # type: ignore[attr-defined]
         return env
+
+    def _saved_kwargs(self, changed: Mapping[str, Any]) -> dict[str, Any]:
+        """The keywords of training, unchanged for its own split."""
+        return dict(self.env_kwargs) if changed.get("split") == "train" else of_unseen(self.env_kwargs)
 
     def _solving_env(self, **kwargs: Any) -> gym.Env[Any, Any]:
         """Make an environment for given puzzles: without those of the checkpoint, whose file may have moved."""
@@ -258,12 +261,10 @@ class Solver:
                 raise UserError(
                     f"{name}={number} would separate the {views} views of a puzzle: omit it, or ask for views=1"
                 )
-        seen = changed.get("split", "test") == "train"
-        saved = dict(self.env_kwargs) if seen else of_unseen(self.env_kwargs)
         return evaluate(
             self.policy,
             self.env_id,
-            {**saved, **changed},
+            {**self._saved_kwargs(changed), **changed},
             first=first,
             batch_size=batch_size,
             until=until or ("halt" if views > 1 else "end"),

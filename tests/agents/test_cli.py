@@ -2,6 +2,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,13 +19,17 @@ from hrm_agents.commands.bench import Bench
 from hrm_agents.commands.common import keywords
 from hrm_agents.commands.envs import Envs
 from hrm_agents.commands.evaluate import Evaluate
+from hrm_agents.commands.evaluate import _overlap as overlap
+from hrm_agents.commands.evaluation_table import Reports
 from hrm_agents.commands.import_ import Import
 from hrm_agents.commands.play import Play
 from hrm_agents.commands.solve import Solve
 from hrm_agents.commands.train import Train
 from hrm_agents.commands.watch import Watch
+from hrm_agents.environments import make_single
 from hrm_agents.errors import UserError
 from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE
+from hrm_agents.solving.solver import load
 
 PUZZLE = "1234\n34..\n.143\n432.\n"
 FULL = "1234341221434321"
@@ -296,8 +301,67 @@ def test_training_with_settings_that_cannot_work(error, tmp_path, arguments, mes
 def test_evaluate_prints_a_table(sudoku_run, capsys):
     assert main(["evaluate", str(sudoku_run), "--num-puzzles", "20", "--seeds", "0", "1"]) == 0
     text = capsys.readouterr().out
-    assert "HRM/Sudoku-4x4-v0 test, 20 puzzles x 2 seed(s)" in text
+    assert "HRM/Sudoku-4x4-v0 test, 20 puzzles of 20 classes x 2 sets (pool_seed 0, 1)" in text
+    assert "95% t interval over sets of puzzles; NOT over seeds of training" in text
     assert "solved if stopped here" in text
+
+
+def test_evaluate_prints_intervals_and_counts(sudoku_run, capsys):
+    assert main(["evaluate", str(sudoku_run), "--num-puzzles", "20", "--split", "validation"]) == 0
+    text = capsys.readouterr().out
+    assert "HRM/Sudoku-4x4-v0 validation, 20 puzzles of 20 classes\n" in text
+    assert re.search(r"solved at its own halt +\d+\.\d% \[\d+\.\d, \d+\.\d\]\n", text)
+    for label in ("  with a right answer", "  with a wrong answer"):
+        assert re.search(rf"{label} +\d+\.\d% \[", text)
+    assert re.search(r"AUC of Q\(halt\) to halt +\S.* \(\d+ right, \d+ wrong\)\n", text)
+    assert "95% intervals over the choice of puzzles; they do not cover seeds of training" in text
+
+
+def test_sets_that_agree_show_no_interval(sudoku_run, capsys):
+    """The same figure in each set is no certainty, as "+- 0.00" would claim."""
+    report = load(sudoku_run).evaluate({"num_puzzles": 5, "max_segments": 2})
+    same, other = (dataclasses.replace(report, success_rate=share) for share in (0.5, 0.7))
+    figures = Reports([same, same], [0, 1]).document()["over_sets"]
+    assert figures["success_rate"] == {"mean": 0.5, "interval": None}
+    Reports([same, same], [0, 1]).print(1)
+    assert "solved at its own halt     50.0%\n" in capsys.readouterr().out
+    over = Reports([same, other, same, other], [0, 1, 2, 3]).document()["over_sets"]["success_rate"]
+    assert over["mean"] == pytest.approx(0.6)
+    # The sample deviation is 0.2 / sqrt(3), and t with 3 degrees of freedom 3.182.
+    assert over["interval"] == pytest.approx([0.6 - 0.18374, 0.6 + 0.18374], abs=1e-4)
+
+
+def test_seeds_are_refused_where_puzzles_do_not_depend_on_them(error, sudoku_run, tmp_path):
+    message = "has the same puzzles, up to symmetry, for pool_seed 0 and 1, so the spread over them says nothing"
+    text = "1234341221434321\n.234341221434321\n1.34341221434321\n12.4341221434321\n"
+    (tmp_path / "puzzles.txt").write_text(text)
+    given = ["--kwargs", f"puzzles={tmp_path / 'puzzles.txt'}", "--split", "all"]
+    assert message in error("evaluate", sudoku_run, "--seeds", "0", "1", *given)
+    assert "--seeds must differ, got 3 4 3" in error("evaluate", sudoku_run, "--seeds", "3", "4", "3")
+
+
+def test_sets_that_overlap_are_named(sudoku_run):
+    """5x5 mazes have few classes: small sets share some, and sets of all puzzles say nothing."""
+
+    class Mazes:
+        env_id = "HRM/Maze-5x5-v0"
+
+        def make_env(self, **kwargs):
+            return make_single(self.env_id, kwargs)
+
+    few = {"split": "train", "num_puzzles": 3}
+    made = [Mazes().make_env(**few, pool_seed=seed).unwrapped for seed in range(3)]
+    sets = [{tuple(row) for row in env.puzzle_classes.tolist()} for env in made]
+    shared = [len(sets[i] & (sets[i - 1] | sets[i - 2])) / len(sets[i]) for i in range(3)]
+    assert 0.0 < np.mean(shared) < 1.0
+    assert overlap(Mazes(), few, (0, 1, 2)) == pytest.approx(np.mean(shared))
+    assert overlap(Mazes(), few, (0,)) == 0.0
+    with pytest.raises(UserError, match="HRM/Maze-5x5-v0 has the same puzzles, up to symmetry, for pool_seed 0 and 1"):
+        overlap(Mazes(), {"split": "test", "num_puzzles": 16}, (0, 1))
+    report = load(sudoku_run).evaluate({"num_puzzles": 5, "max_segments": 2})
+    assert "share 40% of their classes" in Reports([report, report], [0, 1], 0.4).covered
+    assert "share" not in Reports([report, report], [0, 1], 0.0).covered
+    assert Reports([report], [0]).covered.startswith("95% intervals over the choice of puzzles")
 
 
 def test_evaluate_writes_json(sudoku_run, tmp_path, capsys):
@@ -310,8 +374,15 @@ def test_evaluate_writes_json(sudoku_run, tmp_path, capsys):
         assert all(report.pop("seconds") > 0 for report in document["reports"])
     assert printed == written
     assert printed["seeds"] == [3, 4]
+    assert (printed["version"], printed["split"]) == (hrm_agents.__version__, "test")
+    assert "NOT over seeds of training" in printed["over_sets"]["covers"]
     for report in printed["reports"]:
-        assert report["num_puzzles"] == 20
+        assert report["num_puzzles"] == report["num_classes"] == 20
+        assert report["split"] == "test"
+        low, high = report["intervals"]["success_rate"]
+        assert 0.0 <= low <= report["success_rate"] <= high <= 1.0
+        assert low < high
+        assert "auc_on_policy" in report["halting"]
         assert report["max_segments"] == len(report["success_per_segment"]) == 3
         assert sum(report["halts_per_segment"]) == pytest.approx(1.0)
 
@@ -320,7 +391,7 @@ def test_evaluate_until_the_halt(sudoku_run, capsys):
     arguments = ["evaluate", str(sudoku_run), "--num-puzzles", "20", "--batch-size", "6"]
     assert main([*arguments, "--until", "halt", "--kwargs", "max_segments=4"]) == 0
     text = capsys.readouterr().out
-    assert "20 puzzles x 1 seed(s)" in text
+    assert "20 puzzles of 20 classes" in text
     assert "puzzles/s" in text
     assert "solved if stopped here" not in text
     reports = {}
@@ -330,6 +401,7 @@ def test_evaluate_until_the_halt(sudoku_run, capsys):
         assert reports[until].pop("seconds") > 0
     assert reports["halt"].pop("success_per_segment") == []
     assert len(reports["end"].pop("success_per_segment")) == 3
+    assert reports["end"].pop("halting")["num_puzzles"] == 20
     assert reports["halt"] == reports["end"]
 
 

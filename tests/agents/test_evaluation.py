@@ -8,9 +8,11 @@ import torch
 import hrm_agents.evaluation.evaluate as evaluation_module
 from hrm_agents.evaluation.evaluate import HaltJudge, evaluate, open_env, summarise
 from hrm_agents.evaluation.evaluate import trace as trace_env
+from hrm_agents.evaluation.intervals import wilson
 from hrm_agents.evaluation.outcomes import Trace
 from hrm_agents.halting.q_scale import LOGIT
-from hrm_agents.policy import HRMPolicy
+from hrm_agents.models.hrm import SegmentOutput
+from hrm_agents.policy import Decision, HRMPolicy
 from hrm_agents.records.checkpoint import load
 
 ID = "HRM/Sudoku-4x4-v0"
@@ -49,6 +51,7 @@ def test_summary_by_hand():
     assert report.mean_segments == (1 + 2 + 3 + 3 + 3) / 5
     # The last puzzle halts of its own accord in the segment that would have been forced.
     assert report.forced_rate == 2 / 5
+    assert (report.forced_solved_rate, report.forced_unsolved_rate) == (1 / 5, 1 / 5)
     assert report.success_per_segment == (2 / 5, 1 / 5, 2 / 5)
     assert report.halts_per_segment == (1 / 5, 1 / 5, 3 / 5)
     ends = result.at_halt()
@@ -56,6 +59,14 @@ def test_summary_by_hand():
     assert ends.forced_halt.tolist() == [False, False, True, True, False]
     assert ends.success.tolist() == [True, False, True, False, False]
     assert json.loads(json.dumps(report.to_dict()))["halts_per_segment"] == [0.2, 0.2, 0.6]
+    # Nothing is known about symmetry classes.
+    assert (report.num_classes, report.intervals) == (5, {})
+    known = summarise(ends, "an/id", "test", 3, classes=np.array([3, 3, 4, 4, 5]))
+    assert known.num_classes == 3
+    assert known.intervals["success_rate"] == wilson(2 / 5, 25 / 9)
+    assert known.intervals["forced_unsolved_rate"] == wilson(1 / 5, 25 / 9)
+    low, high = known.intervals["mean_segments"]
+    assert 1.5 <= low < report.mean_segments < high <= 3.0
 
 
 def test_each_puzzle_of_the_test_split_is_judged_once(policy, monkeypatch):
@@ -143,6 +154,38 @@ def test_an_ordinary_task_has_no_ensemble(policy):
     report = evaluate(policy, ID, {"max_segments": 2, "num_puzzles": 5}, judge=HaltJudge(LOGIT))
     assert report.ensemble is None
     assert "ensemble" not in report.to_dict()
+
+
+class Copier:
+    """Answers with the puzzle, which is wrong, and halts at once."""
+
+    def __init__(self):
+        self.model = torch.nn.Linear(1, 1)
+
+    def initial_carry(self, num_rows):
+        return None
+
+    def act(self, obs, carry, reset):
+        puzzle, zeros = torch.from_numpy(obs["puzzle"]), torch.zeros(len(obs["puzzle"]))
+        output = SegmentOutput(zeros[:, None, None], zeros, zeros, zeros[:, None])
+        return Decision(puzzle, torch.ones(len(puzzle), dtype=torch.bool), carry, output)
+
+
+def test_puzzles_are_counted_by_symmetry_class():
+    """The 16 test puzzles of 5x5 mazes are copies of a few."""
+    maze, kwargs = "HRM/Maze-5x5-v0", {"num_puzzles": 16, "max_segments": 2}
+    env = open_env(maze, kwargs)
+    keys = env.task.symmetry_key(env.puzzles.puzzle)
+    assert env.puzzle_classes[:, 0].tolist() == keys.tolist()
+    assert 1 < env.num_classes == len(set(keys.tolist())) < 16
+    for size, number in ((16, env.num_classes), (3, len(set(keys[:3].tolist())))):
+        report = evaluate(Copier(), maze, kwargs, first=size)
+        assert (report.num_puzzles, report.num_classes) == (size, number)
+    sizes = np.unique(keys, return_counts=True)[1]
+    report = evaluate(Copier(), maze, kwargs)
+    assert report.success_rate == 0.0
+    assert report.intervals["success_rate"] == wilson(report.success_rate, 16**2 / (sizes**2).sum())
+    assert json.loads(json.dumps(report.to_dict()))["intervals"]["success_rate"] == [*report.intervals["success_rate"]]
 
 
 def test_model_is_left_as_it_was(policy):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hrm_agents.evaluation.calibration import Bin, auc, calibrate
 from hrm_agents.evaluation.evaluate import HaltJudge, summarise
 from hrm_agents.evaluation.halting_report import halting_report
+from hrm_agents.evaluation.intervals import wilson
 from hrm_agents.evaluation.outcomes import Trace
 from hrm_agents.halting.q_scale import LOGIT, PLAIN
 
@@ -36,7 +37,56 @@ def test_where_episodes_end():
     assert r.mean_segments == (2 + 1 + 3 + 3) / 4
     assert r.success_rate == 0.5
     assert r.mean_score == 0.75
-    assert r.forced_rate == 0.25
+    assert (r.forced_rate, r.forced_solved_rate, r.forced_unsolved_rate) == (0.25, 0.25, 0.0)
+    late = report(wants_halt=np.zeros((4, 3), bool))  # all are forced: a, b and c right, d wrong
+    assert (late.forced_rate, late.forced_solved_rate, late.forced_unsolved_rate) == (1.0, 0.75, 0.25)
+
+
+def test_figures_on_policy_count_the_visited_states():
+    r = report()
+    # a: segments 1 and 2; b: 1; c: all, all right; d: all, right at 1.
+    right = np.array([0.8, 0.5, 0.6, 0.7, 0.4])
+    wrong = np.array([0.2, 0.6, 0.2, 0.3])
+    assert (r.num_on_policy_right, r.num_on_policy_wrong) == (5, 4)
+    assert (r.num_right, r.num_wrong) == (7, 5)
+    # 0.5 and 0.4 lose to 0.6, and 0.6 ties with it.
+    assert r.auc_on_policy == (5 * 4 - 2.5) / 20
+    values, outcomes = np.concatenate([right, wrong]), np.array([True] * 5 + [False] * 4)
+    assert r.auc_on_policy == auc(values, outcomes)
+    assert r.calibration_on_policy.brier == pytest.approx(np.mean((values - outcomes) ** 2))
+    assert r.halt_value_on_policy.count == 9
+    assert r.halt_value_on_policy.bias == pytest.approx((values - outcomes).mean())
+
+
+def test_states_after_the_halt_do_not_count_on_policy():
+    """The policy halts at once; what Q(halt) says later is wild."""
+    rng = np.random.default_rng(0)
+    success = rng.random((50, 4)) < 0.5
+    q_halt = np.where(np.arange(4) == 0, 1.0 * success, rng.normal(size=(50, 4)))
+    wants = np.ones((50, 4), bool)
+    r = halting_report(success, success, q_halt, None, wants_halt=wants, q_scale=PLAIN, classes=np.arange(50))
+    assert r.auc_on_policy == 1.0
+    assert r.auc < 0.9
+    assert r.num_on_policy_right + r.num_on_policy_wrong == 50
+    assert r.num_on_policy_right == success[:, 0].sum()
+    # No resample could show a wrong order, so there is no interval.
+    assert set(r.intervals) == {"halt_precision", "halt_recall"}
+    assert r.intervals["halt_precision"] == wilson(r.halt_precision, 50)
+
+
+def test_auc_on_policy_has_an_interval():
+    rng = np.random.default_rng(0)
+    success = rng.random((60, 3)) < 0.6
+    q_halt, q_continue = success + rng.normal(size=(2, 60, 3))
+    arrays = (success, success, q_halt, q_continue)
+    r = halting_report(*arrays, q_scale=PLAIN, classes=np.arange(60))
+    low, high = r.intervals["auc_on_policy"]
+    assert 0.5 < low < r.auc_on_policy < high < 1.0
+    document = json.loads(json.dumps(r.numbers(), allow_nan=False))
+    assert document["intervals"]["auc_on_policy"] == [low, high]
+    assert document["num_on_policy_wrong"] == r.num_on_policy_wrong
+    assert "calibration" not in document
+    assert halting_report(*arrays, q_scale=PLAIN).intervals == {}
 
 
 def test_choices_against_the_oracle():
@@ -57,6 +107,7 @@ def test_none_is_right_or_halts_by_itself():
     assert r.halt_precision is None
     assert r.halt_recall is None
     assert r.auc is None
+    assert (r.auc_on_policy, r.num_on_policy_right, r.num_on_policy_wrong) == (None, 0, 12)
     assert r.auc_per_segment == (None,) * 3
     assert r.forced_rate == 1.0
     assert (r.oracle_mean_segments, r.segments_regret, r.wasted_segments) == (3.0, 0.0, 0.0)
@@ -114,7 +165,14 @@ def test_agrees_with_the_evaluation():
     ours = halting_report(trace.success, trace.score, trace.q_halt, trace.q_continue, q_scale=LOGIT)
     assert HaltJudge(LOGIT).report(trace) == ours
     theirs = summarise(trace.at_halt(), "id", "test", 6, trace)
-    for name in ("success_rate", "mean_score", "mean_segments", "forced_rate"):
+    for name in (
+        "success_rate",
+        "mean_score",
+        "mean_segments",
+        "forced_rate",
+        "forced_solved_rate",
+        "forced_unsolved_rate",
+    ):
         assert getattr(ours, name) == pytest.approx(getattr(theirs, name)), name
     for name in ("success_per_segment", "halts_per_segment"):
         assert getattr(ours, name) == pytest.approx(getattr(theirs, name)), name
@@ -161,6 +219,7 @@ def test_auc_is_the_share_of_pairs_in_order(pairs):
     assert auc(values, right) == expected
     for grown in (np.exp(values), values**3 + 7, np.arctan(values)):
         assert auc(grown, right) == expected
+    assert auc(np.repeat(values, 3), np.repeat(right, 3)) == auc(values, right, np.full(len(values), 3.0)) == expected
     assert auc(-values, right) == (pytest.approx(1 - np.mean(wins)) if wins else None)
 
 
@@ -188,6 +247,12 @@ def test_relations_between_figures(seed, num, segments):
     arrays = [success, rng.random((num, segments)), q_halt, q_continue]
     r = halting_report(*arrays, q_scale=LOGIT, segment_cost=0.1, gamma=0.9)
     assert r.success_regret == pytest.approx(r.premature_rate + r.overthought_rate)
+    assert r.forced_rate == pytest.approx(r.forced_solved_rate + r.forced_unsolved_rate)
+    assert (r.num_right + r.num_wrong, r.halt_value_on_policy.count) == (
+        num * segments,
+        r.num_on_policy_right + r.num_on_policy_wrong,
+    )
+    assert r.halt_value_on_policy.count == pytest.approx(num * r.mean_segments)
     assert r.success_regret == pytest.approx(r.oracle_success_rate - r.success_rate)
     assert r.segments_regret == pytest.approx(r.mean_segments - r.oracle_mean_segments)
     assert r.return_regret >= -1e-12

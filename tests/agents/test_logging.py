@@ -52,7 +52,22 @@ def segment_batch(segment, reward, terminated, success):
     )
 
 
-REPORT = Evaluation("an/id", "test", 10, 2, 0.5, 0.75, 1.5, 0.25, (0.25, 0.5), (0.5, 0.5))
+REPORT = Evaluation(
+    env_id="an/id",
+    split="validation",
+    num_puzzles=10,
+    num_classes=8,
+    max_segments=2,
+    success_rate=0.5,
+    mean_score=0.75,
+    mean_segments=1.5,
+    forced_rate=0.3,
+    forced_solved_rate=0.1,
+    forced_unsolved_rate=0.2,
+    success_per_segment=(0.25, 0.5),
+    halts_per_segment=(0.5, 0.5),
+    intervals={"success_rate": (0.237, 0.763)},
+)
 
 
 @pytest.fixture
@@ -83,7 +98,9 @@ def test_tags_and_averages(config, tmp_path):
         "eval/success_rate": [(4, 0.5)],
         "eval/mean_score": [(4, 0.75)],
         "eval/mean_segments": [(4, 1.5)],
-        "eval/forced_rate": [(4, 0.25)],
+        "eval/forced_rate": [(4, 0.3)],
+        "eval/forced_solved_rate": [(4, 0.1)],
+        "eval/forced_unsolved_rate": [(4, 0.2)],
         "eval_segments/success_01": [(4, 0.25)],
         "eval_segments/success_02": [(4, 0.5)],
     }
@@ -110,7 +127,10 @@ def test_plain_lines_without_a_terminal(config, tmp_path, monkeypatch):
     first, evaluation, second = output.getvalue().splitlines()
     assert first.startswith("[2/4] loss 3.000  solved 50%")
     assert "ETA" in first
-    assert evaluation == ("[2] 10 unseen puzzles: 50.0% solved in 1.50 segments (forced 25.0%); by segment 25.0 50.0")
+    assert evaluation == (
+        "[2] 10 validation puzzles of 8 classes: 50.0% [23.7, 76.3] solved in 1.50 segments "
+        "(forced: 10.0% solved, 20.0% unsolved); by segment 25.0 50.0"
+    )
     assert "unseen 50.0%" in second
     assert "\x1b" not in output.getvalue()
 

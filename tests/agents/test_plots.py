@@ -149,7 +149,10 @@ def test_without_wrong_answers_there_is_no_auc():
     right = np.ones((5, 2), bool)
     same = halting_report(right, right, np.zeros((5, 2)), np.zeros((5, 2)), q_scale=LOGIT)
     assert not any("AUC" in text for text, _ in texts(draw_reliability(same)))
-    assert any("AUC" in text for text, _ in texts(draw_reliability(report())))
+    made = report()
+    (subtitle,) = [text.replace("\n", " ") for text, _ in texts(draw_reliability(made)) if "AUC" in text]
+    assert f"AUC {made.auc:.3f}; up to the halt: AUC {made.auc_on_policy:.3f}, " in subtitle
+    assert f"{made.num_on_policy_wrong} wrong answers" in subtitle
 
 
 def test_halting_shows_success_and_halts():
@@ -169,6 +172,8 @@ def test_halting_shows_success_and_halts():
     assert chosen[-1].get_height() + forced.get_height() == pytest.approx(made.halts_per_segment[-1])
     assert forced.get_hatch()
     assert forced.get_height() == made.forced_rate
+    right, wrong = made.forced_solved_rate, made.forced_unsolved_rate
+    assert f"forced halts: {right:.1%} right, {wrong:.1%} wrong" in below.get_legend_handles_labels()[1]
     assert len(draw_halting(report(shift=-50)).axes[1].patches) == 4  # nothing is forced
 
 
