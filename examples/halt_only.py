@@ -4,7 +4,8 @@
 
 After each segment the DQN sees the features and the Q-values of the HRM's own Q-head, and chooses whether to halt. A
 right answer pays 1, each further segment costs --segment-cost. At the end a table compares the DQN with the HRM's own
-halting and with fixed numbers of segments, on the same unseen puzzles.
+halting and with fixed numbers of segments, on the same test puzzles. With several seeds, means follow with their 95%
+intervals: over seeds of the DQN, since the HRM and the puzzles are the same for all.
 """
 
 import argparse
@@ -18,7 +19,9 @@ from stable_baselines3 import DQN
 
 from hrm_agents import BUNDLED_MAZE, Solver, load
 from hrm_agents.environments import of_unseen
+from hrm_agents.evaluation.evaluate import Evaluation
 from hrm_agents.integrations.sb3 import ReasoningVecEnv
+from hrm_agents.reports.frontier_interval import Spread
 from hrm_agents.rollout import step_info
 from hrm_agents.solving.thinker import HRMThinker
 from hrm_envs.wrappers import HaltOnlyVector
@@ -39,7 +42,7 @@ class Halting(NamedTuple):
 
 def make_env(solver: Solver, num_envs: int, *, split: str, segment_cost: float) -> HaltOnlyVector:
     """The checkpoint's environment, with its HRM inside: the action is the halt alone."""
-    kwargs = of_unseen(solver.env_kwargs) if split == "test" else solver.env_kwargs
+    kwargs = solver.env_kwargs if split == "train" else of_unseen(solver.env_kwargs, split)
     kwargs = {**kwargs, "split": split, "reward": "exact", "segment_cost": segment_cost}
     envs = gym.make_vec(solver.env_id, num_envs=num_envs, **kwargs)
     return HaltOnlyVector(envs, HRMThinker(solver.model))
@@ -90,9 +93,8 @@ def play(solver: Solver, agent: DQN, *, puzzles: int, segment_cost: float) -> Ha
     return Halting(float(success.mean()), float(segments.mean()), float(earned.mean()))
 
 
-def without_dqn(solver: Solver, *, puzzles: int, segment_cost: float) -> dict[str, Halting]:
+def without_dqn(report: Evaluation, segment_cost: float) -> dict[str, Halting]:
     """The rows to compare with: fixed numbers of segments, and the HRM's own Q-head."""
-    report = solver.evaluate(first=puzzles)
     results = {f"segment {t}": (rate, t) for t, rate in enumerate(report.success_per_segment, start=1)}
     results["HRM's own Q-head"] = (report.success_rate, report.mean_segments)
     return {
@@ -104,6 +106,14 @@ def without_dqn(solver: Solver, *, puzzles: int, segment_cost: float) -> dict[st
 def show(name: str, row: Halting) -> None:
     """Print a row of the table."""
     print(f"{name:17} {row.success:6.1%}  {row.segments:8.2f}  {row.earned:6.3f}", flush=True)
+
+
+def show_means(rows: list[Halting]) -> None:
+    """Print the means over seeds, with 95% intervals where seeds differ."""
+    for name, values, digits in zip(Halting._fields, zip(*rows, strict=True), (".1%", ".2f", ".3f"), strict=True):
+        spread = Spread.of(values)
+        ends = "" if spread.interval is None else " ({0:{2}} to {1:{2}})".format(*spread.interval, digits)
+        print(f"DQN, mean {name} of {len(rows)} seeds: {spread.mean:{digits}}{ends}")
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Halting]:
@@ -118,9 +128,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Halting]:
 
     torch.set_num_threads(1)
     solver = load(options.checkpoint)
-    print(f"{solver.env_id}, {options.puzzles} unseen puzzles, a further segment costs {options.segment_cost}")
+    report = solver.evaluate(first=options.puzzles)
+    puzzles = f"{report.num_puzzles} test puzzles ({report.num_classes} up to symmetry)"
+    print(f"{solver.env_id}, {puzzles}, a further segment costs {options.segment_cost}")
     print(f"{'who stops':17} solved  segments  earned")
-    table = without_dqn(solver, puzzles=options.puzzles, segment_cost=options.segment_cost)
+    table = without_dqn(report, options.segment_cost)
     for name, row in table.items():
         show(name, row)
     for seed in options.seeds:
@@ -128,6 +140,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Halting]:
         name = f"DQN, seed {seed}"
         table[name] = play(solver, agent, puzzles=options.puzzles, segment_cost=options.segment_cost)
         show(name, table[name])
+    if len(options.seeds) > 1:
+        show_means([table[f"DQN, seed {seed}"] for seed in options.seeds])
     return table
 
 

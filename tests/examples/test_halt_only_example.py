@@ -61,7 +61,13 @@ def test_the_table_compares_everyone(halt_only, capsys):
     assert all(row.earned == pytest.approx(row.success - 0.01 * (row.segments - 1)) for row in table.values())
     printed = capsys.readouterr().out
     assert "a further segment costs 0.01" in printed
-    assert [line[:17].rstrip() for line in printed.splitlines()[2:]] == names
+    *lines, success, segments, earned = printed.splitlines()[2:]
+    assert [line[:17].rstrip() for line in lines] == names
+    assert "20 test puzzles (20 up to symmetry)" in printed
+    mean = (table["DQN, seed 3"].segments + table["DQN, seed 4"].segments) / 2
+    assert segments.startswith(f"DQN, mean segments of 2 seeds: {mean:.2f}")
+    assert success.startswith("DQN, mean success of 2 seeds: ")
+    assert earned.startswith("DQN, mean earned of 2 seeds: ")
 
 
 class Reverse(Task):
