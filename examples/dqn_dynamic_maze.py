@@ -35,7 +35,6 @@ TAU = 0.01
 """How far the target network moves towards the network at each update."""
 EPSILON = 0.1
 """Chance of a random move, at the end of training and in evaluation."""
-EVAL_WALKS = 1000
 
 
 @dataclass(frozen=True)
@@ -129,14 +128,15 @@ def choose(q: Tensor, epsilon: float) -> Tensor:
 
 
 @torch.no_grad()
-def success(network: QNetwork) -> float:
-    """Share of ``EVAL_WALKS`` walks in unseen mazes that reach G in time; always the same mazes."""
-    envs = gym.make_vec(ENV, EVAL_WALKS, size=SIZE, split="test")
-    # Each maze once. The seed fixes the doors.
-    obs, _ = envs.reset(seed=0, options={"index": np.arange(EVAL_WALKS)})
-    carry = network.hrm.encoder.initial_carry(EVAL_WALKS)
-    arrived = torch.zeros(EVAL_WALKS, dtype=torch.bool)
-    ended = torch.zeros(EVAL_WALKS, dtype=torch.bool)
+def success(network: QNetwork, split: str) -> float:
+    """Share of the unseen mazes of a split in which a walk reaches G in time, one walk in each maze."""
+    num_mazes = gym.make(ENV, size=SIZE, split=split).unwrapped.mazes.num_puzzles
+    envs = gym.make_vec(ENV, num_mazes, size=SIZE, split=split)
+    # The seed fixes the doors.
+    obs, _ = envs.reset(seed=independent_seeds(0, num_mazes), options={"index": np.arange(num_mazes)})
+    carry = network.hrm.encoder.initial_carry(num_mazes)
+    arrived = torch.zeros(num_mazes, dtype=torch.bool)
+    ended = torch.zeros(num_mazes, dtype=torch.bool)
     while not ended.all():
         carry, q = network(torch.from_numpy(obs), carry)
         obs, _, terminated, truncated, _ = envs.step(choose(q, EPSILON).numpy())
@@ -147,7 +147,7 @@ def success(network: QNetwork) -> float:
 
 
 def main(args: Args) -> None:
-    """Train, print the success on unseen mazes 20 times along the way, and save the weights."""
+    """Train, print the success on validation mazes 20 times along the way and that on test mazes, save the weights."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)  # a network this small gains nothing from more
 
@@ -214,11 +214,10 @@ def main(args: Args) -> None:
         optimizer.step()
         target_network.update_parameters(network)
 
-        evaluation_due = steps % max(args.total_steps // 20, 1) < NUM_ENVS
-        finished = steps >= args.total_steps
-        if evaluation_due or finished:
-            print(f"{steps} moves: {success(target_network.module):.1%} of {EVAL_WALKS} unseen mazes", flush=True)
+        if steps % max(args.total_steps // 20, 1) < NUM_ENVS:
+            print(f"{steps} moves: {success(target_network.module, 'validation'):.1%} of validation mazes", flush=True)
 
+    print(f"{success(target_network.module, 'test'):.1%} of test mazes")
     torch.save(target_network.module.state_dict(), args.out)
 
 

@@ -7,7 +7,8 @@ where the agent stands. The MLP and the CNN see the whole picture, agent include
 
 In training, walks begin anywhere in the maze and a step earns a reward if it leads closer to G. In evaluation, walks
 begin at S and must reach G within as many steps as the maze has open cells; no maze is a rotation or reflection of a
-training maze. A random agent succeeds in 6% of these walks.
+training maze. A random agent succeeds in 6% of these walks. Evaluations along the way use validation mazes, the last
+one test mazes.
 
 OUT receives model.zip and progress.csv: steps, CPU minutes (evaluations included), success with sampled actions and
 success with the most likely actions.
@@ -153,9 +154,9 @@ def make_agent(settings: Settings, seed: int) -> PPO:
     )
 
 
-def success(model: PPO, observation: str, mazes: int, deterministic: bool) -> float:
-    """Share of the first ``mazes`` unseen mazes in which the agent reaches G."""
-    env = gym.make_vec(ENV, num_envs=mazes, split="test", observation=observation)
+def success(model: PPO, observation: str, mazes: int, deterministic: bool, split: str = "test") -> float:
+    """Share of the first ``mazes`` unseen mazes of a split in which the agent reaches G."""
+    env = gym.make_vec(ENV, num_envs=mazes, split=split, observation=observation)
     obs, _ = env.reset(seed=0, options={"index": np.arange(mazes)})
     arrived = np.zeros(mazes, bool)
     ended = np.zeros(mazes, bool)
@@ -187,10 +188,10 @@ def main(arguments: list[str] | None = None) -> None:
     progress = ["steps,cpu_minutes,sampled,most_likely"]
     start = time.process_time()
 
-    def evaluate(mazes: int) -> None:
+    def evaluate(mazes: int, split: str) -> None:
         """Add a line to progress.csv."""
-        sampled = success(model, settings.observation, mazes, deterministic=False)
-        most_likely = success(model, settings.observation, mazes, deterministic=True)
+        sampled = success(model, settings.observation, mazes, deterministic=False, split=split)
+        most_likely = success(model, settings.observation, mazes, deterministic=True, split=split)
         minutes = (time.process_time() - start) / 60
         line = f"{model.num_timesteps},{minutes:.2f},{sampled:.3f},{most_likely:.3f}"
         print(line, flush=True)
@@ -200,12 +201,12 @@ def main(arguments: list[str] | None = None) -> None:
     def evaluate_if_due(*_: Any) -> bool:
         """PPO calls this after every step of the environments; True means: continue."""
         if model.num_timesteps >= EVAL_EVERY * len(progress):
-            evaluate(max(options.mazes // 5, 1))
+            evaluate(max(options.mazes // 5, 1), "validation")
         return True
 
     model.learn(options.steps, callback=evaluate_if_due)
     model.save(options.out / "model.zip")
-    evaluate(options.mazes)
+    evaluate(options.mazes, "test")
 
 
 if __name__ == "__main__":

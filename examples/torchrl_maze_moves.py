@@ -1,6 +1,6 @@
 """PPO in plain TorchRL: an HRM walks through mazes and keeps its carry from move to move.
 
-    pip install "hrm-agents[torchrl]" && python examples/torchrl_maze_moves.py [--size 5] [--steps 300000]
+    pip install "hrm-agents[torchrl]" && python examples/torchrl_maze_moves.py [--size 7] [--steps 300000]
 
 ``HRMModule`` takes the place of TorchRL's ``LSTMModule``; everything else is TorchRL's own. The carry travels through
 the environment as recurrent states and is stored with every step. The losses replay each sequence of steps, starting
@@ -10,6 +10,7 @@ from the stored carry of its first step.
 import argparse
 
 import gymnasium as gym
+import numpy as np
 import torch
 from tensordict import TensorDictBase
 from tensordict.nn import TensorDictModule
@@ -32,6 +33,8 @@ EPOCHS = 3
 MINIBATCHES = 4
 PRINT_EVERY = 20
 """Batches between two printed lines."""
+EVAL_MAZES = 256
+"""Unseen mazes in the evaluation."""
 
 
 def make_env(hrm: HRMModule, num_envs: int, size: int, split: str, seed: int) -> EnvBase:
@@ -69,9 +72,9 @@ def make_agent(size: int) -> tuple[HRMModule, ActorValueOperator]:
 
 
 def success(steps: TensorDictBase) -> float:
-    """Share of the environments whose first walk in ``steps`` ``[walkers, num_steps]`` reaches G.
+    """Share of the environments whose first walk in ``steps`` ``[num_envs, num_steps]`` reaches G.
 
-    Later walks do not count: an environment fits more of them in if they are short, and short walks arrive more often.
+    Later walks do not count: short walks arrive more often, and more of them fit into the same number of steps.
     """
     done = steps["next", "done"].squeeze(-1).long()
     in_first_walk = done.cumsum(1) - done == 0
@@ -80,15 +83,17 @@ def success(steps: TensorDictBase) -> float:
 
 
 def evaluate(env: EnvBase, policy: nn.Module, num_steps: int) -> float:
-    """Success of the most likely moves; ``num_steps`` must be enough for any walk."""
+    """Success of the most likely moves, one walk in each maze; ``num_steps`` must be enough for any walk."""
     with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
-        return success(env.rollout(num_steps, policy, break_when_any_done=False))
+        start = env.reset(options={"index": np.arange(env.num_envs)})
+        steps = env.rollout(num_steps, policy, auto_reset=False, tensordict=start, break_when_any_done=False)
+    return success(steps)
 
 
 def main(arguments: list[str] | None = None) -> float:
     """Train, and return the success in unseen mazes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=5, help="rows and columns of the mazes, odd")
+    parser.add_argument("--size", type=int, default=7, help="rows and columns of the mazes, odd, from 7")
     parser.add_argument("--steps", type=int, default=300_000, help="training steps, all environments together")
     parser.add_argument("--walkers", type=int, default=64, help="environments side by side")
     parser.add_argument("--seed", type=int, default=0)
@@ -124,9 +129,9 @@ def main(arguments: list[str] | None = None) -> float:
             print(f"{moves:8,} moves: reward {batch['next', 'reward'].mean():.3f} per move")
     collector.shutdown()
 
-    unseen = make_env(hrm, options.walkers, options.size, "test", options.seed)
+    unseen = make_env(hrm, EVAL_MAZES, options.size, "test", options.seed)
     share = evaluate(unseen, policy, num_steps=options.size**2)
-    print(f"{share:.1%} of the walks in unseen mazes arrive")
+    print(f"{share:.1%} of the walks in {EVAL_MAZES} unseen mazes arrive")
     return share
 
 

@@ -34,18 +34,20 @@ TaskLike = Task | type[Task] | Callable[..., Task] | str
 class Settings:
     """The keywords of every environment, independent of its task."""
 
-    #: Which puzzles to play: ``"train"``, ``"validation"`` (to choose settings by), ``"test"`` (to report),
-    #: ``"train+validation"`` or ``"all"``. The first three share no symmetry class.
+    #: Which puzzles to play: ``"train"``; ``"validation"``, to choose settings; ``"test"``, only for final results;
+    #: ``"train+validation"``, to train once all settings are chosen; or ``"all"``. The first three share no symmetry
+    #: class.
     split: Split = "train"
     #: Number of distinct puzzles; None uses the default of the task.
     num_puzzles: int | None = None
     #: Puzzles to play instead of generated ones: arrays, a PuzzleBatch, text, or the path of a file or of a folder of
     #: an official data set; see :func:`hrm_envs.puzzles.sources.read_puzzles`.
     puzzles: PuzzlesLike | None = None
-    #: Seed of the generated puzzles, or of the subset of stored ones; the seed of ``reset`` only chooses among them.
-    #: Pools of different seeds are drawn independently. They overlap where few puzzles exist.
+    #: Seed of the generated puzzles, or of the random subset of stored ones; the seed of ``reset`` only chooses among
+    #: them. Pools of different seeds, neighbouring or not, are drawn independently, so they share puzzles by chance:
+    #: few of the 9x9 mazes, most of the 7x7 ones, because a pool holds half of those that exist.
     pool_seed: int = 0
-    #: Whether to show random symmetric copies; None does so in the train split only.
+    #: Whether to show random symmetric copies; None does so in the splits to train on.
     augment: bool | None = None
     #: The segment at which every answer is graded.
     max_segments: int = 16
@@ -174,7 +176,7 @@ def build_dynamics(
         max_segments=settings.max_segments,
         reward=resolve_reward(settings.reward),
         segment_cost=settings.segment_cost,
-        augment=settings.split == "train" if settings.augment is None else settings.augment,
+        augment=settings.split in ("train", "train+validation") if settings.augment is None else settings.augment,
     )
 
 

@@ -62,9 +62,23 @@ class ReasoningEnv(ReasoningBase, gym.Env[dict[str, NDArray[Any]], dict[str, Any
     reset too.
 
     ## Starting state
-    A random puzzle of the split; in the train split, a random symmetric copy of it. ``reset(options={"puzzle": p})``
+    A random puzzle of the split; in training, a random symmetric copy of it. ``reset(options={"puzzle": p})``
     plays a given puzzle, as an array or as text in the notation of the task; ``{"index": i}`` plays puzzle ``i`` of
     the environment.
+
+    ## Splits
+    The splits `train`, `validation` and `test` share no puzzle, not even up to symmetry:
+
+    | Split              | Purpose                                                                                 |
+    |--------------------|-----------------------------------------------------------------------------------------|
+    | `train`            | to train                                                                                |
+    | `validation`       | to evaluate during training, and to choose settings and checkpoints                     |
+    | `test`             | to report results, once all settings are chosen                                         |
+    | `train+validation` | to train with settings that are fixed, as published recipes do                          |
+    | `all`              | all three, for puzzles of your own that are only to be played or evaluated              |
+
+    An eighth of the symmetry classes is in `validation` and another eighth in `test`. A pool has one puzzle of each
+    class before it has two of any; `num_classes` counts them. A published collection keeps its own test puzzles.
 
     ## Episode end
     1. Termination: the agent halts.
@@ -78,11 +92,12 @@ class ReasoningEnv(ReasoningBase, gym.Env[dict[str, NDArray[Any]], dict[str, Any
     | `task`            |           | a Task, its class, a function that returns one, or a registered name          |
     | `render_mode`     | `None`    | `"human"`, `"rgb_array"` or `"ansi"`                                          |
     | `split`           | `"train"` | `"train"`, `"validation"`, `"test"` (all three disjoint by symmetry class),   |
-    |                   |           | `"train+validation"` or `"all"`                                              |
+    |                   |           | `"train+validation"` or `"all"`                                               |
     | `num_puzzles`     | `None`    | number of distinct puzzles; None uses the default of the task                 |
     | `puzzles`         | `None`    | puzzles to play instead of generated ones: arrays, text, or a path            |
-    | `pool_seed`       | `0`       | seed of the generated puzzles; the seed of `reset` only chooses among them    |
-    | `augment`         | `None`    | whether to show random symmetric copies; None does so in the train split only |
+    | `pool_seed`       | `0`       | seed of the generated puzzles, independent of other seeds; the seed of        |
+    |                   |           | `reset` only chooses among them                                               |
+    | `augment`         | `None`    | whether to show random symmetric copies; None does so in the splits to train  |
     | `max_segments`    | `16`      | the segment at which every answer is graded                                   |
     | `reward`          | `"exact"` | `"exact"`, `"partial"`, or a function from a Verdict to float32 `[B]`         |
     | `segment_cost`    | `0.0`     | cost of each segment after which the agent continues                          |
@@ -99,10 +114,10 @@ class ReasoningEnv(ReasoningBase, gym.Env[dict[str, NDArray[Any]], dict[str, Any
     >>> env = gym.make("HRM/Sudoku-4x4-v0", num_puzzles=100, expose_solution=True)
     >>> obs, info = env.reset(seed=0)
     >>> obs["puzzle"].reshape(4, 4)  # 1 is a blank, digit + 1 a digit
-    array([[1, 1, 4, 2],
-           [1, 4, 1, 5],
-           [1, 3, 1, 1],
-           [1, 1, 1, 1]], dtype=uint8)
+    array([[1, 2, 1, 3],
+           [5, 1, 1, 1],
+           [1, 1, 3, 4],
+           [3, 4, 2, 1]], dtype=uint8)
     >>> obs, reward, terminated, truncated, info = env.step({"answer": info["solution"], "halt": 1})
     >>> reward, terminated, truncated, info["is_success"]
     (1.0, True, False, True)

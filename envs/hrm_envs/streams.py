@@ -8,6 +8,7 @@ The hash is the SplitMix64 finaliser (Steele, Lea and Flood 2014).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,12 @@ class Draws:
 
     def __len__(self) -> int:
         return len(self._base)
+
+    def take(self, rows: NDArray[Any]) -> Draws:
+        """The streams of some rows, at the point where they are."""
+        taken = copy(self)
+        taken._base = self._base[rows]
+        return taken
 
     def bits(self, width: int) -> Words:
         """Uniform 64-bit words ``[B, width]``."""

@@ -93,6 +93,7 @@ class Verdict:
     #: float32 ``[B]`` in [0, 1], partial credit; 1 exactly where ``success``.
     score: NDArray[np.float32]
 
+
 #: The splits of a fixed collection of puzzles.
 StoredSplit = Literal["train", "validation", "test"]
 STORED_SPLITS: tuple[StoredSplit, ...] = ("train", "validation", "test")
@@ -110,7 +111,8 @@ class Task(ABC):
     """
 
     spec: TaskSpec
-    #: Default number of puzzles of an environment, by split. Tasks with stored puzzles ignore it and use them all.
+    #: Default number of puzzles of an environment, by split; without an entry, ``"validation"`` has as many as
+    #: ``"test"``. Tasks with stored puzzles ignore it and use them all.
     default_num_puzzles: dict[str, int] = {"train": 1000, "test": 1000}  # noqa: RUF012 (overridden, not changed)
     #: Whether :meth:`verify`, :meth:`augment` and :meth:`mark` work without ``batch.solution``. The environment's
     #: keyword ``num_labelled`` needs this.
@@ -121,7 +123,7 @@ class Task(ABC):
     def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
         """Draw about ``num`` puzzles (at least one), using only ``rng`` for randomness.
 
-        Called when an environment is made, not at each reset. The result may contain duplicates and puzzles of both
+        Called when an environment is made, not at each reset. The result may contain duplicates and puzzles of all
         splits: the caller filters them and samples again. The default draws from the stored puzzles.
         """
         stored = [batch for batch in map(self.stored, STORED_SPLITS) if batch is not None]
@@ -134,7 +136,7 @@ class Task(ABC):
         """All puzzles of a split for a task with a fixed collection; None (the default) for a task that samples.
 
         The implementation must ensure that the splits have no puzzle in common. A collection without validation puzzles
-        returns None for them: the environment then holds out one class in eight of the training puzzles.
+        returns None for them: the environment then takes one class in eight of the training puzzles.
         """
         return None
 
@@ -149,7 +151,7 @@ class Task(ABC):
     def symmetry_key(self, puzzle: Tokens) -> NDArray[np.uint64]:
         """A key uint64 ``[B]``, equal for puzzles (uint8 ``[B, S]``) that :meth:`augment` maps to each other.
 
-        The key decides the split, so that no puzzle of one split is a symmetric copy of a puzzle of the other.
+        The key decides the split, so that no puzzle of one split is a symmetric copy of a puzzle of another.
         """
         return hash_rows(puzzle)
 

@@ -15,6 +15,11 @@ from hrm_agents.commands.walking import walking_ids
 from hrm_agents.errors import one_line
 from hrm_agents.user_modules import import_modules
 
+#: The splits whose puzzles are counted, and their columns.
+_COUNTED = {"train": "train", "validation": "valid", "test": "test"}
+#: A space to the right of each cell only, so that all columns fit into 80 characters.
+_PADDING = (0, 1, 0, 0)
+
 
 @dataclass(frozen=True)
 class Envs:
@@ -41,8 +46,10 @@ def _print_reasoning(console: Console) -> dict[str, str]:
     from hrm_envs.construction import resolve_task, split_settings
 
     # Ids are for copying: narrow columns beside them let them fit into 80 columns.
-    headers = (Column("id", no_wrap=True), "grid", "tokens", "segments", "train", "test")
-    table = Table(*headers, title="solved in segments: train, evaluate, watch, play", title_justify="left")
+    headers: list[Column | str] = [Column("id", no_wrap=True), "grid", "tokens", "segments", *_COUNTED.values()]
+    table = Table(
+        *headers, title="solved in segments: train, evaluate, watch, play", title_justify="left", padding=_PADDING
+    )
     missing: dict[str, str] = {}
     for id in registered_ids():
         kwargs = dict(gym.spec(id).kwargs)
@@ -65,14 +72,17 @@ def _print_reasoning(console: Console) -> dict[str, str]:
 def _print_walking(console: Console) -> None:
     """Print the environments that are walked move by move."""
     from hrm_envs.construction import resolve_task, split_settings
-    from hrm_envs.moves.settings import MAZE_TASK, split_keywords
+    from hrm_envs.moves.mazes import WalkMazeTask
+    from hrm_envs.moves.settings import split_keywords
 
-    headers = (Column("id", no_wrap=True), "grid", "doors", "steps", "train", "test")
-    table = Table(*headers, title="walked move by move: Stable-Baselines3, TorchRL, play", title_justify="left")
+    headers: list[Column | str] = [Column("id", no_wrap=True), "grid", "doors", "steps", *_COUNTED.values()]
+    table = Table(
+        *headers, title="walked move by move: Stable-Baselines3, TorchRL, play", title_justify="left", padding=_PADDING
+    )
     for id in walking_ids():
         walk, maze_kwargs = split_keywords(gym.spec(id).kwargs, mazes_given=False)
         settings, task_kwargs = split_settings(maze_kwargs)
-        task = resolve_task(MAZE_TASK, task_kwargs)
+        task = resolve_task(WalkMazeTask, task_kwargs)
         limit = "open cells" if walk.max_steps is None else str(walk.max_steps)
         doors = str(walk.count_doors(task.spec.num_cells))
         table.add_row(id, _grid(task), doors, limit, *_puzzles(task, settings.num_puzzles))
@@ -81,15 +91,17 @@ def _print_walking(console: Console) -> None:
 
 def _grid(task: Any) -> str:
     rows, columns = task.spec.grid_shape
-    return f"{rows} x {columns}"
+    return f"{rows}x{columns}"
 
 
 def _puzzles(task: Any, chosen: int | None) -> tuple[str, ...]:
-    """Numbers of training and test puzzles of an environment."""
-    return tuple(f"{chosen or num_puzzles(task, split):,}" for split in ("train", "test"))
+    """Number of puzzles of an environment in each split."""
+    return tuple(f"{chosen or num_puzzles(task, split):,}" for split in _COUNTED)
 
 
-def num_puzzles(task: Any, split: str) -> int:
+def num_puzzles(task: Any, split: Any) -> int:
     """Default number of puzzles in a split of a task."""
-    stored = task.stored(split)
-    return task.default_num_puzzles[split] if stored is None else len(stored)
+    from hrm_envs.puzzles.pool import default_size, stored_pool
+
+    stored = stored_pool(task, split)
+    return default_size(task, split) if stored is None else len(stored)

@@ -59,10 +59,10 @@ def test_envs_lists_them(own_ids, capsys):
     assert main(["envs"]) == 0
     text = capsys.readouterr().out
     listed = rows(text)
-    assert listed["HRM/MazeMoves-9x9-v0"] == ["9 x 9", "0", "open cells", "20,000", "1,000"]
+    assert listed["HRM/MazeMoves-9x9-v0"] == ["9x9", "0", "open cells", "20,000", "1,000", "1,000"]
     assert listed["HRM/MazeMoves-9x9-Doors-v0"][1] == "8"
-    assert listed[own_ids[0]][:3] == ["11 x 11", "0", "50"]
-    assert listed[own_ids[1]] == ["7 x 7", "3", "open cells", "20", "20"]
+    assert listed[own_ids[0]][:3] == ["11x11", "0", "50"]
+    assert listed[own_ids[1]] == ["7x7", "3", "open cells", "20", "20", "20"]
     solved, walked = text.split("walked move by move")
     assert "HRM/Sudoku-4x4-v0" in solved
     assert not any(id in solved for id in walking_ids())
@@ -101,7 +101,7 @@ def test_commands_import_modules_of_ones_own(tmp_path, monkeypatch, capsys):
     (tmp_path / "own_moves.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     assert main(["envs", "--module", "own_moves"]) == 0
-    assert rows(capsys.readouterr().out)["Own/Moves-5x5-v0"] == ["5 x 5", "0", "open cells", "4", "4"]
+    assert rows(capsys.readouterr().out)["Own/Moves-5x5-v0"] == ["5x5", "0", "open cells", "4", "4", "4"]
     for id in ("Own/Moves-5x5-v0", "own_moves:Own/Moves-5x5-v0", "own_moves.py:Own/Moves-5x5-v0"):
         assert main(["bench", id, "--num-envs", "2", "--seconds", "0.1"]) == 0
         assert "Own/Moves-5x5-v0" in capsys.readouterr().out

@@ -159,3 +159,16 @@ def test_other_autoreset_modes_are_refused(model, mode):
     env = make_vector("HRM/Sudoku-4x4-v0", ROWS, {"num_puzzles": 32, "autoreset_mode": mode})
     with pytest.raises(ValueError, match="training needs autoreset_mode=SameStep"):
         Rollout(env, HRMPolicy(model), explore(0.5), seed=1)
+
+
+def test_rollouts_with_neighbouring_seeds_share_no_row(model):
+    """Training resets with the run's seed, and row i with seed + i would have all rows but one in common."""
+
+    def rows(seed):
+        env = make_vector("HRM/Sudoku-4x4-v0", 32, {"max_segments": SEGMENTS, "expose_solution": True})
+        return {row.tobytes() for row in Rollout(env, HRMPolicy(model), explore(), seed).step().puzzle.numpy()}
+
+    runs = [rows(seed) for seed in (0, 1, 2)]
+    assert [len(run) for run in runs] == [32] * 3
+    assert len(set.union(*runs)) == 96
+    assert rows(0) == runs[0]

@@ -460,23 +460,39 @@ class KeyOfThisProcess(SortTask):
         return np.array([abs(hash(np.sort(row).tobytes())) for row in puzzle], np.uint64)
 
 
-@breaks("the train and the test split share no symmetry class", r"only 0 distinct puzzles in split '(train|test)'")
+@breaks("the splits share no symmetry class", r"no puzzle in split '(train|validation|test)'")
 class OneClass(SortTask):
     def symmetry_key(self, puzzle):
         return np.zeros(len(puzzle), np.uint64)
 
 
 @breaks(
-    "the train and the test split share no symmetry class",
-    r"key \d+ are in both splits \(row 8 of test\)\npuzzle:\n[abcd]{8}",
+    "the splits share no symmetry class",
+    r"key \d+ are in the splits train and test \(row 8 of test\)\npuzzle:\n[abcd]{8}",
 )
 class SplitsOverlap(SortTask):
     def stored(self, split):
-        both = super().sample(np.random.default_rng(3), 17)
-        return both.take(slice(9) if split == "train" else slice(16, 7, -1))
+        every = super().sample(np.random.default_rng(3), 20)
+        return every.take({"train": slice(9), "validation": slice(17, 20), "test": slice(16, 7, -1)}[split])
 
 
-@breaks("each split has the default number of puzzles", r"default_num_puzzles\['train'\] is 1000, but Sort has only")
+@breaks("the splits share no symmetry class", r"are in the splits validation and test \(row 0 of test\)")
+class TestsOnValidationPuzzles(SortTask):
+    __test__ = False
+
+    def stored(self, split):
+        every = super().sample(np.random.default_rng(3), 20)
+        return every.take({"train": slice(9), "validation": slice(9, 14), "test": slice(13, 20)}[split])
+
+
+@breaks("the splits share no symmetry class", r"are in the splits train and test \(row 0 of test\)")
+class NoValidationPuzzlesButOverlap(SortTask):
+    def stored(self, split):
+        every = super().sample(np.random.default_rng(3), 40)
+        return {"train": every.take(slice(30)), "validation": None, "test": every.take(slice(28, 40))}[split]
+
+
+@breaks("each split has the default number of puzzles", r"puzzles in split 'train' is 1000, but Sort has only")
 class FewPuzzles(SortTask):
     def sample(self, rng, num):
         puzzle = rng.integers(1, 3, (num, 8)).astype(np.uint8)

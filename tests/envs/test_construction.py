@@ -31,7 +31,11 @@ def pool(env) -> PuzzleBatch:
     ("kwargs", "error", "message"),
     [
         ({"sise": 4}, TypeError, r"got an unexpected keyword argument 'sise'; did you mean 'size'\?"),
-        ({"split": "dev"}, ValueError, "split='dev': choose one of 'train', 'test', 'all'"),
+        (
+            {"split": "dev"},
+            ValueError,
+            "split='dev': choose one of 'train', 'validation', 'test', 'train",
+        ),
         ({"reward": "speed"}, ValueError, r"unknown reward 'speed': choose one of \['exact', 'partial'\]"),
         ({"max_segments": 0}, ValueError, "max_segments=0"),
         ({"num_puzzles": 0}, ValueError, "num_puzzles=0"),
@@ -111,14 +115,14 @@ def test_without_augment_only_the_pool_is_played():
 
 def test_splits_of_generated_puzzles_are_apart():
     keys = {split: set(TASK.symmetry_key(pool(make(split=split, num_puzzles=60)).puzzle).tolist())
-            for split in ("train", "test")}  # fmt: skip
-    assert not keys["train"] & keys["test"]
+            for split in ("train", "validation", "test")}  # fmt: skip
+    assert len(set.union(*keys.values())) == sum(map(len, keys.values()))
 
 
 @pytest.mark.parametrize("env_class", [ReasoningEnv, ReasoningVectorEnv])
 def test_more_puzzles_than_exist(env_class):
-    env = env_class("hrm_envs.sudoku:SudokuTask", size=4, num_puzzles=400, empty_cells=(0, 0))
-    with pytest.raises(ValueError, match="set num_puzzles="):
+    env = env_class("hrm_envs.sudoku:SudokuTask", size=4, num_puzzles=400, empty_cells=(0, 0), split="all")
+    with pytest.raises(ValueError, match=r"only 288 distinct puzzles in split 'all' .* set num_puzzles=288"):
         env.reset(seed=0)
 
 

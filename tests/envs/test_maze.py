@@ -12,7 +12,7 @@ from hrm_envs.maze import MazeTask
 from hrm_envs.maze.formats import parse_maze
 from hrm_envs.maze.generator import all_perfect_grids, count_perfect_puzzles, perfect_grids, random_grids
 from hrm_envs.maze.tokens import SYMBOLS
-from hrm_envs.puzzles.pool import in_split, make_pool
+from hrm_envs.puzzles.pool import DISJOINT, default_size, in_split, make_pool
 from hrm_envs.streams import Draws
 from hrm_envs.task import PuzzleBatch
 
@@ -129,19 +129,18 @@ def test_augment_draws_all_images_evenly():
 
 @pytest.mark.parametrize("task", TASKS, ids=IDS)
 def test_splits_share_no_symmetry_class(task):
-    wished = {"train": 400, "test": 100}
-    pools = {s: make_pool(task, s, min(n, task.default_num_puzzles[s])) for s, n in wished.items()}
-    classes = {s: {canonical(p, task.size) for p in pool.puzzle} for s, pool in pools.items()}
-    assert classes["train"]
-    assert classes["test"]
-    assert not classes["train"] & classes["test"]
+    wished = {"train": 400, "validation": 100, "test": 100}
+    pools = {s: make_pool(task, s, min(n, default_size(task, s))) for s, n in wished.items()}
+    classes = [{canonical(p, task.size) for p in pool.puzzle} for pool in pools.values()]
+    assert all(classes)
+    assert len(set.union(*classes)) == sum(map(len, classes))
 
 
 @pytest.mark.parametrize(("size", "min_path"), [(5, None), (5, 1), (5, 4), (7, None), (7, 8), (7, 14), (9, None)])
 def test_default_pools_can_be_made(size, min_path):
     task = MazeTask(size, min_path=min_path)
-    for split in ("train", "test"):
-        wanted = task.default_num_puzzles[split]
+    for split in DISJOINT:
+        wanted = default_size(task, split)
         pool = make_pool(task, split, wanted)
         assert len({p.tobytes() for p in pool.puzzle}) == wanted
         assert in_split(task, pool.puzzle, split).all()

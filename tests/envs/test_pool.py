@@ -9,7 +9,14 @@ import pytest
 
 from hrm_envs.construction import Settings, build_dynamics
 from hrm_envs.maze import MazeTask
-from hrm_envs.puzzles.pool import cached_pool, hold_pool, in_split, make_pool
+from hrm_envs.puzzles.pool import (
+    DISJOINT,
+    SPLITS,
+    cached_pool,
+    hold_pool,
+    in_split,
+    make_pool,
+)
 from hrm_envs.spec import TaskSpec
 from hrm_envs.sudoku import SudokuTask
 from hrm_envs.task import PuzzleBatch, Task, Verdict
@@ -33,7 +40,7 @@ class FewTask(Task):
 
 
 @pytest.mark.parametrize("task", [SudokuTask(4), MazeTask(7), FewTask(400)], ids=lambda task: task.spec.name)
-@pytest.mark.parametrize("split", ["train", "test", "all"])
+@pytest.mark.parametrize("split", SPLITS)
 def test_pools_are_distinct_and_reproducible(task, split):
     pool = make_pool(task, split, 20)
     assert len(pool) == len(np.unique(pool.puzzle, axis=0)) == 20
@@ -54,6 +61,18 @@ def test_splits_are_cut_by_symmetry_class():
 def test_about_one_class_in_eight_is_held_out():
     puzzle = SudokuTask(6).sample(np.random.default_rng(0), 400).puzzle
     assert 20 < in_split(SudokuTask(6), puzzle, "test").sum() < 80
+
+
+def test_too_few_classes_for_a_split_are_an_error():
+    class OneClass(FewTask):
+        def symmetry_key(self, puzzle):
+            return np.zeros(len(puzzle), np.uint64)
+
+    held = [split for split in DISJOINT if in_split(OneClass(), np.ones((1, 40), np.uint8), split)]
+    assert len(held) == 1
+    for split in set(DISJOINT) - set(held):
+        with pytest.raises(ValueError, match=f"Few 40 has no puzzle in split '{split}' with these settings"):
+            make_pool(OneClass(), split, 1)
 
 
 def test_running_out_names_the_number_there_is():
@@ -112,7 +131,7 @@ def test_keywords_tell_pools_apart():
 
 
 class StoredTask(FewTask):
-    """Ten stored puzzles for training and four for testing."""
+    """Eight stored puzzles for training, two for validation and four for testing."""
 
     def __init__(self) -> None:
         super().__init__(14)
@@ -120,18 +139,39 @@ class StoredTask(FewTask):
         self.all = PuzzleBatch(puzzle, puzzle, example=np.arange(14, dtype=np.int32))
 
     def stored(self, split):
-        return self.all.take(slice(10) if split == "train" else slice(10, None))
+        return {"train": self.all.take(slice(8)), "validation": self.all.take(slice(8, 10))}.get(
+            split, self.all.take(slice(10, None))
+        )
 
 
 def test_a_stored_collection_is_held_whole_and_in_order():
     assert hold_pool(StoredTask(), "test", None).example.tolist() == [10, 11, 12, 13]
+    assert hold_pool(StoredTask(), "validation", None).example.tolist() == [8, 9]
+    assert hold_pool(StoredTask(), "train+validation", None).example.tolist() == list(range(10))
     assert hold_pool(StoredTask(), "all", None).example.tolist() == list(range(14))
-    assert len(build_dynamics(StoredTask, 1, Settings(), {}).pool) == 10
+    assert len(build_dynamics(StoredTask, 1, Settings(), {}).pool) == 8
+
+
+def test_a_collection_without_validation_puzzles_gives_some_of_its_training_puzzles():
+    class TwoSplits(FewTask):
+        def __init__(self) -> None:
+            super().__init__(40)
+            puzzle = np.ones((40, 40), np.uint8) + np.eye(40, dtype=np.uint8)
+            self.all = PuzzleBatch(puzzle, puzzle, example=np.arange(40, dtype=np.int32))
+
+        def stored(self, split):
+            return {"train": self.all.take(slice(30)), "validation": None, "test": self.all.take(slice(30, 40))}[split]
+
+    held = {split: hold_pool(TwoSplits(), split, None).example.tolist() for split in SPLITS}
+    assert held["test"] == list(range(30, 40))
+    assert 0 < len(held["validation"]) < 10
+    assert sorted(held["train"] + held["validation"]) == held["train+validation"] == list(range(30))
+    assert held["all"] == list(range(40))
 
 
 def test_fewer_of_a_stored_collection_are_a_random_choice():
     chosen = [hold_pool(StoredTask(), "train", 4, seed).example.tolist() for seed in range(5)]
-    assert all(len(set(c)) == 4 and c == sorted(c) and max(c) < 10 for c in chosen)
+    assert all(len(set(c)) == 4 and c == sorted(c) and max(c) < 8 for c in chosen)
     assert len({tuple(c) for c in chosen}) > 1
     assert chosen[0] == hold_pool(StoredTask(), "train", 4, 0).example.tolist()
 
@@ -149,7 +189,7 @@ def test_a_task_may_take_the_keyword_puzzles_over():
 
     dynamics = build_dynamics(Reader, 1, Settings(puzzles="somewhere"), {})
     assert dynamics.task.source == "somewhere"
-    assert len(dynamics.pool) == 10
+    assert len(dynamics.pool) == 8
 
 
 def test_a_task_without_puzzles_says_what_it_lacks():

@@ -13,7 +13,7 @@ import pytest
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.maze import MazeTask
 from hrm_envs.puzzles import official
-from hrm_envs.puzzles.pool import in_split
+from hrm_envs.puzzles.pool import DISJOINT, in_split
 from hrm_envs.puzzles.sources import read_puzzles
 from hrm_envs.sudoku import SudokuTask
 from hrm_envs.task import PuzzleBatch
@@ -77,11 +77,11 @@ def test_outside_puzzles_are_copied():
 
 
 def test_outside_puzzles_are_split_by_symmetry_class():
-    train, test = (make(puzzles=BATCH, split=split) for split in ("train", "test"))
-    assert train.num_puzzles + test.num_puzzles == 40
-    assert test.num_puzzles > 0
-    assert in_split(TASK, pool(test).puzzle, "test").all()
-    assert not in_split(TASK, pool(train).puzzle, "test").any()
+    envs = {split: make(puzzles=BATCH, split=split) for split in DISJOINT}
+    assert sum(env.num_puzzles for env in envs.values()) == 40
+    for split, env in envs.items():
+        for other in DISJOINT:
+            assert in_split(TASK, pool(env).puzzle, other).all() == (split == other)
     assert make(puzzles=BATCH, split="all", num_puzzles=7).num_puzzles == 7
     one = BATCH.take(in_split(TASK, BATCH.puzzle, "train")).take(slice(1))
     with pytest.raises(ValueError, match="none of the 1 puzzles is in split 'test'"):
@@ -192,21 +192,25 @@ def test_bad_csv_files(tmp_path):
 @pytest.mark.parametrize("kind", ["folders", "files"])
 def test_folders_with_both_splits_are_not_cut_again(tmp_path, kind):
     train, test = BATCH.take(slice(30)), BATCH.take(slice(30, None))
+    held_out = in_split(TASK, train.puzzle, "validation")
     for name, batch in (("train", train), ("test", test)):
         if kind == "folders":
             write_folder(tmp_path / name, batch)
         else:
             write_csv(tmp_path / f"{name}.csv", batch)
     for source in (tmp_path, str(tmp_path)):
-        for split, expected in (("train", train), ("test", test), ("all", BATCH)):
-            assert same(pool(make(puzzles=source, split=split)), expected)
+        for split, expected in (
+            ("train", train.take(~held_out)), ("validation", train.take(held_out)), ("train+validation", train),
+            ("test", test), ("all", BATCH),
+        ):  # fmt: skip
+            assert same(pool(make(puzzles=source, split=split)), expected), split
     assert same(pool(make(puzzles=tmp_path, split="all", num_puzzles=33)), BATCH.take(slice(33)))
 
 
 def test_one_folder_is_cut_by_symmetry_class(tmp_path):
     folder = write_folder(tmp_path / "train", BATCH)
     for source in (folder, tmp_path):
-        for split in ("train", "test", "all"):
+        for split in ("train", "validation", "test", "train+validation", "all"):
             assert same(pool(make(puzzles=source, split=split)), BATCH.take(in_split(TASK, BATCH.puzzle, split)))
 
 

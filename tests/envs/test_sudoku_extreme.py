@@ -21,11 +21,13 @@ from hrm_envs.sudoku.hill_climbing import Found, Pool, minimise, neighbours
 from hrm_envs.sudoku.layout import BLANK, layout_for
 from hrm_envs.sudoku.solver import candidate_masks, search, solve
 from hrm_envs.sudoku.symmetry import class_key
+from hrm_envs.task import STORED_SPLITS
 from hrm_envs.testing import check_task
 
 OFFICIAL = Path(__file__).parents[2].parent / "shared" / "data" / "sudoku-extreme-sample-1k.npz"
 ID = "HRM/Sudoku-Extreme-v0"
-SPLITS = ("train", "test")
+#: Those of the file; a part of "train" is for validation.
+PARTS = ("train", "test")
 #: Number of puzzles per split that the test solves again.
 FEW = 60
 
@@ -165,9 +167,9 @@ def test_making_a_collection():
     assert len(lines) == 4 * 5
     assert "pool 4 of 4, step 5 of 5" in lines[-1]
     assert json.loads(str(arrays["recipe"]))["lines"] == 16
-    assert all(0 < len(arrays[f"{split}_puzzle"]) <= 24 for split in SPLITS)
+    assert all(0 < len(arrays[f"{split}_puzzle"]) <= 24 for split in PARTS)
     assert arrays["train_line"].max() < 2 * 16 <= arrays["test_line"].min()
-    keys = class_key(layout, np.concatenate([arrays[f"{split}_puzzle"] for split in SPLITS]))
+    keys = class_key(layout, np.concatenate([arrays[f"{split}_puzzle"] for split in PARTS]))
     assert len(np.unique(keys)) == len(keys)
     again = make(layout, recipe)
     assert all(np.array_equal(arrays[name], again[name]) for name in arrays)
@@ -201,11 +203,11 @@ def test_file_is_small_and_says_how_it_was_made():
     assert Recipe(**recipe) == Recipe()
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", STORED_SPLITS)
 def test_shipped_puzzles_are_what_they_claim(split):
     collection = load_collection(split)
     task, batch = SudokuExtremeTask(), collection.batch
-    assert len(batch) >= 1000
+    assert len(batch) == {"train": 882, "validation": 138, "test": 1020}[split]
     assert task.verify(batch, batch.solution).success.all()
     rows = np.random.default_rng(0).choice(len(batch), FEW, replace=False)
     result = solve(task.layout, batch.puzzle[rows])
@@ -217,15 +219,15 @@ def test_shipped_puzzles_are_what_they_claim(split):
 
 def test_shipped_puzzles_are_distinct_and_hardly_related():
     task = SudokuExtremeTask()
-    keys = [task.symmetry_key(load_collection(split).batch.puzzle) for split in SPLITS]
+    keys = [task.symmetry_key(load_collection(split).batch.puzzle) for split in STORED_SPLITS]
     assert len(np.unique(np.concatenate(keys))) == sum(map(len, keys))
-    lines = [load_collection(split).line for split in SPLITS]
-    assert not np.intersect1d(*lines).size
+    lines = [load_collection(split).line for split in STORED_SPLITS]
+    assert len(np.unique(np.concatenate(lines))) == sum(len(np.unique(line)) for line in lines)
     for line in lines:
         assert np.bincount(line).max() <= Recipe().per_line
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", STORED_SPLITS)
 def test_guess_counts_are_of_the_order_of_the_official_ones(split):
     # The official sample has a mean of 108.9, and a quarter of it needs at most 5 guesses.
     guesses = load_collection(split).guesses
@@ -254,7 +256,7 @@ def test_spec_and_sizes():
     env = gym.make(ID).unwrapped
     assert (env.task_spec.name, env.max_segments) == ("Sudoku Extreme", 16)
     task = SudokuExtremeTask()
-    for split in SPLITS:
+    for split in STORED_SPLITS:
         assert hold_pool(task, split, None).digest() == load_collection(split).batch.digest()
     assert len(hold_pool(task, "train", 7)) == 7
     # The caller may modify the returned arrays.
@@ -265,7 +267,7 @@ def test_spec_and_sizes():
 def test_difficulty_selects_by_guess_count():
     low, high = 30, 60
     task = SudokuExtremeTask(difficulty=(low, high))
-    for split in SPLITS:
+    for split in STORED_SPLITS:
         guesses = load_collection(split).guesses
         stored = task.stored(split)
         assert 0 < len(stored) == ((guesses >= low) & (guesses <= high)).sum() < len(guesses)
@@ -285,7 +287,10 @@ def test_difficulty_selects_by_guess_count():
         ((-1, 2), "difficulty=-1 must be from 0"),
         (7, "two integers"),
         (("a", 2), "difficulty='a' must be a whole number"),
-        ((10**6, 10**7), r"guess counts range from \d+ to \d+ \(train\) and \d+ to \d+ \(test\), the nearest is \d+"),
+        (
+            (10**6, 10**7),
+            r"from \d+ to \d+ \(train\) and \d+ to \d+ \(validation\) and \d+ to \d+ \(test\), the nearest is \d+",
+        ),
     ],
 )
 def test_bad_difficulty(difficulty, message):
@@ -303,12 +308,13 @@ def test_keywords_reach_the_task():
 
 
 def test_train_shows_symmetric_copies_and_test_does_not():
-    stored = {row.tobytes() for split in SPLITS for row in load_collection(split).batch.puzzle}
+    stored = {row.tobytes() for split in STORED_SPLITS for row in load_collection(split).batch.puzzle}
     shown = {}
-    for split in SPLITS:
+    for split in STORED_SPLITS:
         env = gym.make_vec(ID, num_envs=32, split=split)
         shown[split] = [row.tobytes() in stored for row in env.reset(seed=0)[0]["puzzle"]]
     assert not any(shown["train"])
+    assert all(shown["validation"])
     assert all(shown["test"])
 
 

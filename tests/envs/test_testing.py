@@ -60,7 +60,8 @@ def test_a_task_with_a_stored_collection_and_context_conforms():
             return Task.sample(self, rng, num)
 
         def stored(self, split):
-            chosen = np.flatnonzero((self.keys % np.uint64(4) == 0) == (split == "test"))
+            place = ["test", "validation", "train", "train"].index
+            chosen = np.flatnonzero(np.minimum(self.keys % np.uint64(4), np.uint64(2)) == place(split))
             return replace(self.puzzles.take(chosen), task_id=np.full(len(chosen), 1, np.int32))
 
         def augment(self, batch, draws):

@@ -5,8 +5,12 @@ from copy import deepcopy
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
+
+from hrm_envs.maze.tokens import START
+from hrm_envs.moves.settings import DOOR_OPEN, DOOR_SHUT
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -74,7 +78,8 @@ def test_keep_feeds_the_carry_and_reset_does_not(dqn):
 @pytest.mark.parametrize("carry", ["keep", "reset"])
 def test_it_runs_and_stores_what_happened(dqn, tmp_path, capsys, monkeypatch, carry):
     """What an update is made of agrees with the environment, and a new walk begins from the initial carry."""
-    monkeypatch.setattr(dqn, "EVAL_WALKS", 20)
+    evaluated = []
+    monkeypatch.setattr(dqn, "success", lambda network, split: evaluated.append(split) or 0.25)
     monkeypatch.setattr(dqn, "NUM_ENVS", 8)
     monkeypatch.setattr(dqn, "CAPACITY", 160)
     monkeypatch.setattr(dqn, "BATCH_SIZE", 64)
@@ -105,19 +110,57 @@ def test_it_runs_and_stores_what_happened(dqn, tmp_path, capsys, monkeypatch, ca
     assert begun.any()
     assert (~begun).any()
     out = capsys.readouterr().out.splitlines()
-    assert len(out) == 20
-    assert out[-1].startswith("320 moves: ")
+    assert evaluated == ["validation"] * 20 + ["test"]
+    assert out[-2:] == ["320 moves: 25.0% of validation mazes", "25.0% of test mazes"]
     assert set(torch.load(tmp_path / "network.pt")) >= {"head.weight", "head.bias"}
 
 
 def test_success_is_the_share_of_walks_that_reach_the_goal(dqn, monkeypatch):
     """Whoever walks at random arrives now and then; a network that always goes up hardly ever."""
     torch.manual_seed(0)
-    monkeypatch.setattr(dqn, "EVAL_WALKS", 600)
     network = dqn.QNetwork(keep=False)
     monkeypatch.setattr(dqn, "EPSILON", 1.0)
-    assert 0.06 < dqn.success(network) < 0.16
+    assert 0.06 < dqn.success(network, "validation") < 0.16
     monkeypatch.setattr(dqn, "EPSILON", 0.0)
     torch.nn.init.zeros_(network.head.weight)
     network.head.bias.data = torch.tensor([1.0, 0.0, 0.0, 0.0])
-    assert dqn.success(network) < 0.05
+    assert dqn.success(network, "validation") < 0.05
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_every_maze_of_a_split_is_evaluated_once(dqn, monkeypatch, split):
+    """Each maze of the split is shown once, in order, and its doors are the same in every evaluation."""
+    torch.manual_seed(0)
+    network, first = dqn.QNetwork(keep=False), []
+
+    class Listening(dqn.QNetwork):
+        def forward(self, obs, carry):
+            first.append(obs.numpy().copy())
+            return super().forward(obs, carry)
+
+    network.__class__ = Listening
+    dqn.success(network, split)
+    steps = len(first)
+    dqn.success(network, split)
+    mazes = gym.make(dqn.ENV, size=dqn.SIZE, split=split).unwrapped.mazes.puzzles.puzzle
+    for shown in (first[0], first[steps]):
+        plain = np.where(shown == dqn.AGENT, START, shown)
+        assert ((plain == mazes) | (plain == DOOR_OPEN) | (plain == DOOR_SHUT)).all()
+    assert np.array_equal(first[0], first[steps])
+
+
+def test_neighbouring_seeds_share_no_row(dqn, tmp_path, monkeypatch):
+    """The first observations of two runs, whose environments of the next seed would be the same but for one."""
+    monkeypatch.setattr(dqn, "success", lambda network, split: 0.0)
+    monkeypatch.setattr(dqn, "BATCH_SIZE", 2)
+    shown, add = [], dqn.ReplayBuffer.add
+
+    def listening(self, steps):
+        shown.append({tuple(row) for row in steps["obs"].tolist()})
+        add(self, steps)
+
+    monkeypatch.setattr(dqn.ReplayBuffer, "add", listening)
+    for seed in (0, 1):
+        dqn.main(dqn.Args(seed=seed, total_steps=dqn.NUM_ENVS, out=str(tmp_path / "network.pt")))
+    assert len(shown[0]) == len(shown[1]) == dqn.NUM_ENVS
+    assert not shown[0] & shown[1]

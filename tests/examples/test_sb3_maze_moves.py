@@ -95,6 +95,26 @@ def test_learns_for_a_few_steps(example, extractor, tmp_path, capsys):
     assert example.success(model, observation, 10, deterministic=True) == most_likely
 
 
+def test_evaluations_on_the_way_leave_the_test_mazes_alone(example, tmp_path, monkeypatch):
+    monkeypatch.setattr(example, "EVAL_EVERY", 1024)
+    met = []
+    monkeypatch.setattr(
+        example, "success", lambda model, observation, mazes, deterministic, split: met.append((mazes, split)) or 0.0
+    )
+    example.main(["--extractor", "mlp", "--steps", "64", "--mazes", "10", "--out", str(tmp_path)])
+    assert met == [(2, "validation")] * 4 + [(10, "test")] * 2
+
+
+def test_neighbouring_seeds_share_no_row(example):
+    def start(seed):
+        return {obs.tobytes() for obs in example.make_agent(example.SETTINGS["mlp"], seed).env.reset()}
+
+    seeds = [start(seed) for seed in range(3)]
+    assert [len(rows) for rows in seeds] == [example.NUM_ENVS] * 3
+    assert not seeds[0] & seeds[1]
+    assert not seeds[1] & seeds[2]
+
+
 def test_help_teaches(example, capsys):
     with pytest.raises(SystemExit):
         example.main(["--help"])

@@ -23,7 +23,7 @@ from hrm_envs.task import PuzzleBatch, StoredSplit, Task, Verdict
 
 if TYPE_CHECKING:
     from hrm_envs.rendering.board import Board
-    from hrm_envs.task import Ensemble, StoredSplit
+    from hrm_envs.task import Ensemble
 
 
 #: Number of rows transformed at once.

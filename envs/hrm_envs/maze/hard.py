@@ -24,18 +24,19 @@ DATA_FILE = Path(__file__).parent / "data" / "hard.npz"
 
 
 class HardMazeTask(MazeTask):
-    """A fixed collection of 30x30 mazes with long shortest paths, 1000 per split.
+    """A fixed collection of 30x30 mazes with long shortest paths: 1000 for testing and 1000 for the rest.
 
     Tokens, verifier and symmetries are those of :class:`MazeTask`. This package generated the mazes by the recipe of
     the Maze-Hard data set (Wang et al. 2025): 30 to 50% random walls, random S and G, kept if the shortest path has at
     least 110 cells including S and G, which is 109 steps. (The official mazes show that the paper's "110" counts cells
-    including both ends: 154 of them have exactly 109 steps.) No maze of one split is a rotation or reflection of a maze
-    in the other. ``python -m hrm_envs.maze.build_dataset`` rebuilds the file.
+    including both ends: 154 of them have exactly 109 steps.) 857 mazes are for training and 143 for validation. No
+    maze of one split is a rotation or reflection of a maze in another. ``python -m hrm_envs.maze.build_dataset``
+    rebuilds the file.
 
     Comparison with the official training set:
 
     ========================================  ===============  ===============  ===============
-    1000 mazes each                           train            test             official train
+    1000 mazes each                           train+validation test             official train
     ========================================  ===============  ===============  ===============
     walls, share of cells: mean               0.373            0.373            0.371
     walls, share of cells: least, most        0.292, 0.453     0.277, 0.461     0.277, 0.450
@@ -53,7 +54,7 @@ class HardMazeTask(MazeTask):
         self.spec = TaskSpec(name="Maze 30x30 Hard", grid_shape=(SIZE, SIZE), symbols=SYMBOLS)
 
     def stored(self, split: StoredSplit) -> PuzzleBatch | None:
-        """The mazes of a split, with solutions."""
+        """The mazes of a split, with solutions; None for validation mazes, which are taken from training."""
         if split == "validation":
             return None
         first = 0 if split == "train" else NUM_PER_SPLIT

@@ -82,10 +82,11 @@ class MazeTask(Task):
             return {"train": 1000, "test": 1000}
         if self.size > 7:
             return {"train": 20_000 if self.size <= 15 else 4000, "test": 1000}
-        # An eighth of the classes is in each held-out split. Half of the rest and a third of these are safe sizes.
+        # An eighth of the classes is in each held-out split, give or take. Less than half of the rest and a third of an
+        # eighth are safe sizes.
         exist = count_perfect_puzzles(self.size, self.min_path)
         held_out = min(1000, max(1, exist // 24))
-        return {"train": min(20_000, max(1, exist * 6 // 16)), "validation": held_out, "test": held_out}
+        return {"train": min(20_000, max(1, exist // 3)), "validation": held_out, "test": held_out}
 
     def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
         """Generate at most ``num`` puzzles; see :func:`hrm_envs.maze.generator.sample_mazes`.

@@ -8,6 +8,7 @@ Grids are padded with a rim of wall, so that moves need no test for the border.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,11 @@ from hrm_envs.maze.tokens import FREE, GOAL, START, WALL
 from hrm_envs.moves.settings import AGENT, DOOR_OPEN, DOOR_SHUT, MOVES, SYMBOLS, MoveSettings
 from hrm_envs.spec import Tokens
 from hrm_envs.streams import Draws, Words, mix
+
+#: Padded index of a door that is missing: a corner of the rim, which is never reached or shown.
+_NO_DOOR = 0
+#: Draws of the doors of a maze until one is allowed; with an eighth of the grids allowed, 1 in 5,000 mazes gets none.
+_DOOR_DRAWS = 64
 
 _WALKABLE = np.isin(np.arange(len(SYMBOLS)), (FREE, START, GOAL, DOOR_OPEN))
 #: Separate the random streams of doors and of starts from each other and from that of the mazes, which share a seed.
@@ -44,13 +50,22 @@ class MoveDynamics:
         num_rows: ``B``, the number of walks.
         grid_shape: rows and columns of the mazes.
         settings: of the walks.
+        allowed: which grids (uint8 ``[K, S]``, with all doors open) may be shown, bool ``[K]``; None allows all. Doors
+            are drawn again until the grid is allowed; a maze for which 64 draws do not suffice gets none.
 
     Raises:
         ValueError: there are more doors than inner cells.
     """
 
-    def __init__(self, num_rows: int, grid_shape: tuple[int, int], settings: MoveSettings) -> None:
+    def __init__(
+        self,
+        num_rows: int,
+        grid_shape: tuple[int, int],
+        settings: MoveSettings,
+        allowed: Callable[[Tokens], NDArray[np.bool_]] | None = None,
+    ) -> None:
         rows, columns = grid_shape
+        self._allowed = allowed
         self.settings, self.grid_shape = settings, grid_shape
         self.num_doors = settings.count_doors(rows * columns)
         if self.num_doors > (rows - 2) * (columns - 2):
@@ -108,9 +123,9 @@ class MoveDynamics:
         self.steps[rows] = 0
         if self.num_doors:
             draws = Draws(self._stream_keys[rows], self._episodes[rows])
-            self._doors[rows] = self._choose_doors(puzzle, draws)
             self._shut[rows] = draws.bits(self.num_doors) >> np.uint64(63) == 1
             self._door_keys[rows] = draws.bits(1)[:, 0]
+            self._doors[rows] = self._choose_allowed_doors(puzzle, draws)
             self._write_doors(rows)
         self._episodes[rows] += 1
         passable = self._tokens(rows) != WALL  # even a shut door counts as passable
@@ -198,6 +213,24 @@ class MoveDynamics:
         moved[np.arange(len(puzzle)), chance.argmin(axis=1)] = START
         return moved
 
+    def _choose_allowed_doors(self, puzzle: Tokens, draws: Draws) -> NDArray[np.int64]:
+        """Padded indices of the doors, ``[K, doors]``, with which each maze may be shown."""
+        if self._allowed is None:
+            return self._choose_doors(puzzle, draws)
+        doors = np.full((len(puzzle), self.num_doors), _NO_DOOR)
+        waiting = np.arange(len(puzzle))
+        for _ in range(_DOOR_DRAWS):
+            chosen = self._choose_doors(puzzle[waiting], draws)
+            grid = np.full((len(waiting), self._grid.shape[1]), WALL, np.uint8)
+            grid[:, self._padded_index] = puzzle[waiting]
+            np.put_along_axis(grid, chosen, np.uint8(DOOR_OPEN), axis=1)
+            found = self._allowed(grid[:, self._padded_index])
+            doors[waiting[found]] = chosen[found]
+            waiting, draws = waiting[~found], draws.take(~found)
+            if not len(waiting):
+                break
+        return doors
+
     def _choose_doors(self, puzzle: Tokens, draws: Draws) -> NDArray[np.int64]:
         """Padded indices of the doors, ``[K, doors]``: up to half of them in walls, up to half in corridors.
 
@@ -219,8 +252,7 @@ class MoveDynamics:
             shuffled = np.take_along_axis(candidates.reshape(len(puzzle), -1), order, axis=1)
             first = (~shuffled).argsort(axis=1, kind="stable")[:, :wanted]
             found = np.take_along_axis(shuffled, first, axis=1)
-            # Missing candidates become index 0, a corner of the rim that is never reached or shown.
-            chosen.append(np.where(found, inner[np.take_along_axis(order, first, axis=1)], 0))
+            chosen.append(np.where(found, inner[np.take_along_axis(order, first, axis=1)], _NO_DOOR))
         return np.concatenate(chosen, axis=1)
 
     def _write_doors(self, rows: NDArray[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -18,7 +19,8 @@ from hrm_envs.env import ReasoningEnv
 from hrm_envs.maze import MazeTask
 from hrm_envs.moves.drawing import Walk, render_walk_ansi, render_walk_rgb
 from hrm_envs.moves.dynamics import MoveDynamics
-from hrm_envs.moves.settings import MAZE_TASK, MOVES, as_moves, check_render_mode, observation_space, split_keywords
+from hrm_envs.moves.mazes import WalkMazeTask, view_in_split
+from hrm_envs.moves.settings import MOVES, as_moves, check_render_mode, observation_space, split_keywords
 from hrm_envs.rendering.window import Window
 from hrm_envs.streams import as_seed, stream_key
 
@@ -29,9 +31,13 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
     """A maze to walk through move by move, rather than to answer as a whole.
 
     ## Description
-    A walker starts on S and looks for G. The mazes are those of a maze environment, with its splits, augmentation
-    and seeds. With doors, the maze changes during the walk, so that a plan made at the start may fail. Changing mazes
-    are the setting of HRM-Agent (Dang and Rawlinson 2025, arXiv 2510.22832); these doors are our own.
+    A walker starts on S and looks for G. The mazes are those of a maze environment, with its augmentation and seeds.
+    Splits share no view: wherever walks start and whichever doors there are, walls, doors and G of a walk in one split
+    are no rotation or reflection of those in another. (Up to symmetry and S, there are 420 mazes of 7x7, but only four
+    of 5x5: two for training.)
+
+    With doors, the maze changes during the walk, so that a plan made at the start may fail. Changing mazes are the
+    setting of HRM-Agent (Dang and Rawlinson 2025, arXiv 2510.22832); these doors are our own.
 
     Half of the doors are in walls between two open cells, where an open one adds a way around; half are in
     corridors, where a shut one blocks the way. At the start each is open or shut with equal probability. After every
@@ -64,7 +70,8 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
     ``is_success``.
 
     ## Arguments
-    ``env``: a single maze environment, of which only the puzzles are used. Without it, the keywords of one: those of
+    ``env``: a single maze environment, of which only the puzzles are used. Its splits distinguish mazes that differ in
+    S alone, so their walks may share walls and G. Without it, the keywords of one: those of
     :class:`~hrm_envs.maze.task.MazeTask`, such as ``size``, and ``split``, ``num_puzzles``, ``puzzles``, ``pool_seed``,
     ``augment``. In both cases, the fields of :class:`~hrm_envs.moves.settings.MoveSettings`. By default
     ``render_mode`` is that of ``env``. If ``gym.make`` made ``env``, ``gym.make(walk.spec)`` recreates the walk; an
@@ -80,7 +87,7 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
         settings, maze_kwargs = split_keywords(kwargs, mazes_given=env is not None, constructor=type(self).__name__)
         mazes: Any = getattr(env, "unwrapped", env)
         if env is None:
-            mazes = ReasoningEnv(MAZE_TASK, render_mode=render_mode, **maze_kwargs)
+            mazes = ReasoningEnv(WalkMazeTask, render_mode=render_mode, **maze_kwargs)
         if not isinstance(mazes, ReasoningEnv) or not isinstance(mazes.task, MazeTask):
             raise ValueError(f"MazeMoves needs a single maze environment, as gym.make makes, not {shown(env)}")
         if _has_time_limit(env):
@@ -90,7 +97,8 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
         #: The source of the mazes. It is only reset, and opens no window.
         self.mazes = mazes
         self.mazes.render_mode = None
-        self._dynamics = MoveDynamics(1, mazes.task_spec.grid_shape, settings)
+        allowed = partial(view_in_split, mazes.task, split=mazes.split)
+        self._dynamics = MoveDynamics(1, mazes.task_spec.grid_shape, settings, allowed)
         self._trail: list[int] = []
         self._success, self._over = False, True
         self._window = Window(self.mazes.task_spec.name)

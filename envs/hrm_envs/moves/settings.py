@@ -30,8 +30,6 @@ Observation = Literal["tokens", "planes"]
 
 #: Cells of the grid per door, by default.
 _CELLS_PER_DOOR = 10
-#: The name in the ids of mazes, so that both environments share generated puzzles.
-MAZE_TASK = "hrm_envs.moves.mazes:WalkMazeTask"
 _MAZE_KEYWORDS = (*inspect.signature(MazeTask).parameters, "split", "num_puzzles", "puzzles", "pool_seed", "augment")
 
 

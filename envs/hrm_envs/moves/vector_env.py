@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -17,7 +18,8 @@ from hrm_envs.checks import shown, whole_number
 from hrm_envs.maze import MazeTask
 from hrm_envs.moves.drawing import Walk, render_walk_ansi, render_walk_rgb
 from hrm_envs.moves.dynamics import MoveDynamics, MoveOutcome
-from hrm_envs.moves.settings import MAZE_TASK, MOVES, as_moves, check_render_mode, observation_space, split_keywords
+from hrm_envs.moves.mazes import WalkMazeTask, view_in_split
+from hrm_envs.moves.settings import MOVES, as_moves, check_render_mode, observation_space, split_keywords
 from hrm_envs.streams import fresh_keys, row_seeds
 from hrm_envs.vector_env import ReasoningVectorEnv, as_autoreset_mode
 
@@ -54,7 +56,7 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
         settings, maze_kwargs = split_keywords(kwargs, mazes_given=venv is not None, constructor=type(self).__name__)
         mazes: Any = getattr(venv, "unwrapped", venv)
         if venv is None:
-            mazes = ReasoningVectorEnv(MAZE_TASK, 1 if num_envs is None else num_envs, **maze_kwargs)
+            mazes = ReasoningVectorEnv(WalkMazeTask, 1 if num_envs is None else num_envs, **maze_kwargs)
         if not isinstance(mazes, ReasoningVectorEnv) or not isinstance(mazes.task, MazeTask):
             raise ValueError(
                 f"MazeMovesVector needs a vector maze environment, as gym.make_vec makes, not {shown(venv)}"
@@ -68,7 +70,8 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
         #: The source of the mazes. It is only reset.
         self.mazes = mazes
         self.num_envs = mazes.num_envs
-        self._dynamics = MoveDynamics(self.num_envs, mazes.task_spec.grid_shape, settings)
+        allowed = partial(view_in_split, mazes.task, split=mazes.split)
+        self._dynamics = MoveDynamics(self.num_envs, mazes.task_spec.grid_shape, settings, allowed)
         self._trails: list[list[int]] = [[] for _ in range(self.num_envs)] if self.render_mode else []
         self._success, self._done, self._seeded = np.zeros((3, self.num_envs), np.bool_)
         self.single_observation_space = observation_space(mazes.task, settings)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
-from typing import Literal
+from itertools import count
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hrm_envs.checks import whole_number
 from hrm_envs.limits import most_puzzles
 from hrm_envs.spec import Tokens
-from hrm_envs.streams import mix
+from hrm_envs.streams import Words, mix
 from hrm_envs.task import PuzzleBatch, Task
 
 Split = Literal["train", "validation", "test", "train+validation", "all"]
@@ -26,8 +26,11 @@ HELD_OUT_SHARE = 8
 _STREAM: dict[Split, int] = {"train": 0, "test": 1, "all": 2, "validation": 3, "train+validation": 4}
 #: The search for puzzles ends after this many consecutive rounds without a new one.
 _MAX_BARREN_ROUNDS = 8
-#: The search for new classes ends when a round finds no larger share than this of those that are missing.
-_FEW_NEW = 0.03
+#: The search for new classes ends when at most this share of the puzzles drawn is of a new class. The last classes of a
+#: small space are rare: finding them all would take more draws than everything else.
+_FEW_NEW = 0.08
+#: Number of puzzles that it takes to measure this share.
+_ENOUGH = 32
 #: Maximum number of puzzles sampled at once, to fail fast if fewer exist than requested.
 _LARGEST_ROUND = 65_536
 #: Maximum number of cells sampled at once, to bound the memory of hashing.
@@ -39,84 +42,80 @@ _CACHE_SIZE = 16
 
 def in_split(task: Task, puzzle: Tokens, split: Split) -> NDArray[np.bool_]:
     """Whether puzzles (uint8 ``[B, S]``) belong to ``split``, bool ``[B]``."""
-    place = mix(task.symmetry_key(puzzle)) % np.uint64(HELD_OUT_SHARE)
+    return keys_in_split(task.symmetry_key(puzzle), split)
+
+
+def keys_in_split(keys: Words, split: Split) -> NDArray[np.bool_]:
+    """Whether the symmetry classes with these keys (uint64 ``[B]``) belong to ``split``, bool ``[B]``."""
+    place = mix(keys) % np.uint64(HELD_OUT_SHARE)
     return {
         "test": place == 0,
         "validation": place == 1,
         "train": place > 1,
         "train+validation": place > 0,
-        "all": np.ones(len(puzzle), np.bool_),
+        "all": np.ones(len(keys), np.bool_),
     }[split]
 
 
-def held_out_of(task: Task, puzzle: Tokens) -> NDArray[np.bool_]:
-    """Which training puzzles (uint8 ``[B, S]``) of a collection that has its own test puzzles serve for validation."""
-    return in_split(task, puzzle, "validation")
-
-
-def puzzle_classes(task: Task, batch: PuzzleBatch) -> list[tuple[int, int]]:
-    """Symmetry class and task identity of each puzzle: equal for those that are the same up to symmetry."""
-    return list(zip(task.symmetry_key(batch.puzzle).tolist(), batch.task_id.tolist(), strict=True))
+def puzzle_classes(task: Task, batch: PuzzleBatch) -> Words:
+    """Symmetry key and task identity of each puzzle, uint64 ``[B, 2]``: equal rows for symmetric copies of a puzzle."""
+    return np.stack([task.symmetry_key(batch.puzzle), batch.task_id.astype(np.uint64)], axis=1)
 
 
 def make_pool(task: Task, split: Split, num_puzzles: int, seed: int = 0) -> PuzzleBatch:
     """Sample ``num_puzzles`` distinct puzzles of a split, determined by the arguments.
 
-    Each is of another symmetry class as long as new classes are found; only then do further puzzles of the same classes
-    follow.
+    Every puzzle is of another symmetry class as long as the search finds new classes. If it ends before, the pool has
+    one puzzle of each class found, then further puzzles of these classes.
 
     Raises:
         ValueError: the task has fewer distinct puzzles, or the puzzles would take more than 2 GiB.
     """
     whole_number("num_puzzles", num_puzzles, 1, most_puzzles(task.spec.num_cells))
     largest_round = min(_LARGEST_ROUND, _LARGEST_ROUND_CELLS // task.spec.num_cells)
-    first, further = _Found(num_puzzles), _Found(num_puzzles)
-    classes: set[tuple[int, int]] = set()
-    new_classes, barren, round_ = True, 0, 0
-    while (missing := num_puzzles - len(first)) > (0 if new_classes else len(further)):
+    draws_per_puzzle = HELD_OUT_SHARE if split in ("test", "validation") else 1
+    found: list[PuzzleBatch] = []
+    classes = np.zeros((0, 2), np.uint64)
+    first: NDArray[np.intp] = np.zeros(0, np.intp)
+    more_classes, tried, new, barren = True, 0, 0, 0
+    for round_ in count():
+        num_found, num_classes = len(classes), len(first)
+        missing = num_puzzles - (num_classes if more_classes else num_found)
+        if missing <= 0:
+            break
         if barren == _MAX_BARREN_ROUNDS:
-            exist = len(first) + len(further)
-            raise ValueError(
-                f"{task.spec.name} has only {exist} distinct puzzles in split {split!r} with these "
-                f"settings, not {num_puzzles}: set num_puzzles={exist} or less"
-            )
+            raise ValueError(_too_few(task, split, num_puzzles, num_found))
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STREAM[split], round_)))
-        draws = missing * (HELD_OUT_SHARE if split in ("test", "validation") else 1)
-        batch = task.sample(rng, min(max(64, draws), largest_round))
-        batch = batch.take(in_split(task, batch.puzzle, split))
-        is_new = np.zeros(len(batch), np.bool_)
-        for place, name in enumerate(puzzle_classes(task, batch)):
-            is_new[place] = name not in classes and len(classes) < num_puzzles
-            classes.add(name)
-        found = first.add(batch.take(is_new)) + further.add(batch.take(~is_new), known=first.names)
-        # The last classes of a small space would cost more draws than all the others.
-        new_classes = bool(np.count_nonzero(is_new) > _FEW_NEW * missing)
-        barren = 0 if found else barren + 1
-        round_ += 1
-    return PuzzleBatch.concatenate([*first.parts, *further.parts]).take(slice(num_puzzles))
+        batch = task.sample(rng, min(max(64, missing * draws_per_puzzle), largest_round))
+        drawn = puzzle_classes(task, batch)
+        chosen = keys_in_split(drawn[:, 0], split)
+        pool = PuzzleBatch.concatenate([*found, batch.take(chosen)])
+        distinct = _first_of_each(np.concatenate([pool.puzzle, pool.task_id[:, None].view(np.uint8)], axis=1))
+        found = [pool.take(distinct)]
+        classes = np.concatenate([classes, drawn[chosen]])[distinct]
+        first = _first_of_each(classes)
+        tried += np.count_nonzero(chosen)
+        new += len(first) - num_classes
+        if tried >= _ENOUGH:
+            more_classes, tried, new = new > _FEW_NEW * tried, 0, 0
+        barren = 0 if len(classes) > num_found else barren + 1
+    further = np.delete(np.arange(len(classes)), first)
+    return found[0].take(np.concatenate([first, further])[:num_puzzles])
 
 
-class _Found:
-    """Distinct puzzles, in the order in which they were drawn."""
+def _first_of_each(rows: NDArray[Any]) -> NDArray[np.intp]:
+    """Indices of the first of each group of equal rows of ``[N, K]``, ascending."""
+    names = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1] * rows.itemsize)))[:, 0]
+    return np.sort(np.unique(names, return_index=True)[1])
 
-    def __init__(self, most: int) -> None:
-        self.parts: list[PuzzleBatch] = []
-        self.names: set[bytes] = set()
-        self._most = most
 
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def add(self, batch: PuzzleBatch, known: Collection[bytes] = ()) -> int:
-        """Keep the puzzles that are new, here and in ``known``; returns how many."""
-        fresh = []
-        for place, row in enumerate(batch.puzzle):
-            name = row.tobytes() + batch.task_id[place].tobytes()
-            if name not in self.names and name not in known and len(self.names) < self._most:
-                self.names.add(name)
-                fresh.append(place)
-        self.parts.append(batch.take(np.array(fresh, np.int64)))
-        return len(fresh)
+def _too_few(task: Task, split: Split, num_puzzles: int, exist: int) -> str:
+    if not exist:
+        return f"{task.spec.name} has no puzzle in split {split!r} with these settings"
+    return (
+        f"{task.spec.name} has only {exist} distinct puzzles in split {split!r} with these "
+        f"settings, not {num_puzzles}: set num_puzzles={exist} or less"
+    )
 
 
 def stored_pool(task: Task, split: Split) -> PuzzleBatch | None:
@@ -125,18 +124,19 @@ def stored_pool(task: Task, split: Split) -> PuzzleBatch | None:
     A task that stores no validation puzzles has one class in eight of its training puzzles held out for them, whether
     anybody asks for the validation split or not.
     """
-    train, validation, test = (task.stored(name) for name in ("train", "validation", "test"))
-    if train is not None and validation is None:
-        held_out = held_out_of(task, train.puzzle)
+    if split == "test":
+        return task.stored("test")
+    train, validation = task.stored("train"), task.stored("validation")
+    if validation is None and train is not None and split in ("train", "validation"):
+        held_out = in_split(task, train.puzzle, "validation")
         train, validation = train.take(~held_out), train.take(held_out)
-    wanted = {
+    parts = {
         "train": [train],
         "validation": [validation],
-        "test": [test],
         "train+validation": [train, validation],
-        "all": [train, validation, test],
+        "all": [train, validation, task.stored("test") if split == "all" else None],
     }[split]
-    found = [part for part in wanted if part is not None]
+    found = [part for part in parts if part is not None]
     return PuzzleBatch.concatenate(found) if found else None
 
 

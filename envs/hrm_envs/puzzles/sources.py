@@ -15,7 +15,7 @@ from hrm_envs.limits import most_puzzles
 from hrm_envs.puzzles.arrays import load_arrays
 from hrm_envs.puzzles.files import kind_of, read_text
 from hrm_envs.puzzles.official import CHUNK, Rows, find_splits, read_csv, read_folder
-from hrm_envs.puzzles.pool import Split, held_out_of, in_split
+from hrm_envs.puzzles.pool import Split, in_split
 from hrm_envs.spec import TaskSpec, Tokens
 from hrm_envs.task import PuzzleBatch, Task
 
@@ -28,8 +28,8 @@ _SUFFIXES = (".npz", ".npy", ".txt", ".csv")
 def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzzles: int | None = None) -> PuzzleBatch:
     """Read and check puzzles: each must be well formed, and each solution must pass the verifier.
 
-    A folder with ``train`` and ``test`` is already split; validation puzzles are held out of ``train``, one symmetry
-    class in eight. All other sources are split by symmetry class, like generated puzzles. CSV files and folders are
+    A folder with ``train`` and ``test`` is already split; one symmetry class in eight of ``train`` is for validation.
+    All other sources are split by symmetry class, like generated puzzles. CSV files and folders are
     only checked as far as ``num_puzzles`` requires.
 
     Args:
@@ -59,7 +59,7 @@ def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzz
             parts = [splits[name] for name in named]
 
             def chosen(puzzle: Tokens) -> NDArray[np.bool_]:
-                held_out = held_out_of(task, puzzle)
+                held_out = in_split(task, puzzle, "validation")
                 return {"train": ~held_out, "validation": held_out}.get(split, np.ones(len(puzzle), np.bool_))
 
         elif splits:

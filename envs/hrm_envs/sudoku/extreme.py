@@ -39,9 +39,7 @@ def load_collection(split: StoredSplit) -> Collection:
     """
     part = "test" if split == "test" else "train"
     with np.load(DATA_FILE, allow_pickle=False) as data:
-        puzzle, solution, guesses, line = (
-            data[f"{part}_{name}"] for name in ("puzzle", "solution", "guesses", "line")
-        )
+        puzzle, solution, guesses, line = (data[f"{part}_{name}"] for name in ("puzzle", "solution", "guesses", "line"))
     if split != "test":
         # Puzzles of a line are alike: they go into a split together.
         chosen = (line % HELD_OUT_SHARE == 1) == (split == "validation")
@@ -56,13 +54,14 @@ class SudokuExtremeTask(SudokuTask):
 
     This package found them with ``python -m hrm_envs.sudoku.build_dataset``, a hill climbing that starts from random
     puzzles, replaces clues and keeps changes that make the solver guess more often. A quarter of the puzzles are easy,
-    as in the official set. At most 8 puzzles of a split descend from the same random puzzle (they often differ in only
-    a few clues), and no random puzzle has descendants in both splits. All symmetry classes are distinct.
+    as in the official set. At most 8 puzzles descend from the same random puzzle (they often differ in only a few
+    clues), and these are all in one split: 882 puzzles are for training and 138 for validation. All symmetry classes
+    are distinct.
 
     Comparison with 1000 puzzles of the official Sudoku-Extreme training set, rated by the same solver:
 
     ================================= ============== ============== ==============
-    .                                 train          test           official train
+    .                                 train + valid. test           official train
     ================================= ============== ============== ==============
     guess count: mean                 65.8           79.5           108.9
     guess count: median               51             52             80

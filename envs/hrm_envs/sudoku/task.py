@@ -42,7 +42,7 @@ LEVELS: dict[str, tuple[Range, Range, dict[str, int]]] = {
 }
 
 #: Maximum number of puzzles per call of the generator.
-_BATCH = 1024
+_BATCH = 4096
 #: Sampling stops after this many consecutive batches without a puzzle in range.
 _MAX_BARREN_BATCHES = 8
 

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.puzzles.pool import SPLITS, in_split, make_pool, stored_pool
+from hrm_envs.puzzles.pool import DISJOINT, default_size, in_split, make_pool, puzzle_classes, stored_pool
 from hrm_envs.task import PuzzleBatch, Task
 from hrm_envs.testing.specimen import (
     FEW,
@@ -132,42 +132,43 @@ def _keys_are_invariant(specimen: Specimen) -> None:
 def _splits_share_nothing(specimen: Specimen) -> None:
     task, batch = specimen.task, specimen.batch
     stored = stored_pool(task, "all") is not None
-    pools = {
-        split: stored_pool(task, split) if stored else make_pool(task, split, _SPLIT_SIZE, specimen.seed)
-        for split in SPLITS[:2]
-    }
     # The same grid under two identities is two puzzles.
-    keys = {split: [] if pool is None else _keys_and_tasks(task, pool) for split, pool in pools.items()}
-    trained = set(keys["train"])
-    for row, key in enumerate(keys["test"]):
-        if key in trained:
-            pool = pools["test"]
-            assert pool is not None
-            text = f"puzzles with key {key[0]} are in both splits (row {row} of test)"
-            raise TaskError(text + specimen.show(pool.puzzle[row]))
+    splits_of: dict[tuple[int, ...], str] = {}
+    for split in DISJOINT:
+        pool = stored_pool(task, split) if stored else make_pool(task, split, _SPLIT_SIZE, specimen.seed)
+        for row, name in enumerate([] if pool is None else map(tuple, puzzle_classes(task, pool).tolist())):
+            if splits_of.setdefault(name, split) != split:
+                assert pool is not None
+                text = (
+                    f"puzzles with key {name[0]} are in the splits {splits_of[name]} and {split} (row {row} of {split})"
+                )
+                raise TaskError(text + specimen.show(pool.puzzle[row]))
     if stored:
         return
-    here = in_split(task, batch.puzzle, "test")
-    row_ = first(in_split(task, specimen.augmented(1).puzzle, "test") != here)
-    if row_ is not None:
-        raise TaskError(
-            f"row {row_} and its symmetric copy fall into different splits" + specimen.show(batch.puzzle[row_])
-        )
+    for split in DISJOINT:
+        here = in_split(task, batch.puzzle, split)
+        row_ = first(in_split(task, specimen.augmented(1).puzzle, split) != here)
+        if row_ is not None:
+            raise TaskError(
+                f"row {row_} and its symmetric copy fall into different splits" + specimen.show(batch.puzzle[row_])
+            )
 
 
 def _splits_hold_the_default(specimen: Specimen) -> None:
     task = specimen.task
     if stored_pool(task, "all") is not None:
         return
-    for split in SPLITS[:2]:
-        wanted = task.default_num_puzzles.get(split)
-        if wanted is None:
-            raise TaskError(f"default_num_puzzles={task.default_num_puzzles} has no entry {split!r}")
+    for split in DISJOINT:
+        try:
+            wanted = default_size(task, split)
+        except KeyError as error:
+            raise TaskError(f"default_num_puzzles={task.default_num_puzzles} has no entry {error}") from error
         try:
             make_pool(task, split, min(wanted, _MOST_OF_SPLIT), specimen.seed)
         except ValueError as error:
             raise TaskError(
-                f"default_num_puzzles[{split!r}] is {wanted}, but {error} (set default_num_puzzles of the task)"
+                f"the default number of puzzles in split {split!r} is {wanted}, but {error} (set default_num_puzzles "
+                "of the task)"
             ) from error
 
 
@@ -175,10 +176,6 @@ def _task_number(task: Task, batch: PuzzleBatch) -> NDArray[np.int32]:
     """The task of each row ``[B]``, regardless of its copy; -1 for none."""
     table = task.spec.id_table
     return batch.task_id - 1 if table is None else (batch.task_id - 1) // table.copies
-
-
-def _keys_and_tasks(task: Task, batch: PuzzleBatch) -> list[tuple[int, int]]:
-    return list(zip(task.symmetry_key(batch.puzzle).tolist(), batch.task_id.tolist(), strict=True))
 
 
 RULES: Rules = {
@@ -189,6 +186,6 @@ RULES: Rules = {
     "grades_without_solution is true": _solutions_are_not_needed,
     "symmetry_key returns a key for each row independently": _keys_are_well_formed,
     "symmetry_key is equal for symmetric copies": _keys_are_invariant,
-    "the train and the test split share no symmetry class": _splits_share_nothing,
+    "the splits share no symmetry class": _splits_share_nothing,
     "each split has the default number of puzzles": _splits_hold_the_default,
 }

@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from hrm_agents.integrations.sb3 import HRMFeaturesExtractor, ReasoningVecEnv, RecurrentHRMPolicy
 from hrm_agents.integrations.spaces import read_space
 from hrm_agents.models.architecture import Architecture
+from hrm_envs import independent_seeds
 from hrm_envs.wrappers import CellEditVector, FlattenAnswer, FlattenAnswerVector
 
 TINY = Architecture(hidden_size=8, num_heads=2, H_layers=1, L_layers=1, expansion=2.0, mlp_multiple=8)
@@ -97,8 +98,7 @@ def test_steps_as_sb3s_own_vector_environment_does(make, count):
     theirs = DummyVecEnv([make] * 3)
     assert ours.observation_space == theirs.observation_space
     assert ours.action_space == theirs.action_space
-    for env in (ours, theirs):
-        env.seed(5)
+    theirs._seeds = ours.seed(5)
     assert same(ours.reset(), theirs.reset())
     ours.action_space.seed(0)
     ended = 0
@@ -121,8 +121,7 @@ def test_our_environments_equal_single_ones():
     kwargs = {"num_puzzles": 16, "max_segments": 3}
     ours = ReasoningVecEnv(FlattenAnswerVector(gym.make_vec("HRM/Sudoku-4x4-v0", num_envs=3, **kwargs)))
     theirs = DummyVecEnv([lambda: FlattenAnswer(gym.make("HRM/Sudoku-4x4-v0", **kwargs))] * 3)
-    for env in (ours, theirs):
-        env.seed(2)
+    theirs._seeds = ours.seed(2)
     assert same(ours.reset(), theirs.reset())
     ours.action_space.seed(0)
     ended = 0
@@ -135,6 +134,22 @@ def test_our_environments_equal_single_ones():
         assert all("terminal_observation" in info for info, end in zip(infos, rest[1], strict=True) if end)
         ended += rest[1].sum()
     assert ended > 5
+
+
+def test_runs_with_neighbouring_seeds_share_no_row():
+    """Its own seeds, seed + i, would give runs 0 and 1 all rows but one in common."""
+    env = ReasoningVecEnv(CellEditVector(gym.make_vec("HRM/Maze-9x9-v0", num_envs=24)))
+
+    def rows(seed):
+        model = PPO("MultiInputPolicy", env, policy_kwargs=EXTRACTOR, seed=seed, **ON_POLICY)
+        return {row.tobytes() for row in model.env.reset()["puzzle"]}
+
+    runs = [rows(seed) for seed in (0, 1, 2)]
+    assert [len(run) for run in runs] == [24] * 3
+    assert len(set.union(*runs)) == 72
+    assert rows(0) == runs[0]
+    env.seed()  # a random seed
+    assert len({row.tobytes() for row in env.reset()["puzzle"]} & runs[0]) < 3
 
 
 def test_masks_reach_the_algorithm():
@@ -168,7 +183,7 @@ def test_attributes_and_methods_of_all_layers():
 def test_seeds_and_options_are_used_once():
     inner = FlattenAnswerVector(gym.make_vec("HRM/Maze-5x5-v0", num_envs=2, num_puzzles=16, augment=False))
     env = ReasoningVecEnv(inner)
-    seeded, _ = inner.reset(seed=3)
+    seeded, _ = inner.reset(seed=independent_seeds(3, 2))
     env.seed(3)
     assert same(env.reset(), seeded)
     assert not same(env.reset(), seeded)
