@@ -109,11 +109,11 @@ def test_keywords_that_json_cannot_hold_are_refused():
         ("auto", 1.0, {}, LOGIT),
         ("auto", 1.0, {"segment_cost": 0.0}, LOGIT),
         ("auto", 1.0, {"reward": "partial"}, LOGIT),
-        ("auto", 0.9, {}, PLAIN),
+        ("auto", 0.9, {}, LOGIT),
         ("auto", 1.0, {"segment_cost": 0.01}, PLAIN),
         ("mse", 1.0, {}, PLAIN),
         ("bce", 1.0, {}, LOGIT),
-        ("bce", 0.9, {}, None),
+        ("bce", 0.9, {}, LOGIT),
         ("bce", 1.0, {"segment_cost": 0.01}, None),
     ],
 )

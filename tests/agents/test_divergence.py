@@ -82,8 +82,8 @@ def test_the_best_checkpoint_is_kept_and_named(trainer, monkeypatch):
     rates = {4: 0.5, 8: 0.25}
     evaluate = trainer.evaluate
 
-    def scripted(num_puzzles):
-        return replace(evaluate(num_puzzles), success_rate=rates.get(trainer.updates_done, 0.0))
+    def scripted(num_puzzles=None, split="test"):
+        return replace(evaluate(num_puzzles, split), success_rate=rates.get(trainer.updates_done, 0.0))
 
     monkeypatch.setattr(trainer, "evaluate", scripted)
     update = trainer.update

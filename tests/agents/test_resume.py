@@ -232,7 +232,7 @@ def test_what_a_run_depends_on_cannot_change(tiny_flags, tmp_path, capsys, chang
 
 def test_a_checkpoint_is_written_before_the_evaluation_that_may_fail(tiny_config, tmp_path, monkeypatch):
     trainer = Trainer(tiny_config(run={"updates": 9, "save_every": 4, "eval_every": 4}), tmp_path)
-    monkeypatch.setattr(trainer, "evaluate", lambda num: 1 / 0)
+    monkeypatch.setattr(trainer, "evaluate", lambda num, split: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         trainer.run()
     assert load_state(tmp_path)[1]["updates_done"] == 4

@@ -119,7 +119,7 @@ def test_continue_targets_look_one_segment_ahead(make, monkeypatch, cost, gamma)
         seen.append((carry, puzzle))
         return carry, batch.decision.output
 
-    plain = bool(cost) or gamma != 1.0
+    plain = bool(cost)
     objective = Objective(PLAIN if plain else LOGIT, 3, cost, gamma)
     target = SecondForward(following, lambda state: (halt, go_on), objective).targets(batch)
     assert trainer.algorithm.halting.continue_value.objective == objective
@@ -127,7 +127,7 @@ def test_continue_targets_look_one_segment_ahead(make, monkeypatch, cost, gamma)
     assert seen[0][1] is batch.puzzle
     # Segment 3 is the last: after segment 2 only halting is left.
     best = torch.tensor([0.4, 0.6, 0.3, -0.2])
-    torch.testing.assert_close(target, gamma * best - cost if plain else best.sigmoid())
+    torch.testing.assert_close(target, gamma * (best if plain else best.sigmoid()) - cost)
     assert not target.requires_grad
 
 
@@ -249,10 +249,10 @@ def test_memorises_eight_puzzles_and_learns_to_halt(tiny_config, tmp_path):
     trainer = Trainer(config, tmp_path)
     known = {**kwargs, "split": "train"}
     before = evaluate(trainer.rollout.policy, config.env.id, known)
-    start = time.monotonic()
+    start = time.process_time()
     for _ in range(config.run.updates):
         trainer.update()
-    assert time.monotonic() - start < 60, "seconds on an idle core; a minute is for a busy machine"
+    assert time.process_time() - start < 60, "seconds; a minute is for a slow machine"
     with trainer.algorithm.ema.swap():
         after = evaluate(trainer.rollout.policy, config.env.id, known)
     assert (before.success_rate, before.mean_segments) == (0.0, 4.0)
