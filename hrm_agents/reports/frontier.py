@@ -238,7 +238,8 @@ def chart(
     series: dict[str, list[FrontierPoint]] = {}
     for point in points:
         discount = "" if point.gamma == 1.0 else f", discount {number_text(point.gamma)}"
-        key = f"rule {rule}, no segment cost" if point.is_baseline else f"rule {rule}{discount}, labelled by segment cost"
+        kind = "no segment cost" if point.is_baseline else "labelled by segment cost"
+        key = f"rule {rule}{discount}, {kind}"
         label = "" if point.is_baseline else number_text(point.cost)
         series.setdefault(key, []).append(_drawn(point.mean_segments, point.success_rate, label))
     # The lines over costs come first: they are what the chart is about, and get the plainest styles.

@@ -95,7 +95,8 @@ def test_the_best_checkpoint_is_kept_and_named(trainer, monkeypatch):
         return update()
 
     monkeypatch.setattr(trainer, "update", diverging)
-    with pytest.raises(TrainingDiverged, match=r"the best checkpoint is in .*best \(update 4, 50\.0% solved\): resume it"):
+    advice = r"the best checkpoint is in .*best \(update 4, 50\.0% solved\): resume it"
+    with pytest.raises(TrainingDiverged, match=advice):
         trainer.run()
     best = trainer.best.folder
     assert read_config(best)["updates"] == 4
