@@ -1,4 +1,7 @@
-"""When to stop thinking: what a halting rule may look at, and the rules that there are."""
+"""When to stop thinking: what a halting rule may look at, and how each rule decides.
+
+The table that ``--halting.rule`` chooses from is :mod:`hrm_agents.learning.halting_rules`.
+"""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
