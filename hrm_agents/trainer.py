@@ -107,7 +107,9 @@ class Trainer:
         drawn = assembly.blueprint(self.config, spec) if own is None else own
         if state is not None:
             check_fits(state, spec, self.env.data_hash, drawn.state_dict(), str(self.out))
-        return own or assembly.new_network(self.config, drawn, spec, resumed=state is not None)
+        if own is not None:
+            return own
+        return assembly.new_network(self.config, drawn, spec, resumed=state is not None)
 
     def run(self) -> Evaluation:
         """Train to the configured number of updates, evaluating and saving on the way; returns the final report.
