@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hrm_agents import BUNDLED_MAZE, load
 from hrm_agents.evaluation.evaluate import Evaluation, evaluate
-from hrm_agents.halting.rules import GreaterValue, HaltingRule, Thought
+from hrm_agents.halting.decisions import GreaterValue, HaltingRule, Thought
 from hrm_agents.policy import HRMPolicy
 
 

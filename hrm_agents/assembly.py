@@ -11,12 +11,12 @@ import torch
 from hrm_agents.config import TrainConfig
 from hrm_agents.environments import make_vector, registered_keywords
 from hrm_agents.errors import UserError, user_errors
+from hrm_agents.halting.decisions import HaltingRule
 from hrm_agents.halting.exploration import Exploration
-from hrm_agents.halting.rules import HaltingRule
 from hrm_agents.learning.algorithm import Algorithm, OptimizerFactory, default_optimizers
 from hrm_agents.learning.answers import AnswerLearner
 from hrm_agents.learning.continue_value import Objective
-from hrm_agents.learning.halting_methods import LearnerContext
+from hrm_agents.learning.halting_rules import LearnerContext
 from hrm_agents.learning.health import check_fits_memory
 from hrm_agents.losses import LOG_PROBABILITIES
 from hrm_agents.models.hrm import HRM, HRMConfig

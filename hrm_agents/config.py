@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hrm_agents.errors import UserError, one_line
+from hrm_agents.halting.decisions import HaltingRule
 from hrm_agents.halting.q_scale import QScale
-from hrm_agents.halting.rules import HaltingRule
-from hrm_agents.learning.halting_methods import HaltingMethod, halting_method
+from hrm_agents.learning.halting_rules import HaltingMethod, halting_method
 from hrm_agents.models.hrm import Architecture
 from hrm_agents.settings import AnswerConfig, EnvConfig, HaltingConfig, OptimConfig, RunConfig
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrm_agents.halting.rules import GreaterValue, HaltingRule, Thought
+from hrm_agents.halting.decisions import GreaterValue, HaltingRule, Thought
 from hrm_agents.models.interface import SegmentModel, SegmentOutput, map_carry
 
 Observations = Mapping[str, NDArray[Any]]

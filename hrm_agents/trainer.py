@@ -20,7 +20,7 @@ from hrm_agents.config import TrainConfig, to_dict
 from hrm_agents.environments import make_vector, of_unseen
 from hrm_agents.errors import UserError, one_line
 from hrm_agents.evaluation.evaluate import Evaluation, evaluate
-from hrm_agents.halting.rules import HaltingRule
+from hrm_agents.halting.decisions import HaltingRule
 from hrm_agents.interrupts import stop_requests
 from hrm_agents.learning.algorithm import OptimizerFactory
 from hrm_agents.learning.health import Diverged
@@ -32,9 +32,7 @@ from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.best import BestCheckpoint
 from hrm_agents.records.checkpoint import check_own_parts_given, load_state, resolve_device, save_run
 from hrm_agents.records.logger import Logger
-from hrm_agents.records.run_lock import hold_folder
-from hrm_agents.records.run_log import RunLog
-from hrm_agents.records.training_state import (
+from hrm_agents.records.resume import (
     State,
     check_fits,
     check_like,
@@ -43,6 +41,8 @@ from hrm_agents.records.training_state import (
     settings_of,
     unpack,
 )
+from hrm_agents.records.run_lock import hold_folder
+from hrm_agents.records.run_log import RunLog
 
 
 class TrainingDiverged(UserError):
@@ -109,7 +109,9 @@ class Trainer:
         drawn = assembly.blueprint(self.config, spec) if own is None else own
         if state is not None:
             check_fits(state, spec, self.env.data_hash, drawn.state_dict(), str(self.out))
-        return own or assembly.new_network(self.config, drawn, spec, resumed=state is not None)
+        if own is not None:
+            return own
+        return assembly.new_network(self.config, drawn, spec, resumed=state is not None)
 
     def run(self) -> Evaluation:
         """Train to the configured number of updates, evaluating and saving on the way; returns the final report.

@@ -15,7 +15,7 @@ from hrm_envs.checks import as_array, form, shown
 from hrm_envs.construction import TaskLike, action_space, as_action, observation_space, reset_choice
 from hrm_envs.env_base import ReasoningBase
 from hrm_envs.frame_builder import FrameBuilder
-from hrm_envs.rendering.frame import Draft, Thoughts
+from hrm_envs.rendering.frame_data import Draft, Thoughts
 from hrm_envs.rendering.render import render_ansi, render_rgb
 from hrm_envs.rendering.window import Window
 from hrm_envs.spec import Tokens

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hrm_envs.dynamics import Outcome
-from hrm_envs.rendering.frame import Draft, Frame, Thoughts
+from hrm_envs.rendering.frame_data import Draft, Frame, Thoughts
 from hrm_envs.spec import MARK_NONE, Tokens
 from hrm_envs.task import PuzzleBatch, Task
 

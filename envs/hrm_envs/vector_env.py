@@ -25,7 +25,7 @@ from hrm_envs.dynamics import Outcome, state_entry
 from hrm_envs.env_base import ReasoningBase
 from hrm_envs.frame_builder import FrameBuilder
 from hrm_envs.limits import MAX_ROWS
-from hrm_envs.rendering.frame import Draft
+from hrm_envs.rendering.frame_data import Draft
 from hrm_envs.rendering.render import render_ansi, render_rgb
 from hrm_envs.spec import Tokens
 from hrm_envs.streams import fresh_keys, row_seeds

@@ -20,7 +20,7 @@ import torch
 from hrm_agents.config import TrainConfig, from_dict, to_dict
 from hrm_agents.environments import make_vector
 from hrm_agents.errors import UserError, one_line, user_errors
-from hrm_agents.learning.halting_methods import HALTING_METHODS
+from hrm_agents.learning.halting_rules import HALTING_METHODS
 from hrm_agents.records.checkpoint import CONFIG, load_state, read_config
 from hrm_agents.records.files import read_json, write_atomically
 from hrm_agents.reports.frontier import Result, Setting, number_text

@@ -135,7 +135,7 @@ def adviser(solver: Solver, env: Any) -> Adviser:
         env: of the game; the advice plays its episodes.
     """
     from hrm_envs.play import Advice
-    from hrm_envs.rendering.frame import Thoughts
+    from hrm_envs.rendering.frame_data import Thoughts
 
     def think(index: int) -> Iterator[Advice]:
         for segment in solver.think(env, options={"index": index}):

@@ -144,7 +144,7 @@ def _defaults(arguments: Sequence[str]) -> Train:
 
 
 def _saved(folder: Path) -> TrainConfig:
-    from hrm_agents.records.training_state import saved_config
+    from hrm_agents.records.resume import saved_config
 
     return saved_config(folder)
 

@@ -1,4 +1,6 @@
-"""Targets and losses of the Q-head: pure functions.
+"""How rewards become targets of the Q-head: pure functions.
+
+The target of Q(halt) is the reward of halting itself (:func:`hrm_agents.learning.halting.halt_loss`).
 
 Segments of an episode count from 1 to M. At segment t the model estimates Q_t(halt) and Q_t(continue); halting pays
 R(x, y_t), continuing leads to segment t + 1. Where two segments meet, names end in ``_tm1`` for the segment that

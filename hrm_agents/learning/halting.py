@@ -1,6 +1,6 @@
 """What the Q-head learns about halting.
 
-The table of which learner goes with which rule is :mod:`hrm_agents.learning.halting_methods`.
+The table of which learner goes with which rule is :mod:`hrm_agents.learning.halting_rules`.
 """
 
 from __future__ import annotations

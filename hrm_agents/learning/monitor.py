@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hrm_agents.halting.decisions import HaltingRule
 from hrm_agents.halting.q_scale import QScale
-from hrm_agents.halting.rules import HaltingRule
 from hrm_agents.rollout import SegmentBatch
 
 #: Fraction of rows or episodes that counts as nearly all.

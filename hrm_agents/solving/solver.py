@@ -19,7 +19,7 @@ from hrm_agents.errors import UserError
 from hrm_agents.evaluation.evaluate import Evaluation, HaltJudge, Until, evaluate, open_env
 from hrm_agents.evaluation.outcomes import Solutions
 from hrm_agents.evaluation.search import ONE_TRY, SearchSettings, think_repeatedly
-from hrm_agents.halting.rules import HaltingRule
+from hrm_agents.halting.decisions import HaltingRule
 from hrm_agents.losses import LOG_PROBABILITIES
 from hrm_agents.models.interface import SegmentModel
 from hrm_agents.policy import HRMPolicy

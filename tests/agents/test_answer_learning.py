@@ -124,7 +124,7 @@ def test_reward_alone_meets_no_solution(tiny_config, tmp_path):
     for _ in range(4):
         batch = trainer.rollout.step()
         assert not batch.solution.any()
-        assert not env.unwrapped._dynamics.batch.solution.any()
+        assert not env.get_state()["solution"].any()
         assert set(trainer.algorithm.losses(batch)) >= {"answer_policy_loss", "answer_entropy_loss"}
         assert "answer_loss" not in trainer.algorithm.losses(batch)
     unseen = make_vector(ID, 2, of_unseen(trainer.config.env.kwargs))

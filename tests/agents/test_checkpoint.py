@@ -213,7 +213,7 @@ def no_training(folder):
         (not_finite, "that is not finite or exceeds"),
         (exploded, r"that is not finite or exceeds 1e\+06; the model has diverged"),
         (unknown_loss, "training.run.answer_loss: 'zzz' is not"),
-        (unknown_rule, "training.halting.rule: 'whim' is not"),
+        (unknown_rule, "halting.rule: unknown rule 'whim'"),
     ],
 )
 def test_a_spoilt_checkpoint_is_explained(folder, spoil, message):

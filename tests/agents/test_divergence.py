@@ -13,6 +13,8 @@ from hrm_agents.learning.health import what_is_ruined
 from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE, load_state, read_config
 from hrm_agents.trainer import Trainer, TrainingDiverged
 
+#: Has 16 unseen puzzles, so that evaluations are fast.
+MAZE = ("HRM/Maze-5x5-v0", {"max_segments": 3})
 RUN = {"updates": 12, "save_every": 2, "eval_every": 4, "eval_puzzles": 4}
 
 
@@ -66,16 +68,16 @@ def test_what_is_ruined_is_not_saved(trainer, ruin, problem):
 
 def test_a_learning_rate_far_too_high_costs_no_good_checkpoint(tiny_config, tmp_path):
     """The run goes well, goes on at a rate that ruins it, and still has its last good state."""
-    Trainer(tiny_config(run={**RUN, "updates": 8}), tmp_path).run()
-    Trainer.resume(tmp_path, tiny_config(run={**RUN, "updates": 8}))
-    wild = tiny_config(run={**RUN, "updates": 4000, "eval_every": 0}, optim={"lr": 1e5})
+    Trainer(tiny_config(*MAZE, run={**RUN, "updates": 8}), tmp_path).run()
+    Trainer.resume(tmp_path, tiny_config(*MAZE, run={**RUN, "updates": 8}))
+    wild = tiny_config(*MAZE, run={**RUN, "updates": 4000, "eval_every": 0}, optim={"lr": 1e5})
     with pytest.raises(TrainingDiverged, match=r"resume it with a lower --optim\.lr") as stopped:
         Trainer.resume(tmp_path, wild).run()
     assert len(str(stopped.value)) < 500
     loaded = hrm_agents.load(tmp_path)
     assert all(weight.abs().max() < 1e6 for weight in loaded.model.state_dict().values())
     assert load_state(tmp_path)[1]["updates_done"] == 8
-    Trainer.resume(tmp_path, tiny_config(run={**RUN, "updates": 9})).run()
+    Trainer.resume(tmp_path, tiny_config(*MAZE, run={**RUN, "updates": 9})).run()
 
 
 def test_the_best_checkpoint_is_kept_and_named(trainer, monkeypatch):
@@ -95,7 +97,8 @@ def test_the_best_checkpoint_is_kept_and_named(trainer, monkeypatch):
         return update()
 
     monkeypatch.setattr(trainer, "update", diverging)
-    with pytest.raises(TrainingDiverged, match=r"the best checkpoint is in .*best \(update 4, 50\.0% solved\): resume it"):
+    advice = r"the best checkpoint is in .*best \(update 4, 50\.0% solved\): resume it"
+    with pytest.raises(TrainingDiverged, match=advice):
         trainer.run()
     best = trainer.best.folder
     assert read_config(best)["updates"] == 4

@@ -133,10 +133,12 @@ def test_files_are_read_in_the_order_they_were_made(tmp_path, monkeypatch, back)
 
 
 def test_a_name_that_is_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr(event_file_module, "_NAME", re.compile("nothing"))
     now = time.time()
-    monkeypatch.setattr(event_file_module.time, "time", lambda: now)
-    with EventFile(tmp_path) as first, EventFile(tmp_path) as second:
+    with monkeypatch.context() as patch:
+        patch.setattr(event_file_module.time, "time", lambda: now)
+        patch.setattr(os, "listdir", lambda folder: [])  # both processes look before either creates its file
+        first, second = EventFile(tmp_path), EventFile(tmp_path)
+    with first, second:
         assert first.path != second.path
         first.add_scalar("a", 1.0, 1)
         second.add_scalar("b", 1.0, 1)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from hrm_agents.halting.decisions import should_halt
 from hrm_agents.halting.exploration import Exploration
 from hrm_agents.halting.q_scale import PLAIN
-from hrm_agents.halting.rules import should_halt
 from hrm_agents.halting.targets import continue_target
 
 

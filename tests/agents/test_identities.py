@@ -145,7 +145,7 @@ def test_warm_start_needs_the_same_identities(shift_run):
         (None, "number of tasks: 2 there and 0 here"),
     ]:
         before = model.state_dict()["embedding.token"].clone()
-        with pytest.raises(UserError, match=rf"its task identities are not this environment's \({words}\); take the"):
+        with pytest.raises(UserError, match=rf"its task identities are not this environment's \({words}\); use the"):
             warm_start(model, shift_run, table)
         assert torch.equal(model.state_dict()["embedding.token"], before)
     warm_start(model, shift_run, TABLE)

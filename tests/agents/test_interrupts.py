@@ -17,7 +17,8 @@ from hrm_agents.records.checkpoint import CONFIG, load_state
 from hrm_agents.records.run_log import RunLog
 from hrm_agents.trainer import Trainer
 
-COMMAND = [sys.executable, "-c", "import sys; from hrm_agents.cli import main; sys.exit(main(sys.argv[1:]))"]
+#: Has 16 unseen puzzles, so that evaluations are fast.
+MAZE = ("HRM/Maze-5x5-v0", {"max_segments": 3})
 
 
 @pytest.mark.parametrize("milliseconds", [60, 150, 300, 700, 1500])
@@ -38,8 +39,7 @@ def test_ctrl_c_soon_after_the_start_is_one_word(tiny_flags, tmp_path, milliseco
     assert errors.splitlines()[-1].startswith("interrupted")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("final", [False, True])
+@pytest.mark.parametrize(("number", "final"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
 def test_a_signal_in_an_evaluation_ends_the_run_with_what_was_done(tiny_config, tmp_path, monkeypatch, number, final):
     run = {"updates": 4, "save_every": 100, "eval_every": 0 if final else 2, "batch_size": 4}
     trainer = Trainer(tiny_config(run=run), tmp_path)
@@ -81,8 +81,8 @@ def test_the_command_reports_a_signal_in_the_final_evaluation(tiny_flags, tmp_pa
     assert f"saved after 4 updates; continue with: hrm-agents train --resume {out}" in capsys.readouterr().err
 
 
-def test_fewer_updates_than_were_done_are_refused_and_change_nothing(tiny_config, tmp_path, capsys):
-    Trainer(tiny_config(), tmp_path).run()
+def test_fewer_updates_than_were_done_are_refused_and_change_nothing(sudoku_run, tmp_path, capsys):
+    shutil.copytree(sudoku_run, tmp_path, dirs_exist_ok=True)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert main(["train", "--resume", str(tmp_path), "--run.updates", "3"]) == 2
     assert "has done 4 updates, more than --run.updates 3 asks for" in capsys.readouterr().err
@@ -91,7 +91,7 @@ def test_fewer_updates_than_were_done_are_refused_and_change_nothing(tiny_config
 
 def test_a_folder_deleted_in_mid_run_costs_nothing(tiny_config, tmp_path, monkeypatch):
     out = tmp_path / "run"
-    trainer = Trainer(tiny_config(run={"updates": 6, "save_every": 2, "log_every": 1}), out)
+    trainer = Trainer(tiny_config(*MAZE, run={"updates": 6, "save_every": 2, "log_every": 1}), out)
     update = trainer.update
 
     def deleting():
@@ -106,7 +106,7 @@ def test_a_folder_deleted_in_mid_run_costs_nothing(tiny_config, tmp_path, monkey
 
 
 def test_records_that_cannot_be_written_end_the_run_with_what_was_done(tiny_config, tmp_path, monkeypatch):
-    trainer = Trainer(tiny_config(run={"updates": 6, "save_every": 100}), tmp_path)
+    trainer = Trainer(tiny_config(*MAZE, run={"updates": 6, "save_every": 100}), tmp_path)
     segment = trainer.log.segment
 
     def full(batch, metrics, step):

@@ -8,7 +8,7 @@ import torch
 import hrm_agents
 from hrm_agents.cli import main
 from hrm_agents.errors import UserError
-from hrm_agents.halting.rules import GreaterValue, HaltingRule
+from hrm_agents.halting.decisions import GreaterValue, HaltingRule
 from hrm_agents.trainer import Trainer
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from hrm_agents.halting.decisions import should_halt
 from hrm_agents.halting.q_scale import LOGIT
-from hrm_agents.halting.rules import should_halt
 from hrm_agents.halting.targets import continue_target
 from hrm_agents.losses import stablemax_cross_entropy
 from hrm_agents.models.hrm import HRM, Carry, HRMConfig

@@ -32,14 +32,19 @@ main(sys.argv[1:])
 """
 
 
-def train(flags, out):
-    return main(["train", *flags, *LENGTH, "--out", str(out)])
+#: Has 16 unseen puzzles, so that evaluations are fast.
+MAZE = ("HRM/Maze-5x5-v0", {"max_segments": 3})
 
 
-def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(tiny_flags, tmp_path, capsys):
+@pytest.fixture
+def maze_flags(tiny_flags):
+    return [MAZE[0], *tiny_flags, "--kwargs", "max_segments=3"]
+
+
+def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(maze_flags, tmp_path, capsys):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert train(tiny_flags, whole) == 0
-    arguments = ["train", *tiny_flags, *LENGTH, "--out", str(broken)]
+    assert main(["train", *maze_flags, *LENGTH, "--out", str(whole)]) == 0
+    arguments = ["train", *maze_flags, *LENGTH, "--out", str(broken)]
     killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert load_state(broken)[1]["updates_done"] == 10
@@ -52,9 +57,9 @@ def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(tiny_flags, tmp_path
 @pytest.mark.parametrize("target", ["one-pass", "returns"])
 def test_what_the_continue_targets_remember_is_resumed_too(tiny_config, tmp_path, target):
     settings = {"halting": {"target": target, "trace_decay": 0.5, "target_decay": 0.9, "exploration_prob": 1.0}}
-    whole = Trainer(tiny_config(run={"updates": 9}, **settings), tmp_path / "whole")
+    whole = Trainer(tiny_config(*MAZE, run={"updates": 9}, **settings), tmp_path / "whole")
     whole.run()
-    broken = Trainer(tiny_config(run={"updates": 9}, **settings), tmp_path / "broken")
+    broken = Trainer(tiny_config(*MAZE, run={"updates": 9}, **settings), tmp_path / "broken")
     for _ in range(4):
         broken.update()
     broken.save()
@@ -63,9 +68,8 @@ def test_what_the_continue_targets_remember_is_resumed_too(tiny_config, tmp_path
     assert (tmp_path / "whole" / STATE).read_bytes() == (tmp_path / "broken" / STATE).read_bytes()
 
 
-def test_a_run_that_cannot_be_resumed_keeps_its_records(tiny_flags, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert train(tiny_flags, out) == 0
+def test_a_run_that_cannot_be_resumed_keeps_its_records(sudoku_run, tmp_path, capsys):
+    out = shutil.copytree(sudoku_run, tmp_path / "run")
     records = {path: path.read_bytes() for path in (out / "tensorboard").iterdir()}
     resave(out, data_hash="another")
     assert main(["train", "--resume", str(out), "--run.updates", "20"]) == 2
@@ -73,14 +77,14 @@ def test_a_run_that_cannot_be_resumed_keeps_its_records(tiny_flags, tmp_path, ca
     assert {path: path.read_bytes() for path in (out / "tensorboard").iterdir()} == records
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(tiny_flags, tmp_path, capsys):
+def test_ctrl_c_saves_and_says_how_to_continue(maze_flags, tmp_path, capsys):
     out = tmp_path / "a run"
     command = [
         sys.executable,
         "-m",
         "hrm_agents.cli",
         "train",
-        *tiny_flags,
+        *maze_flags,
         "--run.updates",
         "1000000",
         "--run.save-every",
@@ -88,7 +92,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_flags, tmp_path, capsys):
     ]
     process = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    assert process.stderr.readline().startswith("training HRM/Sudoku-4x4-v0")
+    assert process.stderr.readline().startswith("training HRM/Maze-5x5-v0")
     deadline = time.monotonic() + 60
     while not (out / CONFIG).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -223,10 +227,8 @@ def test_nothing_to_resume(tmp_path, sudoku_run):
         (["--run.init-from", "elsewhere"], "run.init_from=None, not 'elsewhere'"),
     ],
 )
-def test_what_a_run_depends_on_cannot_change(tiny_flags, tmp_path, capsys, change, message):
-    assert train(tiny_flags, tmp_path / "run") == 0
-    capsys.readouterr()
-    assert main(["train", "--resume", str(tmp_path / "run"), *change]) == 2
+def test_what_a_run_depends_on_cannot_change(sudoku_run, capsys, change, message):
+    assert main(["train", "--resume", str(sudoku_run), *change]) == 2
     assert message in capsys.readouterr().err
 
 

@@ -7,7 +7,7 @@ from hrm_agents.halting.exploration import Exploration
 from hrm_agents.models.hrm import HRM, Architecture, HRMConfig
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.checkpoint import load_state, save_run
-from hrm_agents.records.training_state import pack, unpack
+from hrm_agents.records.resume import pack, unpack
 from hrm_agents.rollout import Rollout
 from hrm_envs import PuzzleBatch
 

@@ -237,7 +237,7 @@ def test_settings_that_cannot_work_are_user_errors(tiny_config, tmp_path):
 
 LEARNER = {
     "model": {"hidden_size": 32, "num_heads": 4, "expansion": 4.0},
-    # The rate falls: at a constant one, nets this small forget again, on some processors before update 400.
+    # The rate falls: at a constant one, nets this small forget again, on some processors before the end.
     "optim": {"lr": 3e-3, "warmup": 20, "ema_decay": 0.95, "weight_decay": 0.0, "schedule": "cosine"},
 }
 
@@ -245,7 +245,7 @@ LEARNER = {
 def test_memorises_eight_puzzles_and_learns_to_halt(tiny_config, tmp_path):
     """From scratch, in seconds; a wrong sign in the answer loss or in either Q loss fails it."""
     kwargs = {"num_puzzles": 8, "augment": False, "max_segments": 4}
-    config = tiny_config(kwargs=kwargs, run={"updates": 400, "batch_size": 16}, **LEARNER)
+    config = tiny_config(kwargs=kwargs, run={"updates": 300, "batch_size": 16}, **LEARNER)
     trainer = Trainer(config, tmp_path)
     known = {**kwargs, "split": "train"}
     before = evaluate(trainer.rollout.policy, config.env.id, known)
@@ -262,7 +262,7 @@ def test_memorises_eight_puzzles_and_learns_to_halt(tiny_config, tmp_path):
 
 
 def test_a_task_of_the_users_own_trains(tiny_config, tmp_path):
-    config = tiny_config("Test/Mirror-v0", {}, run={"updates": 400, "batch_size": 16}, **LEARNER)
+    config = tiny_config("Test/Mirror-v0", {}, run={"updates": 300, "batch_size": 16}, **LEARNER)
     report = Trainer(config, tmp_path).run()
     assert report.num_puzzles == 100
     assert report.success_rate > 0.9, "unseen puzzles: it has learned the rule"

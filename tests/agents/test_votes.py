@@ -13,8 +13,8 @@ from hrm_agents.cli import main
 from hrm_agents.environments import make_vector
 from hrm_agents.errors import UserError
 from hrm_agents.evaluation.evaluate import HaltJudge, evaluate
+from hrm_agents.halting.decisions import GreaterValue
 from hrm_agents.halting.q_scale import LOGIT, PLAIN
-from hrm_agents.halting.rules import GreaterValue
 from hrm_agents.models.hrm import SegmentOutput
 from hrm_agents.policy import Decision
 from hrm_agents.trainer import Trainer

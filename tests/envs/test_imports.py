@@ -201,3 +201,9 @@ LONG = {
     "hrm_agents/records/checkpoint.py",
     "hrm_agents/trainer.py",
 }
+
+
+def test_names_of_test_files_are_unique():
+    """pytest imports them by name alone, so that of two with one name the second fails."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "__init__.py"]
+    assert sorted(names) == sorted(set(names))

@@ -14,7 +14,7 @@ from hrm_envs.env import ReasoningEnv
 from hrm_envs.play.game import Advice, Game
 from hrm_envs.play.keycaps import Cap, KeyHelp
 from hrm_envs.play.keys import ask_key, key_helps, press
-from hrm_envs.rendering.frame import Thoughts
+from hrm_envs.rendering.frame_data import Thoughts
 from hrm_envs.spec import MARK_NONE, MARK_RIGHT, PAD
 
 PUZZLE = "1234\n34..\n.143\n432."

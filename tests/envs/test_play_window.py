@@ -16,7 +16,7 @@ import hrm_envs  # noqa: E402, F401  (registers the ids)
 from hrm_envs.env import ReasoningEnv  # noqa: E402
 from hrm_envs.play import Advice, Game, play, render_game  # noqa: E402
 from hrm_envs.play.image import SIZE  # noqa: E402
-from hrm_envs.rendering.frame import Thoughts  # noqa: E402
+from hrm_envs.rendering.frame_data import Thoughts  # noqa: E402
 from hrm_envs.rendering.window import NoDisplay  # noqa: E402
 
 PUZZLE = "1234\n34..\n.143\n432."

@@ -20,7 +20,7 @@ from hrm_envs.rendering import canvas
 from hrm_envs.rendering import render as rendering
 from hrm_envs.rendering.board import Board
 from hrm_envs.rendering.canvas import Canvas, text_width
-from hrm_envs.rendering.frame import Frame, Thoughts
+from hrm_envs.rendering.frame_data import Frame, Thoughts
 from hrm_envs.rendering.render import render_ansi, render_rgb
 from hrm_envs.rendering.window import NoDisplay, Window
 from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, TaskSpec, Tokens

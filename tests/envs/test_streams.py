@@ -76,6 +76,15 @@ def test_a_batch_draws_what_its_rows_draw_alone():
         assert np.array_equal(draw(together), np.concatenate([draw(one) for one in alone]))
 
 
+def test_rows_that_are_taken_go_on_as_they_would():
+    made = draws(10)
+    made.bits(3)
+    some = made.take(np.array([2, 7]))
+    assert len(some) == 2
+    assert np.array_equal(some.bits(4), made.bits(4)[[2, 7]])
+    assert np.array_equal(made.take(np.arange(10) < 4).integers(9), made.integers(9)[:4])
+
+
 def test_neighbouring_streams_do_not_collide():
     words = np.concatenate(
         [draws(200, episode=episode).bits(20).reshape(-1) for episode in range(20)]

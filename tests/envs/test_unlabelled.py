@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import hrm_envs  # noqa: F401
 from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG
 from hrm_envs.streams import Draws
-from hrm_envs.sudoku.rules import legal_cells
 from hrm_envs.sudoku.task import SudokuTask
+from hrm_envs.sudoku.verifier import legal_cells
 from hrm_envs.task import PuzzleBatch
 
 ID = "HRM/Sudoku-4x4-v0"

@@ -154,7 +154,7 @@ def test_a_sign_turns_red_where_digits_break_it(task, futoshiki):
     pytest.importorskip("pygame")
     from hrm_envs.rendering.board import Board
     from hrm_envs.rendering.canvas import RED, Canvas
-    from hrm_envs.rendering.frame import Frame
+    from hrm_envs.rendering.frame_data import Frame
 
     def red_pixels(sign, before, after):
         answer = futoshiki.EMPTY.copy()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hrm_agents.halting.rules import Thought
+from hrm_agents.halting.decisions import Thought
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -13,7 +13,7 @@ from hrm_envs.moves.dynamics import MoveDynamics
 from hrm_envs.moves.settings import AGENT, DOOR_OPEN, DOOR_SHUT, SYMBOLS
 from hrm_envs.rendering.board import Board
 from hrm_envs.rendering.canvas import AMBER, BACKGROUND, BLUE, INK, PANEL, Canvas, Color, Rect, blend, center, inset
-from hrm_envs.rendering.frame import Frame
+from hrm_envs.rendering.frame_data import Frame
 from hrm_envs.rendering.render import DEFAULT_SIZE
 from hrm_envs.rendering.strip import Status, Strip
 from hrm_envs.spec import TaskSpec, Tokens

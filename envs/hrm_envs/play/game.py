@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.env import ReasoningEnv
-from hrm_envs.rendering.frame import Frame, Thoughts
+from hrm_envs.rendering.frame_data import Frame, Thoughts
 from hrm_envs.spec import MARK_NONE, PAD, Tokens
 
 Tone = Literal["plain", "good", "bad"]

@@ -25,7 +25,7 @@ from hrm_envs.rendering.canvas import (
     center,
     inset,
 )
-from hrm_envs.rendering.frame import Frame
+from hrm_envs.rendering.frame_data import Frame
 from hrm_envs.spec import MARK_RIGHT, MARK_WRONG, PAD, TaskSpec
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hrm_envs.rendering.board import Board
 from hrm_envs.rendering.canvas import Canvas, Rect
-from hrm_envs.rendering.frame import Frame
+from hrm_envs.rendering.frame_data import Frame
 from hrm_envs.rendering.strip import Strip, status
 from hrm_envs.spec import MARK_RIGHT, MARK_WRONG, PAD, TaskSpec
 

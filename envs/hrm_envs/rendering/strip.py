@@ -25,7 +25,7 @@ from hrm_envs.rendering.canvas import (
     Rect,
     text_width,
 )
-from hrm_envs.rendering.frame import Frame
+from hrm_envs.rendering.frame_data import Frame
 
 #: The state of an episode: name of its icon, word, and colour of the badge.
 Status = tuple[str, str, Color]

@@ -15,9 +15,9 @@ from hrm_envs.streams import Draws
 from hrm_envs.sudoku.formats import format_grid, parse_grids
 from hrm_envs.sudoku.generator import Range, generate
 from hrm_envs.sudoku.layout import BLANK, cell_name, layout_for
-from hrm_envs.sudoku.rules import all_units_complete, legal_cells
 from hrm_envs.sudoku.solver import MOST_GUESSES, SearchTooLongError, solve
 from hrm_envs.sudoku.symmetry import class_key, random_symmetry
+from hrm_envs.sudoku.verifier import legal_cells, verify_grids
 from hrm_envs.task import PuzzleBatch, Task, Verdict
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class SudokuTask(Task):
         empty_cells: inclusive range of the number of blanks, drawn uniformly for each puzzle. Overrides the level.
         difficulty: inclusive range of guess counts. Overrides the level. None accepts any puzzle.
         score: the cells that earn partial credit: ``"solution"``, blanks that equal the solution; ``"rules"``, cells
-            that break no rule, which needs no solution (see :func:`.rules.legal_cells`).
+            that break no rule, which needs no solution (see :func:`.verifier.legal_cells`).
 
     The levels, with the mean guess count of a sample and the time to generate 1000 puzzles on one CPU core:
 
@@ -129,23 +129,8 @@ class SudokuTask(Task):
         return PuzzleBatch.concatenate(found)
 
     def verify(self, batch: PuzzleBatch, answer: Tokens) -> Verdict:
-        """Grade answers: success if the givens are kept and every row, column and box holds each digit once.
-
-        The score is the share of right cells among the blanks and the changed givens, which count as wrong. Without
-        changed givens, this is the share of blanks that equal the solution. A puzzle without blanks scores 1 if it is
-        unchanged and 0 otherwise. With ``score="rules"``, the score is the share of all cells that break no rule.
-        """
-        blank = batch.puzzle == BLANK
-        asked = blank | (answer != batch.puzzle)
-        success = all_units_complete(self.layout, answer) & (asked == blank).all(axis=1)
-        if self.grades_without_solution:
-            return Verdict(success, legal_cells(self.layout, batch.puzzle, answer).mean(axis=1, dtype=np.float32))
-        right = blank & (answer == batch.solution)
-        num_asked = asked.view(np.uint8).sum(axis=1, dtype=np.uint8)
-        num_right = right.view(np.uint8).sum(axis=1, dtype=np.uint8)
-        score = num_right / np.maximum(num_asked, 1).astype(np.float32)
-        score[success] = 1.0
-        return Verdict(success, score)
+        """Grade answers by the rules of Sudoku; see :func:`.verifier.verify_grids`."""
+        return verify_grids(self.layout, batch, answer, score_by_rules=self.grades_without_solution)
 
     def augment(self, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
         """A random symmetric copy of each row, see :func:`.symmetry.random_symmetry`."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hrm_envs.rendering.board import Board
 from hrm_envs.rendering.canvas import Canvas, import_pygame
-from hrm_envs.rendering.frame import Frame
+from hrm_envs.rendering.frame_data import Frame
 from hrm_envs.rendering.render import render_rgb
 from hrm_envs.spec import PAD, Tokens
 from hrm_envs.task import PuzzleBatch

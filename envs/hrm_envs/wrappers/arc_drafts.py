@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hrm_envs.arc import ARCTask
 from hrm_envs.arc.grids import END, FIRST_COLOUR, NUM_COLOURS, corners, read_sizes
 from hrm_envs.checks import choice
-from hrm_envs.rendering.frame import Draft
+from hrm_envs.rendering.frame_data import Draft
 from hrm_envs.spec import PAD, Tokens
 from hrm_envs.task import Task
 from hrm_envs.wrappers.drafts import Drafts

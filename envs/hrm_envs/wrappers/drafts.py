@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hrm_envs.checks import as_array, form, whole_number
 from hrm_envs.limits import MAX_STEPS
-from hrm_envs.rendering.frame import Draft
+from hrm_envs.rendering.frame_data import Draft
 from hrm_envs.spec import TaskSpec, Tokens
 from hrm_envs.task import Task
 

@@ -14,6 +14,7 @@ from hrm_envs.maze import MazeTask
 from hrm_envs.maze.tokens import FREE, GOAL, START, WALL
 from hrm_envs.moves.dynamics import MoveDynamics
 from hrm_envs.moves.settings import AGENT, DOOR_OPEN, DOOR_SHUT, MOVES, MoveSettings
+from hrm_envs.streams import hash_rows
 
 UP, DOWN, LEFT, RIGHT = range(4)
 HOOK = "#####\n#S  #\n### #\n#G  #\n#####"
@@ -213,6 +214,32 @@ def doors_of(dynamics):
     """Which cells are doors, and which of them are shut, both ``[B, S]``."""
     grid = dynamics.grids()
     return np.isin(grid, (DOOR_OPEN, DOOR_SHUT)), grid == DOOR_SHUT
+
+
+def allowed_walk(puzzles, allowed, rows=None) -> np.ndarray:
+    """The grids at the start, all doors open, of walks ``rows`` in 9x9 mazes."""
+    rows = np.arange(len(puzzles)) if rows is None else rows
+    dynamics = MoveDynamics(len(rows), (9, 9), MoveSettings(door_probability=0.1), allowed)
+    dynamics.seed(rows.astype(np.uint64), np.arange(len(rows)))
+    dynamics.reset(np.arange(len(rows)), puzzles[rows])
+    return np.where(dynamics.grids() == DOOR_SHUT, DOOR_OPEN, dynamics.grids())
+
+
+def test_doors_are_drawn_until_the_grid_may_be_shown():
+    puzzles = mazes(0, 300)
+    grids = allowed_walk(puzzles, lambda grid: hash_rows(grid) % np.uint64(8) == 0)
+    assert ((grids == DOOR_OPEN).sum(axis=1) == 8).mean() > 0.9
+    # 300 mazes times (7 / 8) ** 64 leaves 0.06 of them without doors.
+    assert (hash_rows(grids) % np.uint64(8) == 0).sum() >= 298
+    # Rows do not depend on how often others had to draw again.
+    some = np.array([3, 200])
+    assert np.array_equal(allowed_walk(puzzles, lambda grid: hash_rows(grid) % np.uint64(8) == 0, some), grids[some])
+    assert np.array_equal(allowed_walk(puzzles, lambda grid: np.ones(len(grid), bool)), allowed_walk(puzzles, None))
+
+
+def test_a_maze_that_may_be_shown_with_no_doors_gets_none():
+    puzzles = mazes(0, 5)
+    assert np.array_equal(allowed_walk(puzzles, lambda grid: np.zeros(len(grid), bool)), puzzles)
 
 
 def test_doors_that_always_flip_flip_but_for_the_walkers_own():

@@ -1,4 +1,7 @@
-"""When to stop thinking: what a halting rule may look at, and the rules that there are."""
+"""When to stop thinking: what a halting rule may look at, and how each rule decides.
+
+The table that ``--halting.rule`` chooses from is :mod:`hrm_agents.learning.halting_rules`.
+"""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from hrm_agents.halting.q_scale import QScale
 
 
 def should_halt(q_halt: Tensor, q_continue: Tensor) -> Tensor:
-    """Greedy decision, bool [B]: halt where it is worth strictly more; a tie thinks on."""
+    """Greedy decision, bool [B]: halt where that is worth strictly more; continue on a tie."""
     return q_halt > q_continue
 
 
@@ -74,10 +77,10 @@ class GreaterValue(HaltingRule):
 
 @dataclass(frozen=True)
 class HaltingProbability(HaltingRule):
-    """Halt where halting pays more than a threshold, whatever thinking on might bring."""
+    """Halt where the value of halting exceeds a threshold; the value of continuing plays no part."""
 
     threshold: float
-    """In units of reward; for logits a probability. At the threshold it thinks on."""
+    """In units of reward; for logits a probability. At the threshold it continues."""
     scale: QScale
     """Of Q(halt)."""
 
@@ -92,7 +95,7 @@ class HaltingProbability(HaltingRule):
 
 @dataclass(frozen=True)
 class Gain(HaltingRule):
-    """Halt where the second output, the gain expected from thinking on, is no more than a least gain."""
+    """Halt where the second output, the expected gain of continuing, is at most ``least``."""
 
     least: float
     """In units of reward."""

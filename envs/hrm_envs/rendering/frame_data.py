@@ -1,4 +1,4 @@
-"""The data that one image shows: puzzle, answer and the agent's thoughts."""
+"""The data that one image shows: puzzle, answer and the agent's thoughts. :mod:`.render` draws it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The table behind ``--halting.rule``: who decides, what learns from it, and what the Q-values stand for.
 
-To add a rule, write its :class:`~hrm_agents.halting.rules.HaltingRule`, its
+To add a rule, write its :class:`~hrm_agents.halting.decisions.HaltingRule`, its
 :class:`~hrm_agents.learning.halting.HaltingLearner` if none here suits, and a line in :data:`HALTING_METHODS`.
 """
 
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from hrm_agents.errors import UserError, one_line
-from hrm_agents.halting.q_scale import LOGIT, PLAIN, QScale
-from hrm_agents.halting.rules import (
+from hrm_agents.halting.decisions import (
     Convergence,
     FixedLength,
     Gain,
@@ -22,6 +21,7 @@ from hrm_agents.halting.rules import (
     HaltingProbability,
     HaltingRule,
 )
+from hrm_agents.halting.q_scale import LOGIT, PLAIN, QScale
 from hrm_agents.learning.continue_value import EpisodeReturns, Objective, OnePass, SecondForward, TargetHead
 from hrm_agents.learning.halting import GainLearner, HaltingLearner, HaltValueLearner, PolicyLearner, ValueLearner
 from hrm_agents.policy import Forward

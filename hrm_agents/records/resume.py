@@ -1,4 +1,4 @@
-"""The state of a run as tensors and JSON, and its checks before a run resumes from it.
+"""Resuming a run (:meth:`hrm_agents.trainer.Trainer.resume`): its state as tensors and JSON, and all checks of it.
 
 A state from a file is compared with the trainer that will load it, tensor by tensor, before any of it is used. The
 ``load_state_dict`` of each part checks the values that only this part understands.
