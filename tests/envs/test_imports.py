@@ -205,5 +205,5 @@ LONG = {
 
 def test_names_of_test_files_are_unique():
     """pytest imports them by name alone, so that of two with one name the second fails."""
-    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "__init__.py"]
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name not in ("__init__.py", "conftest.py")]
     assert sorted(names) == sorted(set(names))
