@@ -60,8 +60,11 @@ class EnvConfig:
                 "hrm_envs.register_task(..., kwargs=...)"
             ) from error
         split = self.kwargs.get("split", "train")
-        if split != "train":
-            raise UserError(f"env.kwargs: split={split!r} would train on the puzzles of the evaluation; omit it")
+        if split not in ("train", "train+validation"):
+            raise UserError(
+                f"env.kwargs: split={split!r} would train on the puzzles of the evaluation; omit it, or choose "
+                "'train+validation' once all settings are chosen"
+            )
         # Lists become tuples, as in defaults, so that saved and new settings compare as equal.
         object.__setattr__(self, "kwargs", {name: _as_tuples(value) for name, value in self.kwargs.items()})
 

@@ -190,6 +190,9 @@ class Trainer:
         """The split that evaluations on the way use: "validation", or "test" where a task has no validation puzzles."""
         if not self.config.run.eval_every:
             return "test"
+        if self.config.env.kwargs.get("split") == "train+validation":
+            self.log.warning("training on the validation puzzles too: evaluations on the way use the test split")
+            return "test"
         try:
             make_vector(self.config.env.id, 1, of_unseen(self.config.env.kwargs, "validation")).close()
         except UserError as error:

@@ -20,8 +20,9 @@ from hrm_envs import entry_points
 from hrm_envs.checks import as_array, choice, flag, real_number, shown, unexpected_keyword, whole_number
 from hrm_envs.dynamics import SegmentDynamics
 from hrm_envs.limits import MAX_BATCH_CELLS, MAX_COST, MAX_ROWS, MAX_SEED, MAX_SEGMENTS, most_puzzles
-from hrm_envs.puzzles.pool import SPLITS, Split, cached_pool, hold_pool
+from hrm_envs.puzzles.pool import cached_pool, hold_pool
 from hrm_envs.puzzles.sources import PuzzlesLike, read_puzzles
+from hrm_envs.puzzles.splits import SPLITS, Split
 from hrm_envs.rewards import Reward, resolve_reward
 from hrm_envs.spec import TaskSpec, Tokens
 from hrm_envs.task import PuzzleBatch, Task

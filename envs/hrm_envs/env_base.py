@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hrm_envs.checks import choice
 from hrm_envs.construction import TaskLike, build_dynamics, split_settings
-from hrm_envs.puzzles.pool import puzzle_classes
+from hrm_envs.puzzles.splits import puzzle_classes
 from hrm_envs.spec import TaskSpec
 from hrm_envs.task import PuzzleBatch
 

@@ -12,7 +12,8 @@ from hrm_envs.maze import MazeTask
 from hrm_envs.maze.formats import parse_maze
 from hrm_envs.maze.generator import all_perfect_grids, count_perfect_puzzles, perfect_grids, random_grids
 from hrm_envs.maze.tokens import SYMBOLS
-from hrm_envs.puzzles.pool import DISJOINT, default_size, in_split, make_pool
+from hrm_envs.puzzles.pool import default_size, make_pool
+from hrm_envs.puzzles.splits import DISJOINT, in_split
 from hrm_envs.streams import Draws
 from hrm_envs.task import PuzzleBatch
 

@@ -9,14 +9,8 @@ import pytest
 
 from hrm_envs.construction import Settings, build_dynamics
 from hrm_envs.maze import MazeTask
-from hrm_envs.puzzles.pool import (
-    DISJOINT,
-    SPLITS,
-    cached_pool,
-    hold_pool,
-    in_split,
-    make_pool,
-)
+from hrm_envs.puzzles.pool import cached_pool, hold_pool, make_pool
+from hrm_envs.puzzles.splits import DISJOINT, SPLITS, in_split
 from hrm_envs.spec import TaskSpec
 from hrm_envs.sudoku import SudokuTask
 from hrm_envs.task import PuzzleBatch, Task, Verdict

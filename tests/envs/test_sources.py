@@ -13,8 +13,8 @@ import pytest
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.maze import MazeTask
 from hrm_envs.puzzles import official
-from hrm_envs.puzzles.pool import DISJOINT, in_split
 from hrm_envs.puzzles.sources import read_puzzles
+from hrm_envs.puzzles.splits import DISJOINT, in_split
 from hrm_envs.sudoku import SudokuTask
 from hrm_envs.task import PuzzleBatch
 

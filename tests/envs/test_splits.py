@@ -14,7 +14,8 @@ from hrm_envs.maze import MazeTask
 from hrm_envs.maze.tokens import FREE, GOAL, START, WALL
 from hrm_envs.moves.mazes import WalkMazeTask
 from hrm_envs.moves.settings import AGENT, DOOR_OPEN, DOOR_SHUT
-from hrm_envs.puzzles.pool import DISJOINT, in_split, make_pool, puzzle_classes
+from hrm_envs.puzzles.pool import make_pool
+from hrm_envs.puzzles.splits import DISJOINT, in_split, puzzle_classes
 from hrm_envs.streams import Draws
 from hrm_envs.sudoku import SudokuTask
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hrm_envs.maze.task import MazeTask
 from hrm_envs.maze.tokens import FREE, START
-from hrm_envs.puzzles.pool import Split, keys_in_split
+from hrm_envs.puzzles.splits import Split, keys_in_split
 from hrm_envs.spec import Tokens
 from hrm_envs.streams import Words
 

@@ -15,7 +15,7 @@ from hrm_envs.limits import most_puzzles
 from hrm_envs.puzzles.arrays import load_arrays
 from hrm_envs.puzzles.files import kind_of, read_text
 from hrm_envs.puzzles.official import CHUNK, Rows, find_splits, read_csv, read_folder
-from hrm_envs.puzzles.pool import Split, in_split
+from hrm_envs.puzzles.splits import Split, in_split
 from hrm_envs.spec import TaskSpec, Tokens
 from hrm_envs.task import PuzzleBatch, Task
 

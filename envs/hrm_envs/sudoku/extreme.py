@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.limits import MAX_GUESSES
-from hrm_envs.puzzles.pool import HELD_OUT_SHARE
+from hrm_envs.puzzles.splits import HELD_OUT_SHARE
 from hrm_envs.sudoku.generator import Range
 from hrm_envs.sudoku.task import SudokuTask, checked_range
 from hrm_envs.task import STORED_SPLITS, PuzzleBatch, StoredSplit, Task

@@ -7,7 +7,8 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.puzzles.pool import DISJOINT, default_size, in_split, make_pool, puzzle_classes, stored_pool
+from hrm_envs.puzzles.pool import default_size, make_pool, stored_pool
+from hrm_envs.puzzles.splits import DISJOINT, in_split, puzzle_classes
 from hrm_envs.task import PuzzleBatch, Task
 from hrm_envs.testing.specimen import (
     FEW,
