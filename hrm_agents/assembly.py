@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from hrm_agents.config import TrainConfig
-from hrm_agents.environments import make_vector, registered_keywords
+from hrm_agents.environments import make_vector, of_unseen, registered_keywords
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.halting.decisions import HaltingRule
 from hrm_agents.halting.exploration import Exploration
@@ -47,6 +47,21 @@ def training_env(config: TrainConfig) -> Any:
         raise UserError("num_labelled=0 leaves no solution to learn from: train with --answer.supervised-weight 0")
     kwargs = {"split": "train", **config.env.kwargs, "expose_solution": supervised}
     return make_vector(config.env.id, config.run.batch_size, kwargs)
+
+
+def split_to_choose_by(config: TrainConfig) -> tuple[str, str | None]:
+    """The split for evaluations during training, by which settings and the best checkpoint are chosen.
+
+    Returns:
+        "validation", or "test" and the reason why there are no unseen validation puzzles.
+    """
+    if config.env.kwargs.get("split") == "train+validation":
+        return "test", "the run trains on the validation puzzles too"
+    try:
+        make_vector(config.env.id, 1, of_unseen(config.env.kwargs, "validation")).close()
+    except UserError as error:
+        return "test", f"no validation puzzles ({error})"
+    return "validation", None
 
 
 def blueprint(config: TrainConfig, spec: TaskSpec) -> HRM:

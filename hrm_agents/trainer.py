@@ -124,7 +124,9 @@ class Trainer:
         run = self.config.run
         # Fail before hours of training, not after, if there are no unseen puzzles.
         make_vector(self.config.env.id, 1, of_unseen(self.config.env.kwargs)).close()
-        self._evaluation_split = self._split_to_choose_by()
+        self._evaluation_split, problem = assembly.split_to_choose_by(self.config)
+        if problem is not None and run.eval_every:
+            self.log.warning(f"{problem}: evaluations on the way use the test split")
         with hold_folder(self.out), stop_requests() as self._stop, self.log, self._saving_on_errors():
             self._evaluate_if_due()  # a run that was killed in an evaluation takes it up again
             while self.updates_done < run.updates:
@@ -185,20 +187,6 @@ class Trainer:
         if self._evaluation_is_due():
             self.best.offer(self.evaluate(self.config.run.eval_puzzles, self._evaluation_split))
             self.evaluated_at = self.updates_done
-
-    def _split_to_choose_by(self) -> str:
-        """The split that evaluations on the way use: "validation", or "test" where a task has no validation puzzles."""
-        if not self.config.run.eval_every:
-            return "test"
-        if self.config.env.kwargs.get("split") == "train+validation":
-            self.log.warning("training on the validation puzzles too: evaluations on the way use the test split")
-            return "test"
-        try:
-            make_vector(self.config.env.id, 1, of_unseen(self.config.env.kwargs, "validation")).close()
-        except UserError as error:
-            self.log.warning(f"no validation puzzles ({error}): evaluations on the way use the test split")
-            return "test"
-        return "validation"
 
     def evaluate(self, num_puzzles: int | None = None, split: str = "test") -> Evaluation:
         """Success of the averaged weights on unseen puzzles: the first ``num_puzzles`` of a split, or all of it.
