@@ -1,4 +1,7 @@
-"""Rollout of episodes in a vector environment, one batch of segments per step."""
+"""Rollout of episodes in a vector environment, one batch of segments per step.
+
+The environment's half of each step is :mod:`hrm_envs.dynamics`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Which puzzles are for training, for choosing settings and for the report: splits by symmetry class."""
+"""Which puzzles are for training, for choosing settings and for the report: splits by symmetry class.
+
+Stored collections bring splits of their own (:meth:`hrm_envs.task.Task.stored`, :func:`.pool.stored_pool`), and so do
+folders with ``train`` and ``test`` (:mod:`.sources`).
+"""
 
 from __future__ import annotations
 
