@@ -124,9 +124,10 @@ class Trainer:
         run = self.config.run
         # Fail before hours of training, not after, if there are no unseen puzzles.
         make_vector(self.config.env.id, 1, of_unseen(self.config.env.kwargs)).close()
-        self._evaluation_split, problem = assembly.split_to_choose_by(self.config)
-        if problem is not None and run.eval_every:
-            self.log.warning(f"{problem}: evaluations on the way use the test split")
+        if run.eval_every:
+            self._evaluation_split, problem = assembly.split_to_choose_by(self.config)
+            if problem is not None:
+                self.log.warning(f"{problem}: evaluations on the way use the test split")
         with hold_folder(self.out), stop_requests() as self._stop, self.log, self._saving_on_errors():
             self._evaluate_if_due()  # a run that was killed in an evaluation takes it up again
             while self.updates_done < run.updates:
