@@ -174,5 +174,5 @@ def test_plain_values_stay_plain(tiny_config, tmp_path):
     Trainer(config, tmp_path).run()
     solver = hrm_agents.load(tmp_path)
     assert solver.q_scale == PLAIN
-    # The Q-head starts at -5.
-    assert solver.solve(FULL).segments[0].q_halt == pytest.approx(-5.0, abs=0.1)
+    # Plain values start at 0; as a logit, that would be shown as 0.5.
+    assert solver.solve(FULL).segments[0].q_halt == pytest.approx(0.0, abs=0.1)

@@ -210,7 +210,7 @@ def test_a_module_in_the_working_directory_brings_its_own_ids(tmp_path, monkeypa
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
     assert main(["envs", "--module", "echo_task"]) == 0
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "Echo-v0" in line]
-    assert row.replace("│", "").split() == ["Echo-v0", "1", "x", "4", "4", "2", "4", "4"]
+    assert row.replace("│", "").split() == ["Echo-v0", "1x4", "4", "2", "4", "4", "4"]
     flags = [flag for flag in tiny_flags if "=" not in flag and flag != "--kwargs"]
     assert main(["train", "echo_task:Echo-v0", *flags]) == 0
     assert main(["evaluate", "runs/echo_task-Echo-v0"]) == 0

@@ -71,9 +71,9 @@ def test_a_signal_in_an_evaluation_ends_the_run_with_what_was_done(tiny_config, 
 def test_the_command_reports_a_signal_in_the_final_evaluation(tiny_flags, tmp_path, monkeypatch, capsys):
     evaluate = Trainer.evaluate
 
-    def signalled(self, num_puzzles):
+    def signalled(self, num_puzzles=None, split="test"):
         signal.raise_signal(signal.SIGINT)
-        return evaluate(self, num_puzzles)
+        return evaluate(self, num_puzzles, split)
 
     monkeypatch.setattr(Trainer, "evaluate", signalled)
     out = tmp_path / "run"
