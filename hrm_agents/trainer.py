@@ -91,7 +91,6 @@ class Trainer:
         self.rollout = assembly.rollout(config, self.env, self.model, rule or config.halting_rule())
         self.algorithm = assembly.algorithm(config, self.env.max_segments, self.rollout.policy, optimizers)
         self.monitor = HaltingMonitor(q_scale=config.q_scale())
-        self.updates_done = 0
         #: After how many updates the last evaluation on the way was.
         self.evaluated_at = 0
         #: How many updates the checkpoint on disk has seen; None before the first.
@@ -160,7 +159,6 @@ class Trainer:
         except Diverged as error:
             problem = f"update {self.updates_done + 1}: {error}; stopped before weights changed"
             raise TrainingDiverged(f"{problem}; {self.best.advice(self.updates_saved)}") from error
-        self.updates_done += 1
         self.log.segment(batch, metrics, self.updates_done)
         for warning in self.monitor.watch(batch, self.rollout.policy.rule, self.env.max_segments):
             self.log.warning(warning)
@@ -291,7 +289,12 @@ class Trainer:
         self.rollout.load_state_dict(state["rollout"])
         self.monitor.load_state_dict(state["monitor"])
         torch.set_rng_state(state["torch_rng"])
-        self.updates_done, self.evaluated_at = state["updates_done"], state["evaluated_at"]
+        self.evaluated_at = state["evaluated_at"]
+
+    @property
+    def updates_done(self) -> int:
+        """Optimiser steps taken."""
+        return self.algorithm.updates
 
     @property
     def log(self) -> Logger:
