@@ -24,7 +24,7 @@ from typing import Any
 import hrm_agents
 from hrm_agents.config import HaltingConfig, TrainConfig
 from hrm_agents.evaluation.evaluate import Evaluation
-from hrm_agents.evaluation.intervals import interval_over_sets
+from hrm_agents.evaluation.intervals import t_interval
 from hrm_agents.presets import preset
 from hrm_agents.records.checkpoint import CONFIG
 from hrm_agents.records.logger import Logger
@@ -173,7 +173,7 @@ def _cell(values: list[float], unit: str) -> str:
     mean = sum(values) / len(values)
     if len(values) < 2:
         return f"{mean:.2f}{unit}"
-    low, high = interval_over_sets(values)
+    low, high = t_interval(values)
     return f"{mean:.2f}{unit} [{low:.2f}, {high:.2f}]"
 
 

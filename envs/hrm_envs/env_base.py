@@ -53,7 +53,7 @@ class ReasoningBase:
     @cached_property
     def puzzle_classes(self) -> NDArray[np.uint64]:
         """Symmetry key and task identity of each puzzle, uint64 ``[N, 2]``; equal for symmetric copies of a puzzle."""
-        return np.array(puzzle_classes(self.task, self.puzzles), np.uint64).reshape(-1, 2)
+        return puzzle_classes(self.task, self.puzzles)
 
     @property
     def num_classes(self) -> int:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 import hrm_agents
 from hrm_agents.evaluation.evaluate import Evaluation
-from hrm_agents.evaluation.intervals import Interval, interval_over_sets
+from hrm_agents.evaluation.intervals import Interval, t_interval
 
 #: What the intervals cover, for one set of puzzles and for several.
 ONE_SET = "95% intervals over the choice of puzzles; they do not cover seeds of training"
@@ -192,7 +192,7 @@ def _interval(values: Sequence[float], unit: Unit) -> Interval | None:
     """The interval over sets, cut to the values that are possible (no figure is negative); None if all are equal."""
     if np.ptp(values) < 1e-9:
         return None  # an interval of width 0 would claim a certainty that no sample gives
-    low, high = interval_over_sets(values)
+    low, high = t_interval(values)
     return max(0.0, low), min(unit.most, high)
 
 

@@ -94,8 +94,8 @@ def bootstrap(
     return (low, high) if high - low > _NO_SPREAD else None
 
 
-def interval_over_sets(values: Sequence[float]) -> Interval:
-    """Student's t interval of the mean of independent values, one of each set of puzzles, with ``ddof=1``.
+def t_interval(values: Sequence[float]) -> Interval:
+    """Student's t interval of the mean of independent values, one of each set of puzzles or seed, with ``ddof=1``.
 
     Raises:
         ValueError: there are fewer than two values.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hrm_agents.evaluation.intervals import t_quantile
+from hrm_agents.evaluation.intervals import t_interval
 
 
 class Spread(NamedTuple):
@@ -30,5 +30,5 @@ class Spread(NamedTuple):
         mean = float(np.mean(values))
         if len(set(values)) == 1:
             return cls(mean)
-        half = t_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-        return cls(mean, (max(least, mean - half), min(most, mean + half)))
+        low, high = t_interval(values)
+        return cls(mean, (max(least, low), min(most, high)))

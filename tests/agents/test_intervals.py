@@ -9,9 +9,9 @@ import pytest
 from hrm_agents.evaluation.calibration import auc
 from hrm_agents.evaluation.intervals import (
     bootstrap,
-    interval_over_sets,
     mean_interval,
     share_interval,
+    t_interval,
     t_quantile,
     wilson,
 )
@@ -37,9 +37,9 @@ def test_t_has_the_tabulated_points(degrees, point):
 
 def test_interval_over_sets_uses_the_sample_deviation():
     # Mean 3, ddof-1 variance 1, so 3 +- 4.3027 / sqrt(3).
-    assert interval_over_sets([2.0, 3.0, 4.0]) == pytest.approx((3 - 2.48414, 3 + 2.48414), abs=1e-4)
+    assert t_interval([2.0, 3.0, 4.0]) == pytest.approx((3 - 2.48414, 3 + 2.48414), abs=1e-4)
     with pytest.raises(ValueError, match="at least two"):
-        interval_over_sets([1.0])
+        t_interval([1.0])
 
 
 def test_copies_of_a_puzzle_do_not_narrow_an_interval():
@@ -107,7 +107,7 @@ def test_coverage_of_means_of_classes(monkeypatch):
 
 
 def test_coverage_over_sets():
-    assert 0.92 <= coverage(lambda rng: interval_over_sets(rng.normal(2.0, 1.0, 3)), 2.0, 1000) <= 0.98
+    assert 0.92 <= coverage(lambda rng: t_interval(rng.normal(2.0, 1.0, 3)), 2.0, 1000) <= 0.98
 
 
 def test_coverage_of_auc(monkeypatch):
