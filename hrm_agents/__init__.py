@@ -16,9 +16,12 @@ __all__ = ["BUNDLED_MAZE", "Segment", "Solution", "Solver", "__version__", "load
 def __getattr__(name: str) -> Any:
     # On first use: `hrm-agents --help` should not wait for torch.
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("hrm-agents")
+        try:
+            return version("hrm-agents")
+        except PackageNotFoundError:  # a checkout on the path, never installed
+            return "unknown"
     if name in ("Segment", "Solution", "Solver", "load"):
         from hrm_agents.solving import solver as api
 

@@ -47,19 +47,23 @@ PresetName = Literal["small", "paper-sudoku-extreme", "paper-maze-hard", "paper-
 _SUDOKU = Architecture(position="rope2d+learned", gradient="cycle")
 _SMALL_MAZE = Architecture(position="rope2d", gradient="cycle")
 _MAZE = replace(_SMALL_MAZE, rope_theta=100.0)
+_HALTING = HaltingConfig(rule="gain", gamma=0.995)
 
 #: Settings by prefix of the id; the first match counts.
 PRESETS: tuple[tuple[str, TrainConfig], ...] = (
-    ("HRM/Sudoku-4x4", TrainConfig(model=_SUDOKU, run=RunConfig(updates=3000))),
-    ("HRM/Sudoku", TrainConfig(model=_SUDOKU, run=RunConfig(updates=15_000))),
-    ("HRM/Maze-5x5", TrainConfig(model=_SMALL_MAZE, run=RunConfig(updates=3000))),
-    ("HRM/Maze-7x7", TrainConfig(model=_SMALL_MAZE, run=RunConfig(updates=6000))),
-    ("HRM/Maze", TrainConfig(model=_MAZE, run=RunConfig(updates=12_000))),
+    ("HRM/Sudoku-4x4", TrainConfig(model=_SUDOKU, halting=_HALTING, run=RunConfig(updates=3000))),
+    ("HRM/Sudoku", TrainConfig(model=_SUDOKU, halting=_HALTING, run=RunConfig(updates=15_000))),
+    ("HRM/Maze-5x5", TrainConfig(model=_SMALL_MAZE, halting=_HALTING, run=RunConfig(updates=3000))),
+    ("HRM/Maze-7x7", TrainConfig(model=_SMALL_MAZE, halting=_HALTING, run=RunConfig(updates=6000))),
+    ("HRM/Maze", TrainConfig(model=_MAZE, halting=_HALTING, run=RunConfig(updates=12_000))),
     # Four prefix slots for the task embedding, the only source of information on the task's rule.
-    ("HRM/ARC", TrainConfig(model=replace(_SUDOKU, puzzle_emb_ndim=256), run=RunConfig(updates=20_000))),
+    (
+        "HRM/ARC",
+        TrainConfig(model=replace(_SUDOKU, puzzle_emb_ndim=256), halting=_HALTING, run=RunConfig(updates=20_000)),
+    ),
 )
 
-_ANY = TrainConfig(model=_SUDOKU, run=RunConfig(updates=10_000))
+_ANY = TrainConfig(model=_SUDOKU, halting=_HALTING, run=RunConfig(updates=10_000))
 
 _BATCH = 768
 

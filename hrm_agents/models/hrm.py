@@ -134,10 +134,19 @@ class HRM(Recursion, SegmentModel):
         """
         carry = self.think(carry, self.embedding(puzzle, task_id).to(self.dtype))
         z_H = carry.z_H
-        q_input = z_H[:, 0]
         logits = self.answer_head(z_H[:, self.config.num_prefix_slots :]).float()
+        q_input = self.q_input(z_H, logits)
         q_halt, q_continue = F.linear(q_input.float(), self.q_head.weight, self.q_head.bias).unbind(-1)
         return carry.detach(), SegmentOutput(logits, q_halt, q_continue, q_input)
+
+    def q_input(self, z_H: Tensor, logits: Tensor) -> Tensor:
+        """What the Q-head reads, ``[B, d]``: the planner's state in the first slot. Override it for other features.
+
+        Args:
+            z_H: ``[B, P + S, d]``.
+            logits: float32 ``[B, S, V]``.
+        """
+        return z_H[:, 0]
 
     def sparse_parameters(self) -> dict[str, nn.Parameter]:
         """The task embedding table, if any, by name; its gradient is sparse, for SignSGD."""
