@@ -137,7 +137,7 @@ class HRM(Recursion, SegmentModel):
         logits = self.answer_head(z_H[:, self.config.num_prefix_slots :]).float()
         q_input = self.q_input(z_H, logits)
         q_halt, q_continue = F.linear(q_input.float(), self.q_head.weight, self.q_head.bias).unbind(-1)
-        return carry.detach(), SegmentOutput(logits, q_halt, q_continue, q_input)
+        return carry.detach(), SegmentOutput(logits, q_halt, q_continue, q_input.detach())
 
     def q_input(self, z_H: Tensor, logits: Tensor) -> Tensor:
         """What the Q-head reads, ``[B, d]``: the planner's state in the first slot. Override it for other features.

@@ -23,7 +23,7 @@ class SegmentOutput(NamedTuple):
     q_continue: Tensor
     """float32 ``[B]``, value of continuing for another segment."""
     q_input: Tensor
-    """``[B, d]``, input of the Q-head."""
+    """``[B, d]``, input of the Q-head, without gradient: a value that no loss reads must not wait for one."""
 
 
 class SegmentModel(nn.Module, ABC):
