@@ -37,8 +37,8 @@ class Architecture:
     """Size of a task embedding (default d); fills ceil(size / d) prefix slots. Unused without task ids."""
     prefix_slots: int = 1
     """Learned slots before the grid if there are no task ids; with 0, the Q-head reads cell 0."""
-    gradient: Literal["step", "cycle"] = "step"
-    """Backpropagate through the last L and the last H step, or through the whole last H cycle."""
+    gradient: Literal["step", "cycle", "segment"] = "step"
+    """Backpropagate through the last L and the last H step, the whole last H cycle, or the whole segment."""
     rms_eps: float = 1e-5
     """Added to the mean square in every norm."""
     dtype: Literal["float32", "bfloat16", "auto"] = "float32"

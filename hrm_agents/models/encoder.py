@@ -3,6 +3,9 @@
 It has the recursion of :class:`~hrm_agents.models.hrm.HRM`, and instead of an answer it returns one feature vector per
 row, for heads of your own. The sequence consists of the prefix and the parts of the observation: one slot per cell of
 tokens, and one per patch of numbers.
+
+A carry that is kept from step to step is a memory. What is written into it is learned only if the gradient crosses
+environment steps: see :meth:`HRMEncoder.unroll`.
 """
 
 from __future__ import annotations
@@ -100,6 +103,10 @@ class _PatchEmbedding(nn.Module):
         return self.patch(values.view(values.shape[0], -1, self.patch_size)) + self.bias
 
 
+#: Settings for a memory: a short segment, all of which has a gradient. It is to a step what a cell is to an LSTM.
+MEMORY = Architecture(H_cycles=1, gradient="cycle")
+
+
 def readout_size(hidden_size: int, readout: Readout) -> int:
     """Number of features of a readout."""
     return 2 * hidden_size if readout == "both" else hidden_size
@@ -148,45 +155,114 @@ class HRMEncoder(Recursion):
         """Number of features: d, or 2 d with ``readout="both"``."""
         return readout_size(self.config.hidden_size, self.readout)
 
-    def forward(self, obs: Mapping[str, Tensor] | Tensor, carry: Carry, *, segments: int = 1) -> tuple[Carry, Tensor]:
-        """Run segments; only the last has a gradient, as far as ``Architecture.gradient`` says.
+    def forward(
+        self, obs: Mapping[str, Tensor] | Tensor, carry: Carry, *, segments: int = 1, detach: bool = True
+    ) -> tuple[Carry, Tensor]:
+        """Run the segments of one environment step.
 
         Args:
             obs: parts by name, or the only part: int [B, S] for tokens, float [B, F] for numbers.
             carry: states after the last segment, with the rows of new episodes reset.
             segments: at least 1.
+            detach: only the last segment has a gradient, as far as ``Architecture.gradient`` says, and the new carry
+                has none. Otherwise all segments have one, and it continues into ``carry`` and from the new carry: for
+                loops of your own over the steps of an episode.
 
         Returns:
-            The new carry, detached, and features float32 [B, ``features_dim``].
+            The new carry and features float32 [B, ``features_dim``].
 
         Raises:
-            ValueError: a part is missing or has the wrong shape or type, or ``segments`` is less than 1.
+            ValueError: a part is missing or has the wrong shape or type, ``segments`` is less than 1, or no gradient
+                would reach ``carry`` (see :meth:`check_bptt`).
         """
-        carry = self._run_segments(self._embed(obs), carry, segments)
-        return carry.detach(), self._read(carry.z_H)
+        carry, states = self._step(self._embed(obs), carry, segments, detach)
+        return carry, self._read(states.z_H)
 
     def forward_cells(
-        self, obs: Mapping[str, Tensor] | Tensor, carry: Carry, *, segments: int = 1
+        self, obs: Mapping[str, Tensor] | Tensor, carry: Carry, *, segments: int = 1, detach: bool = True
     ) -> tuple[Carry, Tensor]:
         """As :meth:`forward`, but one feature vector per slot of the observation: float32 [B, S, d]."""
-        carry = self._run_segments(self._embed(obs), carry, segments)
-        return carry.detach(), self._cells(carry.z_H)
+        carry, states = self._step(self._embed(obs), carry, segments, detach)
+        return carry, self._cells(states.z_H)
+
+    def unroll(
+        self,
+        obs: Mapping[str, Tensor] | Tensor,
+        carry: Carry,
+        begins: Tensor,
+        *,
+        segments: int = 1,
+        bptt: int | None = None,
+    ) -> tuple[Carry, Tensor]:
+        """Process a sequence of environment steps, with a gradient across steps: backpropagation through time.
+
+        The activations of all T steps stay in memory until the backward pass. To need those of ``bptt`` steps only,
+        unroll a long sequence in pieces of ``bptt`` steps, each with its own backward pass, from the carry that the
+        piece before returned: the gradient is the same.
+
+        Args:
+            obs: as in :meth:`forward`, with time in front: [T, B, ...].
+            carry: states before the first step.
+            begins: bool [T, B], steps that begin an episode: they start from the initial carry.
+            segments: per step, at least 1.
+            bptt: the carry is detached before every ``bptt``-th step, so that the gradient of a step reaches at most
+                ``bptt - 1`` steps back; None for the whole sequence. With 1 the result equals T calls of
+                :meth:`forward`, and nothing is learned from what a step contributes to later ones.
+
+        Returns:
+            The carry after the last step, detached, and features float32 [T, B, ``features_dim``].
+
+        Raises:
+            ValueError: as :meth:`forward` and :meth:`check_bptt`.
+        """
+        self.check_bptt(bptt)
+        features = []
+        for step, begin in enumerate(begins):
+            now = obs[step] if isinstance(obs, Tensor) else {name: part[step] for name, part in obs.items()}
+            carry = self.reset_carry(carry.truncate(step, bptt), begin)
+            carry, seen = self(now, carry, segments=segments, detach=bptt == 1)
+            features.append(seen)
+        return carry.detach(), torch.stack(features)
+
+    def check_bptt(self, bptt: int | None) -> None:
+        """Check that gradients can cross ``bptt`` environment steps; None stands for any number of steps.
+
+        With ``H_cycles=1`` they reach the planner's state, and with ``gradient="cycle"`` the worker's as well. With
+        more cycles they cross a segment only with ``gradient="segment"``.
+
+        Raises:
+            ValueError: ``bptt`` is less than 1, or it is not 1 and a segment cuts the gradient.
+        """
+        if bptt is not None:
+            check_setting("bptt", bptt)
+        if bptt != 1 and self.config.H_cycles > 1 and self.config.gradient != "segment":
+            raise ValueError(
+                f"no gradient crosses a segment with H_cycles={self.config.H_cycles} and "
+                f'gradient="{self.config.gradient}": use H_cycles=1, or gradient="segment"'
+            )
 
     def encode(self, obs: Mapping[str, Tensor] | Tensor, segments: int = 1) -> Tensor:
         """Features float32 [B, ``features_dim``] after ``segments`` segments from the initial carry."""
-        return self._read(self._run_segments(self._embed(obs), None, segments).z_H)
+        return self._read(self._encode(obs, segments).z_H)
 
     def encode_cells(self, obs: Mapping[str, Tensor] | Tensor, segments: int = 1) -> Tensor:
         """As :meth:`encode`, but one feature vector per slot of the observation: float32 [B, S, d]."""
-        return self._cells(self._run_segments(self._embed(obs), None, segments).z_H)
+        return self._cells(self._encode(obs, segments).z_H)
 
-    def _run_segments(self, x: Tensor, carry: Carry | None, segments: int) -> Carry:
+    def _encode(self, obs: Mapping[str, Tensor] | Tensor, segments: int) -> Carry:
+        x = self._embed(obs)
+        return self._step(x, self.initial_carry(x.shape[0]), segments, detach=True)[1]
+
+    def _step(self, x: Tensor, carry: Carry, segments: int, detach: bool) -> tuple[Carry, Carry]:
+        """The new carry, and the same states with the gradient that features have."""
         check_setting("segments", segments)
-        carry = self.initial_carry(x.shape[0]) if carry is None else carry
-        with torch.no_grad():
+        if not detach:
+            self.check_bptt(None)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not detach):
             for _ in range(segments - 1):
                 carry = self.think(carry, x)
-        return self.think(carry, x)
+        states = self.think(carry, x)
+        return states.detach() if detach else states, states
 
     def _embed(self, obs: Mapping[str, Tensor] | Tensor) -> Tensor:
         """Embed the observation as x [B, T, d], in the type of the activations."""

@@ -44,6 +44,8 @@ LIMITS: dict[str, Limits] = {
     "num_cells": Limits(1, 16_384),
     # Each is a full forward pass.
     "segments": Limits(1),
+    # Environment steps; each keeps the activations of its segments.
+    "bptt": Limits(1),
 }
 
 

@@ -15,7 +15,7 @@ from hrm_agents.models.layers import ReasoningModule, Rotary, truncated_normal_
 
 
 class Carry(NamedTuple):
-    """States between segments, without gradient."""
+    """States between segments; without gradient, unless a caller asks for one across environment steps."""
 
     z_H: Tensor
     """[B, P + S, d], state of the planner."""
@@ -25,6 +25,18 @@ class Carry(NamedTuple):
     def detach(self) -> Carry:
         """The same states without gradient."""
         return Carry(self.z_H.detach(), self.z_L.detach())
+
+    def truncate(self, step: int, bptt: int | None) -> Carry:
+        """Detach the states before every ``bptt``-th step of a sequence (None: never).
+
+        A gradient then covers at most ``bptt`` consecutive steps: truncated backpropagation through time (Williams and
+        Peng 1990), with one backward pass for all steps.
+
+        Args:
+            step: number of the next step, counted from 0.
+            bptt: at least 1.
+        """
+        return self if bptt is None or step % bptt else self.detach()
 
 
 class Recursion(nn.Module):
@@ -84,23 +96,28 @@ class Recursion(nn.Module):
     def think(self, carry: Carry, x: Tensor) -> Carry:
         """Run one segment over the embedded input ``x`` [B, T, d].
 
-        Only the last L and H step (or the last H cycle, see ``Architecture.gradient``) have a gradient: the one-step
-        approximation of section 2, "Approximate gradient". Memory does not grow with the number of cycles.
+        By default only the last L and H step have a gradient: the one-step approximation of section 2, "Approximate
+        gradient", whose memory does not grow with the number of cycles. ``Architecture.gradient`` extends it to the
+        last H cycle, whose memory grows with ``L_cycles``, or to the whole segment, whose memory grows with
+        ``H_cycles`` as well.
 
         Returns:
-            The new states, with gradient: detach them before the next segment.
+            The new states, with gradient.
         """
         config = self.config
         rotary: Rotary | None = None if config.position == "learned" else (self.rotary_cos, self.rotary_sin)
         z_H, z_L = carry
-        untracked = config.L_cycles - 1 if config.gradient == "step" else 0
+        tracked_H = config.H_cycles if config.gradient == "segment" else 1
+        tracked_L = 1 if config.gradient == "step" else config.L_cycles
         with torch.no_grad():
-            for _ in range(config.H_cycles - 1):
+            for _ in range(config.H_cycles - tracked_H):
                 for _ in range(config.L_cycles):
                     z_L = self.L(z_L, z_H + x, rotary)
                 z_H = self.H(z_H, z_L, rotary)
-            for _ in range(untracked):
+            for _ in range(config.L_cycles - tracked_L):
                 z_L = self.L(z_L, z_H + x, rotary)
-        for _ in range(config.L_cycles - untracked):
-            z_L = self.L(z_L, z_H + x, rotary)
-        return Carry(self.H(z_H, z_L, rotary), z_L)
+        for _ in range(tracked_H):
+            for _ in range(tracked_L):
+                z_L = self.L(z_L, z_H + x, rotary)
+            z_H = self.H(z_H, z_L, rotary)
+        return Carry(z_H, z_L)

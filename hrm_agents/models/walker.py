@@ -59,23 +59,24 @@ class WalkerEncoder(nn.Module):
         seen = torch.tensor([seen_as.get(token, token) for token in range(board.vocab_size)])
         self.register_buffer("seen", seen, persistent=False)
 
-    def forward(self, obs: Tensor, carry: Carry, *, segments: int = 1) -> tuple[Carry, Tensor]:
+    def forward(self, obs: Tensor, carry: Carry, *, segments: int = 1, detach: bool = True) -> tuple[Carry, Tensor]:
         """Run segments from ``carry``, as :meth:`HRMEncoder.forward` does.
 
         Args:
             obs: int [B, S].
             carry: states after the last segment.
             segments: at least 1.
+            detach: as in :meth:`HRMEncoder.forward`; without it, a gradient continues into ``carry``.
 
         Returns:
             The new carry and features float32 [B, d].
 
         Raises:
-            ValueError: ``obs`` does not hold integers [B, S], or a row does not have exactly one walker inside the
-                border.
+            ValueError: ``obs`` does not hold integers [B, S], a row does not have exactly one walker inside the
+                border, or no gradient would reach ``carry``.
         """
         boards, cell = self.look(obs)
-        carry, plan = self.encoder.forward_cells(boards, carry, segments=segments)
+        carry, plan = self.encoder.forward_cells(boards, carry, segments=segments, detach=detach)
         return carry, plan[torch.arange(len(cell), device=cell.device), cell]
 
     def encode(self, obs: Tensor, segments: int = 1) -> Tensor:

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from saved_memory import saved_bytes
 
 from hrm_agents.models.architecture import Architecture
 from hrm_agents.models.encoder import FeaturePart, HRMEncoder, TokenPart
@@ -42,7 +43,7 @@ def test_shapes(position, prefix_slots, readout, size):
 
 
 @pytest.mark.parametrize("position", POSITIONS)
-@pytest.mark.parametrize("gradient", ["step", "cycle"])
+@pytest.mark.parametrize("gradient", ["step", "cycle", "segment"])
 def test_states_equal_those_of_hrm(position, gradient):
     """With the weights of HRM, which scales its tables by sqrt(d) in the forward pass, the states are equal."""
     config = HRMConfig(
@@ -100,7 +101,7 @@ def test_cells_are_the_slots_after_the_prefix():
     assert cells.requires_grad
 
 
-@pytest.mark.parametrize("gradient", ["step", "cycle"])
+@pytest.mark.parametrize("gradient", ["step", "cycle", "segment"])
 def test_several_segments_equal_single_ones(gradient):
     obs = observe(2)
     at_once, one_by_one = build(gradient=gradient), build(gradient=gradient)
@@ -122,7 +123,9 @@ def test_more_segments_change_the_features():
     assert not torch.allclose(model.encode(obs, 1), model.encode(obs, 2))
 
 
-@pytest.mark.parametrize(("gradient", "steps"), [("step", {"H": 1, "L": 1}), ("cycle", {"H": 1, "L": 3})])
+@pytest.mark.parametrize(
+    ("gradient", "steps"), [("step", {"H": 1, "L": 1}), ("cycle", {"H": 1, "L": 3}), ("segment", {"H": 2, "L": 6})]
+)
 def test_steps_with_gradient(gradient, steps):
     model = build(gradient=gradient, L_cycles=3)
     recorded = {"H": 0, "L": 0}
@@ -242,3 +245,125 @@ def test_other_errors():
         build(readout="last")
     with pytest.raises(ValueError, match="num_heads 3 must divide hidden_size 16"):
         build(num_heads=3)
+
+
+# Gradients across environment steps
+
+#: Row 1 begins a second episode at step 3.
+BEGINS = torch.tensor([[True, True], [False, False], [False, False], [False, True], [False, False]])
+
+
+def observe_sequence():
+    generator = torch.Generator().manual_seed(2)
+    board = torch.randint(0, 5, (5, 2, 12), generator=generator)
+    return {"a board": board, "two.numbers": torch.randn(5, 2, 2, generator=generator)}
+
+
+def build_memory(gradient="cycle", H_cycles=1):
+    return build(gradient=gradient, H_cycles=H_cycles, L_cycles=2)
+
+
+def by_hand(model, obs, bptt, segments):
+    """Features [T, B, d], written out with the modules alone; every state keeps its gradient for ``bptt`` steps."""
+    z_H, z_L = model.initial_carry(2)
+    features = []
+    for step in range(5):
+        x = model._embed({name: part[step] for name, part in obs.items()})
+        if bptt is not None and step % bptt == 0:
+            z_H, z_L = z_H.detach(), z_L.detach()
+        begin = BEGINS[step][:, None, None]
+        z_H, z_L = torch.where(begin, model.H_init, z_H), torch.where(begin, model.L_init, z_L)
+        for _ in range(segments * model.config.H_cycles):
+            for _ in range(model.config.L_cycles):
+                z_L = model.L(z_L, z_H + x, None)
+            z_H = model.H(z_H, z_L, None)
+        features.append(z_H[:, 0])
+    return torch.stack(features)
+
+
+@pytest.mark.parametrize(("gradient", "H_cycles"), [("cycle", 1), ("segment", 1), ("segment", 2)])
+@pytest.mark.parametrize("bptt", [2, 3, None])
+@pytest.mark.parametrize("segments", [1, 2])
+def test_unrolled_gradients_equal_those_by_hand(gradient, H_cycles, bptt, segments):
+    model, reference, obs = build_memory(gradient, H_cycles), build_memory(gradient, H_cycles), observe_sequence()
+    carry, features = model.unroll(obs, model.initial_carry(2), BEGINS, segments=segments, bptt=bptt)
+    expected = by_hand(reference, obs, bptt, segments)
+    torch.testing.assert_close(features, expected)
+    assert not carry.z_H.requires_grad
+    features[-1].square().sum().backward()
+    expected[-1].square().sum().backward()
+    for name, gradient in gradients(reference).items():
+        torch.testing.assert_close(gradients(model)[name], gradient, msg=name)
+
+
+def test_a_gradient_reaches_bptt_steps_back_and_ends_at_the_begin_of_an_episode():
+    """Which observations the last features depend on, as far as the gradient knows."""
+    model = build({"n": FeaturePart(num_features=2)}, gradient="cycle", H_cycles=1)
+    numbers = torch.randn(5, 2, 2, generator=torch.Generator().manual_seed(0))
+
+    def reached(bptt):
+        seen = numbers.clone().requires_grad_()
+        _, features = model.unroll(seen, model.initial_carry(2), BEGINS, bptt=bptt)
+        (gradient,) = torch.autograd.grad(features[-1].square().sum(), seen)
+        return (gradient.abs().sum(-1) > 0).T.tolist()
+
+    assert reached(None) == [[True] * 5, [False] * 3 + [True] * 2]
+    assert reached(1) == [[False] * 4 + [True]] * 2
+    # Pieces 0 to 2 and 3 to 4; 0 to 1, 2 to 3, and 4.
+    assert reached(3) == [[False] * 3 + [True] * 2] * 2
+    assert reached(2) == [[False] * 4 + [True]] * 2
+
+
+@pytest.mark.parametrize("segments", [1, 2])
+def test_without_gradient_across_steps_it_equals_single_steps(segments):
+    """To the bit, with any architecture."""
+    unrolled, stepped, obs = build(), build(), observe_sequence()
+    last, features = unrolled.unroll(obs, unrolled.initial_carry(2), BEGINS, segments=segments, bptt=1)
+    features.square().sum().backward()
+    carry, seen = stepped.initial_carry(2), []
+    for step in range(5):
+        now = {name: part[step] for name, part in obs.items()}
+        carry, one = stepped(now, stepped.reset_carry(carry, BEGINS[step]), segments=segments)
+        seen.append(one)
+    torch.stack(seen).square().sum().backward()
+    assert torch.equal(features, torch.stack(seen))
+    assert torch.equal(last.z_L, carry.z_L)
+    for name, gradient in gradients(stepped).items():
+        assert torch.equal(gradients(unrolled)[name], gradient), name
+
+
+def test_pieces_with_their_own_backward_pass_give_the_same_gradient():
+    whole, pieces, obs = build_memory(), build_memory(), observe_sequence()
+    whole.unroll(obs, whole.initial_carry(2), BEGINS, bptt=2)[1].square().sum().backward()
+    carry = pieces.initial_carry(2)
+    for first in range(0, 5, 2):
+        piece = {name: part[first : first + 2] for name, part in obs.items()}
+        carry, features = pieces.unroll(piece, carry, BEGINS[first : first + 2])
+        features.square().sum().backward()
+    for name, gradient in gradients(whole).items():
+        torch.testing.assert_close(gradients(pieces)[name], gradient, msg=name)
+
+
+def test_memory_grows_with_the_steps_between_two_backward_passes():
+    model, obs = build_memory(), observe_sequence()
+
+    def memory(steps):
+        now = {name: part[:steps] for name, part in obs.items()}
+        return saved_bytes(lambda: model.unroll(now, model.initial_carry(2), BEGINS[:steps]))
+
+    one, two, three = memory(1), memory(2), memory(3)
+    assert three - two == pytest.approx(two - one, rel=0.01)
+    assert 0.8 * one < two - one < 1.2 * one
+
+
+@pytest.mark.parametrize("gradient", ["step", "cycle"])
+def test_a_segment_that_cuts_the_gradient_is_refused(gradient):
+    model, obs = build(gradient=gradient), observe(2)
+    for call in (
+        lambda: model(obs, model.initial_carry(2), detach=False),
+        lambda: model.unroll(observe_sequence(), model.initial_carry(2), BEGINS, bptt=2),
+    ):
+        with pytest.raises(ValueError, match=r"no gradient crosses a segment with H_cycles=2.*use H_cycles=1, or"):
+            call()
+    with pytest.raises(ValueError, match="bptt must be at least 1, got 0"):
+        model.check_bptt(0)

@@ -1,8 +1,10 @@
 import dataclasses
 import time
+from itertools import pairwise
 
 import pytest
 import torch
+from saved_memory import saved_bytes
 
 from hrm_agents.losses import stablemax_cross_entropy
 from hrm_agents.models.embeddings import rope_2d
@@ -124,9 +126,66 @@ def count_recorded_steps(model):
     return counts
 
 
-@pytest.mark.parametrize(("gradient", "expected"), [("step", {"H": 1, "L": 1}), ("cycle", {"H": 1, "L": 3})])
+@pytest.mark.parametrize(
+    ("gradient", "expected"),
+    [("step", {"H": 1, "L": 1}), ("cycle", {"H": 1, "L": 3}), ("segment", {"H": 4, "L": 12})],
+)
 def test_only_the_last_steps_are_recorded(gradient, expected):
     assert count_recorded_steps(build(gradient=gradient, H_cycles=4, L_cycles=3)) == expected
+
+
+def unrolled(model, puzzle):
+    """z_H after one segment from the initial carry, written out, with every state detached that has no gradient."""
+    config, rotary = model.config, (model.rotary_cos, model.rotary_sin)
+    x = model.embedding(puzzle, None)
+    z_H, z_L = model.initial_carry(len(puzzle))
+    for cycle in range(config.H_cycles):
+        for step in range(config.L_cycles):
+            z_L = model.L(z_L, z_H + x, rotary)
+            last_cycle, last_step = cycle == config.H_cycles - 1, step == config.L_cycles - 1
+            if not {"step": last_cycle and last_step, "cycle": last_cycle, "segment": True}[config.gradient]:
+                z_L = z_L.detach()
+        z_H = model.H(z_H, z_L, rotary)
+        if config.gradient != "segment" and not last_cycle:
+            z_H = z_H.detach()
+    return z_H
+
+
+@pytest.mark.parametrize("gradient", ["step", "cycle", "segment"])
+@pytest.mark.parametrize(("H_cycles", "L_cycles"), [(3, 2), (2, 3), (1, 1)])
+def test_gradients_equal_those_of_an_unrolled_segment(gradient, H_cycles, L_cycles):
+    model = build(gradient=gradient, H_cycles=H_cycles, L_cycles=L_cycles, position="rope2d")
+    puzzle, labels = puzzles(2), puzzles(2)
+    _, output = model(model.initial_carry(2), puzzle)
+    stablemax_cross_entropy(output.logits, labels).mean().backward()
+    found = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+    model.zero_grad()
+    logits = model.answer_head(unrolled(model, puzzle)[:, 1:]).float()
+    stablemax_cross_entropy(logits, labels).mean().backward()
+    assert any(name.startswith("L.") for name in found)
+    for name, weight in model.named_parameters():
+        if name in found and weight.grad is not None:
+            torch.testing.assert_close(found[name], weight.grad, msg=name)
+
+
+def segment_memory(gradient, H_cycles, L_cycles):
+    model = build(gradient=gradient, H_cycles=H_cycles, L_cycles=L_cycles)
+    return saved_bytes(lambda: model(model.initial_carry(2), puzzles(2)))
+
+
+def test_memory_per_gradient():
+    """Constant in both cycles, in the H cycles only, or in neither; it then grows by the same bytes each time."""
+    cycles = range(1, 5)
+    assert len({segment_memory("step", cycle, 5 - cycle) for cycle in cycles}) == 1
+    assert len({segment_memory("cycle", cycle, 2) for cycle in cycles}) == 1
+    for by_cycles in (
+        [segment_memory("cycle", 2, cycle) for cycle in cycles],
+        [segment_memory("segment", cycle, 2) for cycle in cycles],
+        [segment_memory("segment", 2, cycle) for cycle in cycles],
+    ):
+        growth = {after - before for before, after in pairwise(by_cycles)}
+        assert len(growth) == 1, by_cycles
+        assert min(growth) > 0.3 * by_cycles[0]
 
 
 def test_cycle_gradient_equals_finite_differences_of_the_last_cycle():
@@ -234,7 +293,7 @@ def test_norm_and_initialiser():
         ({"prefix_slots": -1}, "prefix_slots must be at least 0, got -1"),
         ({"num_task_ids": 0}, "num_task_ids must be at least 1, got 0"),
         ({"position": "rotary"}, "position must be rope, rope2d, learned or rope2d\\+learned, got 'rotary'"),
-        ({"gradient": None}, "gradient must be step or cycle, got None"),
+        ({"gradient": None}, "gradient must be step, cycle or segment, got None"),
         ({"dtype": ["float32"]}, "dtype must be float32, bfloat16 or auto, got \\['float32'\\]"),
         ({"hidden_size": 12, "num_heads": 2, "position": "rope2d"}, "divisible"),
     ],
