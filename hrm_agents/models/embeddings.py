@@ -77,10 +77,15 @@ class TaskEmbedding(nn.Module):
         self.slots = slots
         self.weight = nn.Parameter(torch.zeros(num_tasks, ndim))
 
-    # torch.compile does not support sparse gradients, and one lookup does not need it.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, task_id: Tensor) -> Tensor:
         """Look up ``task_id`` int [B]: [B, P, d], with zeros where ``ndim`` does not fill the last slot."""
+        if torch.compiler.is_compiling():
+            # torch.compile does not support sparse gradients, and one lookup does not need it. As a decorator,
+            # `disable` would import the compiler, which takes as long as torch, into every program.
+            return torch.compiler.disable(self._slots)(task_id)
+        return self._slots(task_id)
+
+    def _slots(self, task_id: Tensor) -> Tensor:
         rows = F.embedding(task_id, self.weight, sparse=True)
         rows = F.pad(rows, (0, self.slots * self.hidden_size - rows.shape[-1]))
         return rows.view(-1, self.slots, self.hidden_size)

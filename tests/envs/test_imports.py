@@ -178,8 +178,11 @@ def test_importing_the_environments_is_cheap():
     assert done.returncode == 0, done.stderr
 
 
-def test_importing_the_agents_does_not_load_torch():
-    code = "import hrm_agents, hrm_agents.cli, sys; assert 'torch' not in sys.modules"
+def test_importing_the_agents_does_not_load_torch_nor_a_model_the_compiler():
+    code = (
+        "import hrm_agents, hrm_agents.cli, sys; assert 'torch' not in sys.modules; "
+        "import hrm_agents.trainer; assert 'torch' in sys.modules; assert 'torch._dynamo' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
