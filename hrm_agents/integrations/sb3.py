@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from hrm_agents.integrations.sb3_vec_env import ReasoningVecEnv
 from hrm_agents.integrations.spaces import ONLY_PART, parts_of, read_space
 from hrm_agents.models.architecture import Architecture
-from hrm_agents.models.encoder import HRMEncoder, Readout, TokenPart, readout_size
+from hrm_agents.models.encoder import HRMEncoder, Readout, TokenPart, architecture_for, readout_size
 from hrm_agents.models.limits import check_choice, check_setting
 from hrm_agents.models.recursion import Carry
 
@@ -73,15 +73,21 @@ class RecurrentHRMPolicy(RecurrentActorCriticPolicy):
     """A policy for ``RecurrentPPO`` that keeps its carry during an episode.
 
     The carry replaces the states of an LSTM. RecurrentPPO starts episodes with states of zero, and HRM with fixed
-    vectors, so the states are the difference of the carry from these vectors. As in HRM, there is no gradient from one
-    step to the previous one; training replays sequences of steps in order, each from the carry stored at its start.
-    RecurrentPPO stores 16 bytes per number of the carry, for every step of every row: 84 kB with 81 cells of 64
-    numbers.
+    vectors, so the states are the difference of the carry from these vectors. Training replays sequences of steps in
+    order, each from the carry stored at its start. A sequence ends where its episode, its rollout or its minibatch
+    does, so a gradient cannot cross more than ``n_steps`` steps. RecurrentPPO stores 16 bytes per number of the carry,
+    for every step of every row: 84 kB with 81 cells of 64 numbers.
+
+    By default no gradient crosses from one step to the previous one, as between the segments of HRM. What a step leaves
+    in the carry for later ones is then not learned. Use ``bptt=None`` for tasks that need a memory, as an LSTM does.
 
     Args:
         observation_space, action_space, lr_schedule: set by RecurrentPPO.
-        architecture: width, depth and wiring; the defaults of :class:`Architecture` if omitted.
+        architecture: width, depth and wiring; if omitted, the defaults of :class:`Architecture`, and with a gradient
+            across steps those of :data:`~hrm_agents.models.encoder.MEMORY` (one H cycle).
         segments: number of segments per environment step.
+        bptt: number of consecutive steps of a sequence that a gradient covers, None for all. Otherwise than with 1, all
+            segments of a step have a gradient; a step needs as much memory as its segments.
         readout: slots of the planner's state that the policy sees, see :class:`HRMEncoder`.
         critic: ``"own"`` makes a second HRM for the value; ``"shared"`` uses the features of the policy without their
             gradient, at half the cost.
@@ -103,6 +109,7 @@ class RecurrentHRMPolicy(RecurrentActorCriticPolicy):
         *,
         architecture: Architecture | None = None,
         segments: int = 1,
+        bptt: int | None = 1,
         readout: Readout = "slot",
         critic: Literal["own", "shared"] = "own",
         space_options: Mapping[str, Any] | None = None,
@@ -111,14 +118,15 @@ class RecurrentHRMPolicy(RecurrentActorCriticPolicy):
         taken = ("features_extractor", "share_features", "lstm", "n_lstm", "shared_lstm", "enable_critic_lstm")
         clash = next((name for name in kwargs if name.startswith(taken)), None)
         if clash is not None:
-            raise ValueError(f"{clash} belongs to LSTM policies; use architecture, segments, readout and critic")
+            raise ValueError(f"{clash} belongs to LSTM policies; use architecture, segments, bptt, readout and critic")
         check_choice("critic", critic, ("own", "shared"))
         check_setting("segments", segments)
-        architecture = architecture or Architecture()
+        architecture = architecture or architecture_for(bptt)
         options = dict(space_options or {})
         self._hrm_kwargs = {
             "architecture": architecture,
             "segments": segments,
+            "bptt": bptt,
             "readout": readout,
             "critic": critic,
             "space_options": options,
@@ -142,7 +150,7 @@ class RecurrentHRMPolicy(RecurrentActorCriticPolicy):
         extractor: Any = self.features_extractor
 
         def cell() -> _CarryCell:
-            return _CarryCell(HRMEncoder(architecture, extractor.reader.parts, readout=readout), segments)
+            return _CarryCell(HRMEncoder(architecture, extractor.reader.parts, readout=readout), segments, bptt)
 
         self.lstm_actor = cell()
         if critic == "own":
@@ -150,6 +158,26 @@ class RecurrentHRMPolicy(RecurrentActorCriticPolicy):
         self.lstm_hidden_state_shape = (1, 1, self.lstm_actor.hidden_size)
         optimizer_class: Any = self.optimizer_class
         self.optimizer = optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    @staticmethod
+    def _process_sequence(
+        features: Tensor, lstm_states: tuple[Tensor, Tensor], episode_starts: Tensor, lstm: Any
+    ) -> Any:
+        """Process whole sequences, also those that begin with an episode, so that the cell counts their steps.
+
+        Args:
+            features: [N * L, ``input_size``], row by row.
+            lstm_states: two states [1, N, ``hidden_size``].
+            episode_starts: float [N * L], 1 at the first steps of episodes.
+            lstm: the carry cell.
+
+        Returns:
+            Outputs [N * L, ``features_dim``] and the states after the last step.
+        """
+        num_rows = lstm_states[0].shape[1]
+        sequence = features.reshape(num_rows, -1, lstm.input_size).swapaxes(0, 1)
+        output, states = lstm(sequence, lstm_states, episode_starts.reshape(num_rows, -1).swapaxes(0, 1))
+        return output.swapaxes(0, 1).flatten(0, 1), states
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = super()._get_constructor_parameters()
@@ -209,25 +237,36 @@ class _CarryCell(nn.Module):
 
     num_layers = 1
 
-    def __init__(self, encoder: HRMEncoder, segments: int) -> None:
+    def __init__(self, encoder: HRMEncoder, segments: int, bptt: int | None) -> None:
         super().__init__()
+        encoder.check_bptt(bptt)
         self.encoder = encoder
         self.segments = segments
+        self.bptt = bptt
         self.input_size = sum(part.width for part in encoder.parts.values())
         self.hidden_size = encoder.num_slots * encoder.config.hidden_size
 
-    def forward(self, sequence: Tensor, states: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(
+        self, sequence: Tensor, states: tuple[Tensor, Tensor], begins: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Process ``sequence`` [L, N, ``input_size``] from two ``states`` [1, N, ``hidden_size``].
+
+        Args:
+            sequence: observations as floats.
+            states: differences of z_H and z_L from their initial values.
+            begins: float [L, N], 1 where an episode begins and 0 elsewhere.
 
         Returns:
             Features [L, N, ``features_dim``] and the states after the last step.
         """
         initial = self.encoder.initial_carry(sequence.shape[1])
         features = []
-        for rows in sequence:
+        for step, (rows, begin) in enumerate(zip(sequence, begins, strict=True)):
+            keep = (1.0 - begin)[None, :, None]
             # Converted in every step, as in collection, where every step is a call: the rounding is then the same.
-            carry = Carry(*(self._plus(state, init) for state, init in zip(states, initial, strict=True)))
-            carry, seen = self.encoder(self._parts(rows), carry, segments=self.segments)
+            carry = Carry(*(self._plus(keep * state, init) for state, init in zip(states, initial, strict=True)))
+            carry = carry.truncate(step, self.bptt)
+            carry, seen = self.encoder(self._parts(rows), carry, segments=self.segments, detach=self.bptt == 1)
             new = [(z.float() - init.float()).flatten(1)[None] for z, init in zip(carry, initial, strict=True)]
             states = (new[0], new[1])
             features.append(seen)

@@ -21,7 +21,7 @@ from torchrl.modules import recurrent_mode
 
 from hrm_agents.integrations.spaces import SpaceReader, read_space
 from hrm_agents.models.architecture import Architecture
-from hrm_agents.models.encoder import HRMEncoder, Readout
+from hrm_agents.models.encoder import HRMEncoder, Readout, architecture_for
 from hrm_agents.models.hrm import HRM
 from hrm_agents.models.limits import check_setting
 from hrm_agents.models.recursion import Carry
@@ -49,13 +49,18 @@ class HRMModule(TensorDictModuleBase):
     Losses set this mode themselves; set it for ``GAE``, with ``deactivate_vmap=True`` since attention does not support
     vmap on CPUs. Shuffled single steps need a time dimension of length 1: ``unsqueeze(-1)``.
 
-    States of zeros, with which primers start, stand for the initial states; no segment results in zeros. As in HRM,
-    there is no gradient from one step to the previous one.
+    States of zeros, with which primers start, stand for the initial states; no segment results in zeros.
+
+    By default no gradient crosses from one step to the previous one, as between the segments of HRM. What a step leaves
+    in the states for later ones is then not learned. Use ``bptt=None`` for tasks that need a memory, as an LSTM does.
+    The activations of whole sequences stay in memory until the backward pass in any case.
 
     Args:
         model: an encoder, for features; or an HRM, for an answer and Q-values.
         reader: converts observations to the parts of an encoder; they are unchanged if omitted.
         segments: number of segments per step; 1 for an HRM.
+        bptt: number of consecutive steps of a sequence that a gradient covers in recurrent mode, None for all; 1 for an
+            HRM. Otherwise than with 1, all segments of a step have a gradient.
         in_keys: keys of the observation, in the order of the encoder's parts, whose names are the default. For an HRM
             ``["puzzle"]``, and ``"task_id"`` if it has task embeddings.
         out_keys: ``["features"]``, float32 [B, ``features_dim``]; for an HRM ``["logits", "q_halt", "q_continue"]``,
@@ -64,7 +69,8 @@ class HRMModule(TensorDictModuleBase):
         default_recurrent_mode: the mode unless ``set_recurrent_mode`` is used.
 
     Raises:
-        ValueError: the number of keys or segments does not fit the model.
+        ValueError: the number of keys or segments does not fit the model, or a segment cuts the gradient (see
+            :meth:`HRMEncoder.check_bptt`).
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class HRMModule(TensorDictModuleBase):
         reader: SpaceReader | None = None,
         *,
         segments: int = 1,
+        bptt: int | None = 1,
         in_keys: Sequence[NestedKey] | None = None,
         out_keys: Sequence[NestedKey] | None = None,
         state_keys: Sequence[NestedKey] = ("z_H", "z_L"),
@@ -81,13 +88,18 @@ class HRMModule(TensorDictModuleBase):
         super().__init__()
         check_setting("segments", segments)
         whole = isinstance(model, HRM)
-        if whole and segments > 1:
-            raise ValueError(f"segments must be 1 for an HRM, got {segments}")
-        if whole and reader is not None:
-            raise ValueError("an HRM reads puzzles directly: omit reader")
+        if isinstance(model, HRMEncoder):
+            model.check_bptt(bptt)
+        else:
+            for name, value in (("segments", segments), ("bptt", bptt)):
+                if value != 1:
+                    raise ValueError(f"{name} must be 1 for an HRM, got {value}")
+            if reader is not None:
+                raise ValueError("an HRM reads puzzles directly: omit reader")
         self.model = model
         self.reader = reader
         self.segments = segments
+        self.bptt = bptt
         self._parts = _part_names(model)
         self._observation_keys = _keys("in_keys", in_keys or self._parts, len(self._parts))
         self._state_keys = _keys("state_keys", state_keys, 2)
@@ -104,6 +116,7 @@ class HRMModule(TensorDictModuleBase):
         space: spaces.Space[Any],
         architecture: Architecture | None = None,
         *,
+        bptt: int | None = 1,
         readout: Readout = "slot",
         space_options: Mapping[str, Any] | None = None,
         **kwargs: Any,
@@ -114,16 +127,19 @@ class HRMModule(TensorDictModuleBase):
 
         Args:
             space: ``env.observation_space``, or ``single_observation_space`` of a vector environment.
-            architecture: width, depth and wiring; the defaults of :class:`Architecture` if omitted.
+            architecture: width, depth and wiring; if omitted, the defaults of :class:`Architecture`, and with a
+                gradient across steps those of :data:`~hrm_agents.models.encoder.MEMORY` (one H cycle).
+            bptt: of the class.
             readout: slots of the planner's state that become features, see :class:`HRMEncoder`.
             space_options: keywords of :func:`~hrm_agents.integrations.spaces.read_space`, such as ``patch``.
-            kwargs: of the class.
+            kwargs: others of the class.
 
         Raises:
             ValueError: the space is not supported, or a keyword is out of bounds.
         """
         reader = read_space(space, **(space_options or {}))
-        return cls(HRMEncoder(architecture or Architecture(), reader.parts, readout=readout), reader, **kwargs)
+        encoder = HRMEncoder(architecture or architecture_for(bptt), reader.parts, readout=readout)
+        return cls(encoder, reader, bptt=bptt, **kwargs)
 
     @property
     def recurrent_mode(self) -> bool:
@@ -159,8 +175,9 @@ class HRMModule(TensorDictModuleBase):
             carry = begin if time == 0 else Carry(*map(torch.where, [begins[:, None, None]] * 2, begin, carry))
             if not recurrent:
                 carry = self.model.reset_carry(carry, begins)
+            carry = carry.truncate(time, self.bptt)
             carry, output = self._run({name: part[time] for name, part in observations.items()}, carry)
-            carries.append(carry)
+            carries.append(carry.detach())
             outputs.append(output)
 
         found = [*zip(*outputs, strict=True), *zip(*carries, strict=True)]
@@ -210,7 +227,7 @@ class HRMModule(TensorDictModuleBase):
             task_id = parts.get("task_id")
             carry, output = self.model(carry, parts["puzzle"], None if task_id is None else task_id.reshape(-1))
             return carry, (output.logits, output.q_halt, output.q_continue)
-        carry, features = self.model(parts, carry, segments=self.segments)
+        carry, features = self.model(parts, carry, segments=self.segments, detach=self.bptt == 1)
         return carry, (features,)
 
 

@@ -107,6 +107,11 @@ class _PatchEmbedding(nn.Module):
 MEMORY = Architecture(H_cycles=1, gradient="cycle")
 
 
+def architecture_for(bptt: int | None) -> Architecture:
+    """Default architecture of a network whose gradients cross ``bptt`` environment steps."""
+    return Architecture() if bptt == 1 else MEMORY
+
+
 def readout_size(hidden_size: int, readout: Readout) -> int:
     """Number of features of a readout."""
     return 2 * hidden_size if readout == "both" else hidden_size

@@ -1,5 +1,7 @@
 """HRM in Stable-Baselines3: vector environments, observations, carry and algorithms."""
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from hrm_agents.integrations.sb3 import HRMFeaturesExtractor, ReasoningVecEnv, RecurrentHRMPolicy
 from hrm_agents.integrations.spaces import read_space
 from hrm_agents.models.architecture import Architecture
+from hrm_agents.models.encoder import MEMORY
 from hrm_envs import independent_seeds
 from hrm_envs.wrappers import CellEditVector, FlattenAnswer, FlattenAnswerVector
 
@@ -332,10 +335,40 @@ def test_a_new_episode_begins_from_the_initial_carry():
     obs = torch.rand(1, 3, cell.input_size).round()
     zeros = torch.zeros(1, 3, cell.hidden_size)
     with torch.no_grad():
-        features, _ = cell(obs, (zeros, zeros))
+        features, _ = cell(obs, (zeros, zeros), torch.zeros(1, 3))
         # Parts are in the order of the space: clock, then cue.
         expected = cell.encoder.encode({"clock": obs[0, :, :1], "cue": obs[0, :, 1:].long()}, segments=2)
     assert torch.equal(features[0], expected)
+
+
+def test_gradients_cross_as_many_steps_as_bptt_says():
+    """Which observations the value of the last step depends on, as far as the gradient knows."""
+    env = ReasoningVecEnv(recall(flat=True))
+    obs = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
+    begins = torch.tensor([1.0, 0, 0, 0, 0])
+
+    def reached(bptt, begins=begins):
+        kwargs = {"architecture": replace(TINY, H_cycles=1, gradient="cycle"), "bptt": bptt}
+        policy = RecurrentPPO(RecurrentHRMPolicy, env, seed=0, policy_kwargs=kwargs).policy
+        state = torch.ones(1, 1, policy.lstm_actor.hidden_size)
+        seen = obs.clone().requires_grad_()
+        values, _, _ = policy.evaluate_actions(seen, torch.zeros(5), RNNStates((state, state), (state, state)), begins)
+        (gradient,) = torch.autograd.grad(values[-1].sum(), seen)
+        return (gradient.abs().sum(-1) > 0).tolist()
+
+    assert reached(None) == [True] * 5
+    assert reached(None, torch.tensor([0.0, 0, 1, 0, 0])) == [False] * 2 + [True] * 3
+    assert reached(3) == [False] * 3 + [True] * 2  # pieces of three steps and of two
+    assert reached(1) == [False] * 4 + [True]
+
+
+def test_a_gradient_across_steps_is_saved_and_has_an_architecture_of_its_own(tmp_path):
+    env = ReasoningVecEnv(recall())
+    RecurrentPPO(RecurrentHRMPolicy, env, policy_kwargs={"bptt": 4}).save(tmp_path / "model")
+    cell = RecurrentPPO.load(tmp_path / "model").policy.lstm_critic
+    assert cell.bptt == 4
+    assert cell.encoder.config == MEMORY
+    assert RecurrentPPO(RecurrentHRMPolicy, env).policy.lstm_actor.encoder.config == Architecture()
 
 
 def test_prediction_keeps_the_carry_until_the_next_episode():
@@ -355,6 +388,8 @@ def test_prediction_keeps_the_carry_until_the_next_episode():
         ({"features_extractor_class": HRMFeaturesExtractor}, "features_extractor_class belongs to LSTM policies"),
         ({"critic": "none"}, "critic must be own or shared, got 'none'"),
         ({"segments": 0}, "segments must be at least 1, got 0"),
+        ({"bptt": 0}, "bptt must be at least 1, got 0"),
+        ({"bptt": 2, "architecture": TINY}, "no gradient crosses a segment with H_cycles=2"),
     ],
 )
 def test_invalid_settings(kwargs, message):

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -22,7 +23,7 @@ import hrm_agents
 from hrm_agents.integrations.spaces import read_space
 from hrm_agents.integrations.torchrl import HRMModule
 from hrm_agents.models.architecture import Architecture
-from hrm_agents.models.encoder import HRMEncoder, TokenPart
+from hrm_agents.models.encoder import MEMORY, FeaturePart, HRMEncoder, TokenPart
 from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.models.recursion import Carry
 from hrm_envs.wrappers import FlattenAnswer, FlattenAnswerVector
@@ -299,6 +300,32 @@ def test_the_gradient_stays_in_its_step():
         assert torch.allclose(grad, parameter.grad, atol=1e-5)
 
 
+def test_gradients_cross_as_many_steps_as_bptt_says():
+    """Which observations the last features depend on, as far as the gradient knows."""
+    torch.manual_seed(0)
+    encoder = HRMEncoder(replace(TINY, H_cycles=1, gradient="cycle"), FeaturePart(2))
+    begins = torch.tensor([[True] + [False] * 4, [False] * 2 + [True] + [False] * 2])[..., None]
+    data = TensorDict({"observation": torch.randn(2, 5, 2), "is_init": begins}, [2, 5])
+
+    def reached(bptt):
+        steps = data.clone()
+        seen = steps["observation"].requires_grad_()
+        with set_recurrent_mode(True):
+            lived = HRMModule(encoder, bptt=bptt)(steps)
+        assert not lived["next", "z_H"].requires_grad
+        (gradient,) = torch.autograd.grad(lived["features"][:, -1].square().sum(), seen)
+        return (gradient.abs().sum(-1) > 0).tolist()
+
+    assert reached(None) == [[True] * 5, [False] * 2 + [True] * 3]
+    assert reached(3) == [[False] * 3 + [True] * 2] * 2  # pieces of three steps and of two
+    assert reached(1) == [[False] * 4 + [True]] * 2
+
+
+def test_a_gradient_across_steps_has_an_architecture_of_its_own():
+    assert HRMModule.for_space(Recall.observation_space, bptt=None).model.config == MEMORY
+    assert HRMModule.for_space(Recall.observation_space).model.config == Architecture()
+
+
 @pytest.mark.parametrize("batch", [(), (4,), (2, 3), (2, 3, 2)])
 def test_every_shape_of_batch(batch):
     """Steps have any batch shape; sequences any batch shape with time as last dimension."""
@@ -436,6 +463,7 @@ def test_errors_say_what_to_do():
     encoder = module.model
     for kwargs, message in [
         ({"segments": 0}, "segments must be at least 1, got 0"),
+        ({"bptt": 2}, "no gradient crosses a segment with H_cycles=2"),
         ({"in_keys": ["a", "b"]}, r"in_keys=\['a', 'b'\]: expected 1 different"),
         ({"out_keys": ["a", "b"]}, "out_keys"),
         ({"state_keys": ["z", "z"]}, "expected 2 different"),
@@ -445,6 +473,8 @@ def test_errors_say_what_to_do():
     whole = HRM(HRMConfig(**vars(TINY), vocab_size=3, grid_shape=(1, 3)))
     with pytest.raises(ValueError, match="segments must be 1 for an HRM, got 2"):
         HRMModule(whole, segments=2)
+    with pytest.raises(ValueError, match="bptt must be 1 for an HRM, got None"):
+        HRMModule(whole, bptt=None)
     with pytest.raises(ValueError, match="omit reader"):
         HRMModule(whole, read_space(spaces.MultiDiscrete([3, 3, 3])))
 
