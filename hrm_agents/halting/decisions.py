@@ -49,8 +49,13 @@ class HaltingRule(ABC):
         """Where to halt, bool [B]."""
 
     def q_bar(self, q_continue: Tensor) -> Tensor | None:
-        """The Q-value [B] that Q(halt) must exceed to halt; None if Q-values do not decide."""
+        """The Q-value [B] that Q(halt) must exceed to halt; None if Q(halt) does not decide."""
         return None
+
+    def margin(self, q_halt: Tensor, q_continue: Tensor) -> Tensor | None:
+        """By how much halting looks better than continuing, [B]; None if the outputs of the Q-head do not decide."""
+        bar = self.q_bar(q_continue)
+        return None if bar is None else q_halt - bar
 
     def check_length(self, max_segments: int) -> None:
         """Refuse a rule that episodes of at most ``max_segments`` cannot follow.
@@ -103,6 +108,10 @@ class Gain(HaltingRule):
     def decide(self, thought: Thought) -> Tensor:
         """See :class:`HaltingRule`."""
         return thought.q_continue <= self.least
+
+    def margin(self, q_halt: Tensor, q_continue: Tensor) -> Tensor:
+        """What is missing to a gain worth continuing for."""
+        return self.least - q_continue
 
 
 @dataclass(frozen=True)

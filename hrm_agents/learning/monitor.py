@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_agents.halting.decisions import HaltingRule
+from hrm_agents.halting.decisions import Gain, HaltingRule
 from hrm_agents.halting.q_scale import QScale
 from hrm_agents.rollout import SegmentBatch
 
@@ -25,7 +25,7 @@ AT_STAKE = 0.05
 _ROWS, _ENDED, _LENGTH, _FORCED, _FIRST, _FIRST_HALTS, _SAME, _HIGH, _LOW, _PAY, _FIRST_PAY, _LEAST, _MOST = range(13)
 
 
-class _Advice(NamedTuple):
+class Advice(NamedTuple):
     """What a warning suggests."""
 
     bar: str
@@ -37,18 +37,26 @@ class _Advice(NamedTuple):
 
 # Never a higher --halting.q-weight: AdamATan2 ignores the scale of the losses that the Q-head alone learns from, so the
 # weight only says how much they count, against the loss of the answers, in the network before it.
-_LEARNED = _Advice(
+LEARNED = Advice(
     bar="Q(continue)",
     first="a higher --halting.exploration-prob, or a lower segment_cost",
     last="a discount, --halting.gamma 0.995; or a segment cost, --kwargs segment_cost=0.01; or --halting.rule gain",
     gap="a discount, --halting.gamma 0.995, or a segment cost, --kwargs segment_cost=0.01, to separate them; or "
     "--halting.rule gain, which learns the difference itself",
 )
-_THRESHOLD = _Advice(
+THRESHOLD = Advice(
     bar="the threshold",
     first="a higher --halting.threshold, or a higher --halting.exploration-prob",
     last="a lower --halting.threshold",
     gap="another --halting.threshold, or --halting.rule gain",
+)
+
+
+GAIN = Advice(
+    bar="",
+    first="a lower --halting.least-gain, a higher --halting.exploration-prob, or a lower segment_cost",
+    last="a higher --halting.least-gain, or a segment cost, --kwargs segment_cost=0.01",
+    gap="",
 )
 
 
@@ -63,6 +71,8 @@ class HaltingMonitor:
     - ``gap``: Q(halt) and Q(continue) are equal in nearly all rows.
     - ``saturated``: both, as probabilities, are above 0.99 or below 0.01 in nearly all rows, contrary to the rewards.
       Only for logits: plain values do not saturate.
+
+    Rule ``gain`` compares no two values, so ``gap`` and ``saturated`` do not apply to it.
 
     Args:
         q_scale: of the Q-values.
@@ -90,18 +100,20 @@ class HaltingMonitor:
     def watch(self, batch: SegmentBatch, rule: HaltingRule, max_segments: int) -> list[str]:
         """Observe a training batch and return warnings; none if the rule does not use Q-values."""
         output = batch.decision.output
-        bar = rule.q_bar(output.q_continue.detach())
-        if bar is None:
+        q_halt, q_continue = output.q_halt.detach(), output.q_continue.detach()
+        margin, bar = rule.margin(q_halt, q_continue), rule.q_bar(q_continue)
+        if margin is None:
             return []
         return self.observe(
             segment=batch.segment.cpu().numpy(),
             terminated=batch.terminated,
             forced_halt=batch.forced_halt,
-            q_halt=output.q_halt.detach().cpu().numpy(),
-            q_continue=bar.cpu().numpy(),
+            margin=margin.cpu().numpy(),
+            q_halt=q_halt.cpu().numpy(),
+            q_bar=None if bar is None else bar.cpu().numpy(),
             halt_reward=batch.halt_reward.cpu().numpy(),
             max_segments=max_segments,
-            values_continue=rule.values_continue,
+            advice=GAIN if isinstance(rule, Gain) else LEARNED if rule.values_continue else THRESHOLD,
         )
 
     def observe(
@@ -110,11 +122,12 @@ class HaltingMonitor:
         segment: NDArray[np.integer[Any]],
         terminated: NDArray[np.bool_],
         forced_halt: NDArray[np.bool_],
+        margin: NDArray[np.floating[Any]],
         q_halt: NDArray[np.floating[Any]],
-        q_continue: NDArray[np.floating[Any]],
+        q_bar: NDArray[np.floating[Any]] | None,
         halt_reward: NDArray[np.floating[Any]],
         max_segments: int,
-        values_continue: bool = True,
+        advice: Advice = LEARNED,
     ) -> list[str]:
         """Observe one update and return warnings, one line each.
 
@@ -122,37 +135,37 @@ class HaltingMonitor:
             segment: int ``[B]``, number of the segment in its episode, from 1.
             terminated: bool ``[B]``, the episode ended with this segment.
             forced_halt: bool ``[B]``, it ended because segment M was reached.
+            margin: ``[B]``, by how much halting looks better than continuing.
             q_halt: ``[B]``, values of halting.
-            q_continue: ``[B]``, values of continuing, or what else Q(halt) must exceed to halt.
+            q_bar: ``[B]``, what Q(halt) must exceed to halt; None if the rule does not compare it with anything.
             halt_reward: ``[B]``, reward of halting.
             max_segments: M.
-            values_continue: whether ``q_continue`` is learned; if not, it is a threshold, which neither a discount nor
-                a segment cost moves.
+            advice: what to suggest.
         """
         record = self._records[self._done % len(self._records)]
         self._done += 1
         self._filled = min(self._filled + 1, len(self._records))
         first = segment == 1
-        gap = q_halt - q_continue
         record[_ROWS] = len(segment)
         record[_ENDED] = np.count_nonzero(terminated)
         record[_LENGTH] = segment @ terminated
         record[_FORCED] = np.count_nonzero(forced_halt)
         record[_FIRST] = np.count_nonzero(first)
-        record[_FIRST_HALTS] = np.count_nonzero(first & (gap > 0))
-        record[_SAME] = np.count_nonzero(abs(gap) < SAME_Q)
-        if self._saturates:
-            record[_HIGH] = np.count_nonzero((q_halt > SATURATED) & (q_continue > SATURATED))
-            record[_LOW] = np.count_nonzero((q_halt < -SATURATED) & (q_continue < -SATURATED))
+        record[_FIRST_HALTS] = np.count_nonzero(first & (margin > 0))
+        if q_bar is not None:
+            record[_SAME] = np.count_nonzero(abs(margin) < SAME_Q)
+            if self._saturates:
+                record[_HIGH] = np.count_nonzero((q_halt > SATURATED) & (q_bar > SATURATED))
+                record[_LOW] = np.count_nonzero((q_halt < -SATURATED) & (q_bar < -SATURATED))
         record[_PAY] = halt_reward.sum()
         record[_FIRST_PAY] = halt_reward @ first
         record[_LEAST] = halt_reward.min()
         record[_MOST] = halt_reward.max()
         if self._filled < len(self._records):
             return []
-        return self._due(self._found(max_segments, _LEARNED if values_continue else _THRESHOLD))
+        return self._due(self._found(max_segments, advice))
 
-    def _found(self, max_segments: int, advice: _Advice) -> dict[str, str]:
+    def _found(self, max_segments: int, advice: Advice) -> dict[str, str]:
         """Problems in the window: warnings by name, without their first words."""
         total = self._records.sum(axis=0).tolist()
         least, most = float(self._records[:, _LEAST].min()), float(self._records[:, _MOST].max())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hrm_agents.halting.q_scale import LOGIT, PLAIN
-from hrm_agents.learning.monitor import _LEARNED, _THRESHOLD, HaltingMonitor
+from hrm_agents.learning.monitor import GAIN, LEARNED, THRESHOLD, HaltingMonitor
 
 M = 4
 
@@ -17,11 +17,12 @@ def batch(rng, rows=64, **changes):
         "terminated": (segment == M) | (rng.random(rows) < 0.3),
         "forced_halt": np.zeros(rows, bool),
         "q_halt": rng.normal(0, 2, rows).astype(np.float32),
-        "q_continue": rng.normal(0, 2, rows).astype(np.float32),
+        "q_bar": rng.normal(0, 2, rows).astype(np.float32),
         "halt_reward": (rng.random(rows) < 0.5).astype(np.float32),
         "max_segments": M,
     }
-    return {**healthy, **changes}
+    values = {**healthy, **changes}
+    return {"margin": values["q_halt"] - (0.0 if values["q_bar"] is None else values["q_bar"]), **values}
 
 
 def monitor(**settings):
@@ -50,7 +51,7 @@ def test_healthy_training_is_silent():
 @pytest.mark.parametrize("pay", [0.0, 1.0])
 def test_equal_rewards_say_only_that(pay):
     # Everything else has collapsed too, and follows from it.
-    lines = said(monitor(), 50, halt_reward=full(pay), q_halt=full(9.0), q_continue=full(9.0))
+    lines = said(monitor(), 50, halt_reward=full(pay), q_halt=full(9.0), q_bar=full(9.0))
     assert len(lines) == 1
     update, line = lines[0]
     assert update == 10
@@ -61,13 +62,13 @@ def test_equal_rewards_say_only_that(pay):
 
 def test_halting_at_the_first_segment():
     start = {"segment": np.ones(64, int), "terminated": np.arange(64) > 5}  # exploration keeps some going
-    lines = said(monitor(), 50, **start, q_halt=full(3.0), q_continue=full(1.0))
+    lines = said(monitor(), 50, **start, q_halt=full(3.0), q_bar=full(1.0))
     assert [update for update, _ in lines] == [10]
     assert "the agent chooses to halt after segment 1 of 4 in 100% of the episodes" in lines[0][1]
     assert "--halting.exploration-prob" in lines[0][1]
     # No harm where the first answer is nearly always right.
     right = {"halt_reward": lambda rng: (rng.random(64) < 0.99).astype(np.float32)}
-    assert said(monitor(), 50, **start, **right, q_halt=full(3.0), q_continue=full(1.0)) == []
+    assert said(monitor(), 50, **start, **right, q_halt=full(3.0), q_bar=full(1.0)) == []
 
 
 def test_halting_at_the_last_segment_only():
@@ -90,12 +91,12 @@ def test_halting_at_the_last_segment_only():
 
 
 def test_values_that_say_the_same():
-    lines = said(monitor(), 50, q_continue=full(-5.0), q_halt=lambda rng: full(-5.0) + rng.normal(0, 0.001, 64))
+    lines = said(monitor(), 50, q_bar=full(-5.0), q_halt=lambda rng: full(-5.0) + rng.normal(0, 0.001, 64))
     assert {line.split(": ")[1][:30] for _, line in lines} == {
         "Q(halt) and Q(continue) differ",
         "Q(halt) and Q(continue) are bo",
     }
-    lines = said(monitor(), 50, q_continue=full(-1.0), q_halt=lambda rng: full(-1.0) + rng.normal(0, 0.001, 64))
+    lines = said(monitor(), 50, q_bar=full(-1.0), q_halt=lambda rng: full(-1.0) + rng.normal(0, 0.001, 64))
     assert len(lines) == 1
     assert "differ by less than 0.02 in 100% of the rows" in lines[0][1]
     assert "--halting.gamma 0.995" in lines[0][1]
@@ -106,13 +107,13 @@ def test_advice_fits_the_rule():
     """A threshold is moved by the user: neither a discount nor a cost does it."""
     late = {"segment": np.arange(64) % M + 1, "terminated": np.arange(64) % M == M - 1}
     early = {"segment": np.ones(64, int), "terminated": np.ones(64, bool)}
-    same = {"q_continue": full(-1.0), "q_halt": full(-1.0)}
+    same = {"q_bar": full(-1.0), "q_halt": full(-1.0)}
     for problem, advice in (
         (late, "Try a lower --halting.threshold"),
-        ({**early, "q_halt": full(3.0), "q_continue": full(1.0)}, "Try a higher --halting.threshold"),
+        ({**early, "q_halt": full(3.0), "q_bar": full(1.0)}, "Try a higher --halting.threshold"),
         (same, "Q(halt) and the threshold differ by less than 0.02 in 100% of the rows"),
     ):
-        (line,) = (line for _, line in said(monitor(), 20, **problem, values_continue=False))
+        (line,) = (line for _, line in said(monitor(), 20, **problem, advice=THRESHOLD))
         assert advice in line
         for useless in ("gamma", "segment_cost", "Q(continue)"):
             assert useless not in line
@@ -120,14 +121,26 @@ def test_advice_fits_the_rule():
         assert "threshold" not in line
 
 
+def test_gain_compares_no_values():
+    """Equal or saturated outputs are no fault of rule gain; episodes that are all too long or too short are."""
+    gain = {"q_bar": None, "advice": GAIN}
+    assert said(monitor(), 50, **gain, q_halt=full(9.0), margin=lambda rng: rng.normal(0, 0.001, 64)) == []
+    late = {"segment": np.arange(64) % M + 1, "terminated": np.arange(64) % M == M - 1}
+    (line,) = (line for _, line in said(monitor(), 20, **gain, **late, margin=full(-0.1)))
+    assert "Try a higher --halting.least-gain" in line
+    early = {"segment": np.ones(64, int), "terminated": np.ones(64, bool)}
+    (line,) = (line for _, line in said(monitor(), 20, **gain, **early, margin=full(0.01)))
+    assert "Try a lower --halting.least-gain" in line
+
+
 def test_no_advice_raises_the_weight_of_the_losses_of_q():
-    for advice in (*_LEARNED, *_THRESHOLD):
+    for advice in (*LEARNED, *THRESHOLD, *GAIN):
         assert "q-weight" not in advice
 
 
 @pytest.mark.parametrize(("logit", "word"), [(5.0, "above 0.99"), (-5.0, "below 0.01")])
 def test_saturated_values(logit, word):
-    values = {name: lambda rng: np.sign(logit) * rng.uniform(4.7, 8, 64) for name in ("q_halt", "q_continue")}
+    values = {name: lambda rng: np.sign(logit) * rng.uniform(4.7, 8, 64) for name in ("q_halt", "q_bar")}
     lines = said(monitor(), 50, **values)
     assert len(lines) == 1
     assert f"both {word} in 100% of the rows, although halting earns 0.5" in lines[0][1]

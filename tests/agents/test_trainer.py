@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import shutil
 import time
 
 import numpy as np
@@ -12,6 +13,7 @@ from hrm_agents.evaluation.evaluate import evaluate
 from hrm_agents.halting.q_scale import LOGIT, PLAIN
 from hrm_agents.learning.continue_value import Objective, SecondForward
 from hrm_agents.records.checkpoint import CONFIG, MODEL, STATE, read_tensors
+from hrm_agents.records.logger import Logger
 from hrm_agents.trainer import Trainer, TrainingDiverged
 from hrm_envs import PuzzleBatch, Task, TaskSpec, Verdict, register_task
 
@@ -266,3 +268,15 @@ def test_a_task_of_the_users_own_trains(tiny_config, tmp_path):
     report = Trainer(config, tmp_path).run()
     assert report.num_puzzles == 100
     assert report.success_rate > 0.9, "unseen puzzles: it has learned the rule"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_training_learns_the_same(tiny_config, tmp_path):
+    """With the real compiler, whose backward pass wants a gradient for every output that has one."""
+    smallest = {"H_layers": 1, "L_layers": 1, "H_cycles": 1, "L_cycles": 1, "position": "learned"}
+    losses = []
+    for number, compiled in enumerate((False, True)):
+        trainer = Trainer(tiny_config(model=smallest, run={"compile": compiled}), tmp_path / str(number), Logger())
+        losses.append([trainer.update()["loss"] for _ in range(3)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
