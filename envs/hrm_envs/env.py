@@ -204,6 +204,7 @@ class ReasoningEnv(ReasoningBase, gym.Env[dict[str, NDArray[Any]], dict[str, Any
         q_continue: float | None = None,
         confidence: NDArray[np.float32] | None = None,
         decision: str | None = None,
+        gain: float | None = None,
     ) -> None:
         """Pass the agent's estimates for its next step, which the frame after that step shows.
 
@@ -212,6 +213,7 @@ class ReasoningEnv(ReasoningBase, gym.Env[dict[str, NDArray[Any]], dict[str, Any
             q_continue: value of continuing.
             confidence: float32 ``[S]`` in [0, 1], the confidence in each cell.
             decision: one or two words, such as ``"halt"``.
+            gain: expected gain of continuing, of agents that estimate it in place of ``q_continue``.
 
         Raises:
             ValueError: an argument has another type or shape.
@@ -227,7 +229,7 @@ class ReasoningEnv(ReasoningBase, gym.Env[dict[str, NDArray[Any]], dict[str, Any
         if decision is not None and not isinstance(decision, str):
             raise ValueError(f"decision={shown(decision)} must be a string")
         q_halt, q_continue = _as_value("q_halt", q_halt), _as_value("q_continue", q_continue)
-        self._frame_builder.posted = Thoughts(q_halt, q_continue, confidence, decision)
+        self._frame_builder.posted = Thoughts(q_halt, q_continue, confidence, decision, _as_value("gain", gain))
 
     def render(self) -> Any:
         """The current frame: uint8 ``[H, W, 3]`` for ``"rgb_array"``, a string for ``"ansi"``."""

@@ -44,7 +44,7 @@ class FrameBuilder:
         self._forced = bool(outcome.forced_halt[row])
         self._thoughts, self.posted = self.posted, None
         thoughts = self._thoughts
-        self._history.append((thoughts.q_halt, thoughts.q_continue) if thoughts else (None, None))
+        self._history.append(thoughts.values if thoughts else (None, None))
 
     def preview(self, draft: Draft) -> None:
         """Show an unfinished answer without taking a step."""

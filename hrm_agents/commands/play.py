@@ -140,7 +140,7 @@ def adviser(solver: Solver, env: Any) -> Adviser:
     def think(index: int) -> Iterator[Advice]:
         for segment in solver.think(env, options={"index": index}):
             decision = "halt" if segment.halt else "think on"
-            thoughts = Thoughts(segment.q_halt, segment.q_continue, segment.confidence, decision)
+            thoughts = Thoughts(segment.q_halt, segment.q_continue, segment.confidence, decision, segment.gain)
             yield Advice(segment.answer, thoughts, segment.halt)
 
     return think

@@ -53,6 +53,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.steps:
         for number, segment in enumerate(solution.segments, 1):
             go_on = "" if segment.q_continue is None else f"Q(continue) {segment.q_continue:.3f}, "
+            go_on += "" if segment.gain is None else f"gain of thinking on {segment.gain:+.3f}, "
             say(
                 f"segment {number}: Q(halt) {segment.q_halt:.3f}, {go_on}"
                 f"score {segment.score:.2f}\n{solver.format(segment.answer)}\n"

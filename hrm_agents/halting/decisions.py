@@ -43,6 +43,8 @@ class HaltingRule(ABC):
     """Whether it decides by chance in training, and wants ``Thought.draw`` for it."""
     values_continue: ClassVar[bool] = False
     """Whether the second output of the Q-head is the value of thinking on."""
+    learns_gain: ClassVar[bool] = False
+    """Whether it is the gain of thinking on."""
 
     @abstractmethod
     def decide(self, thought: Thought) -> Tensor:
@@ -101,6 +103,8 @@ class HaltingProbability(HaltingRule):
 @dataclass(frozen=True)
 class Gain(HaltingRule):
     """Halt where the second output, the expected gain of continuing, is at most ``least``."""
+
+    learns_gain: ClassVar[bool] = True
 
     least: float
     """In units of reward."""

@@ -25,6 +25,8 @@ class Segment:
     #: The verifier's judgement of the answer, and its partial credit.
     success: bool
     score: float
+    #: Expected gain of thinking on, in units of reward; only with rule "gain".
+    gain: float | None = None
 
 
 @dataclass(frozen=True)

@@ -523,6 +523,10 @@ def test_a_gain_learns_what_thinking_on_is_worth(tiny_config, tmp_path, cost):
     with trainer.algorithm.ema.swap():
         report = evaluate(HRMPolicy(trainer.model, rule=Gain(0.0)), config.env.id, of_unseen(config.env.kwargs))
     assert report.mean_segments == (1.0 if cost > 0 else 4.0)
+    trainer.save()
+    solver = hrm_agents.load(tmp_path)
+    segments = list(solver.think(solver.make_env(num_puzzles=4)))
+    assert all(segment.q_continue is None and np.sign(segment.gain) == -np.sign(cost) for segment in segments)
 
 
 # The report on halting.

@@ -299,6 +299,11 @@ def test_thoughts_reach_the_frame_of_their_step():
     assert "Q halt 0.25 | Q continue 0.50 | think on" in env.render()
     env.reset()
     assert "Q halt" not in env.render()
+    env.post_thoughts(q_halt=0.25, gain=0.125)
+    act(env, np.full(16, 1, np.uint8))
+    assert "Q halt 0.25 | Gain of thinking on 0.12" in env.render()
+    with pytest.raises(ValueError, match="gain='much'"):
+        env.post_thoughts(gain="much")
 
 
 def test_the_example_in_the_documentation_runs():

@@ -132,7 +132,7 @@ class Game:
             score=float(verdict.score[0]),
             halted=bool(advice) and advice[-1].halted,
             forced=False,
-            history=tuple((said.thoughts.q_halt, said.thoughts.q_continue) for said in advice),
+            history=tuple(said.thoughts.values for said in advice),
             thoughts=advice[-1].thoughts if advice else None,
             task_id=int(self._batch.task_id[0]),
             example=int(self._batch.example[0]),

@@ -23,6 +23,18 @@ class Thoughts:
     confidence: NDArray[np.float32] | None = None
     #: What it chose, such as ``"halt"`` or ``"think on"``.
     decision: str | None = None
+    #: Expected gain of continuing, of agents that estimate it in place of the Q-value of continuing.
+    gain: float | None = None
+
+    @property
+    def values(self) -> tuple[float | None, float | None]:
+        """The two numbers that a frame shows: Q-value of halting, and Q-value or else gain of continuing."""
+        return self.q_halt, self.gain if self.q_continue is None else self.q_continue
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What :attr:`values` are called."""
+        return "Q halt", "Q continue" if self.gain is None else "Gain of thinking on"
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ class Frame:
     halted: bool
     #: The episode ended because the segments ran out.
     forced: bool
-    #: ``(q_halt, q_continue)`` of every segment so far, oldest first.
+    #: :attr:`Thoughts.values` of every segment so far, oldest first.
     history: tuple[tuple[float | None, float | None], ...] = ()
     #: What the agent posted with the latest answer.
     thoughts: Thoughts | None = None

@@ -86,7 +86,7 @@ def render_ansi(task: Drawable, frame: Frame) -> str:
     if frame.segment:
         head.append(f"score {frame.percent}%")
     if frame.thoughts is not None:
-        for name, value in (("Q halt", frame.thoughts.q_halt), ("Q continue", frame.thoughts.q_continue)):
+        for name, value in zip(frame.thoughts.names, frame.thoughts.values, strict=True):
             if value is not None:
                 head.append(f"{name} {value:.2f}")
         if frame.thoughts.decision:

@@ -25,12 +25,12 @@ from hrm_envs.rendering.canvas import (
     Rect,
     text_width,
 )
-from hrm_envs.rendering.frame_data import Frame
+from hrm_envs.rendering.frame_data import Frame, Thoughts
 
 #: The state of an episode: name of its icon, word, and colour of the badge.
 Status = tuple[str, str, Color]
 
-_SERIES = (("Q halt", BLUE), ("Q continue", AMBER))
+_SERIES = (BLUE, AMBER)
 _MAX_PIPS = 32  # beyond this a plain bar is clearer
 _UNKNOWN = "\N{EN DASH}"
 
@@ -138,12 +138,12 @@ class Strip:
 
     def q_values(self, x: float, y: float, width: float) -> None:
         """The latest two Q-values as bars on one scale; nothing if the agent has posted none."""
-        thoughts, u = self.frame.thoughts, self.unit
+        thoughts, u = self.frame.thoughts or Thoughts(), self.unit
         span = _span(self.frame)
         if span is None:
             return
-        pair = (None, None) if thoughts is None else (_finite(thoughts.q_halt), _finite(thoughts.q_continue))
-        for row, ((name, color), value) in enumerate(zip(_SERIES, pair, strict=True)):
+        for row, (name, color, value) in enumerate(zip(thoughts.names, _SERIES, thoughts.values, strict=True)):
+            value = _finite(value)
             top = y + row * 40 * u
             self.label(x, top, width, name, _UNKNOWN if value is None else f"{value:.2f}", series=row)
             rect = (x, top + 16 * u, width, 8 * u)
@@ -190,7 +190,7 @@ class Strip:
 
     def _draw_series(self, series: int, points: Sequence[Point | None], dot: float) -> None:
         """One line of the history with a dot at each point; None leaves a gap."""
-        u, canvas, color = self.unit, self.canvas, _SERIES[series][1]
+        u, canvas, color = self.unit, self.canvas, _SERIES[series]
         for a, b in pairwise(points):
             if a is not None and b is not None:
                 if series == 0:
@@ -223,7 +223,7 @@ class Strip:
         u, canvas = self.unit, self.canvas
         left = x
         if series is not None:
-            canvas.circle((x + 5 * u, y), 5 * u, _SERIES[series][1])
+            canvas.circle((x + 5 * u, y), 5 * u, _SERIES[series])
             if series == 1:
                 canvas.circle((x + 5 * u, y), 2.5 * u, BACKGROUND)
             left += 18 * u
@@ -254,7 +254,7 @@ def _span(frame: Frame) -> tuple[float, float] | None:
     """The range of all Q-values of the episode and of 0 and 1; None without Q-values."""
     pairs: Sequence[tuple[float | None, float | None]] = frame.history
     if frame.thoughts is not None:
-        pairs = (*pairs, (frame.thoughts.q_halt, frame.thoughts.q_continue))
+        pairs = (*pairs, frame.thoughts.values)
     values = [value for pair in pairs for value in map(_finite, pair) if value is not None]
     return (min(0.0, *values), max(1.0, *values)) if values else None
 
