@@ -12,7 +12,7 @@ from hrm_agents.models.weight_files import read_weights
 
 __all__ = ["from_official", "num_task_rows", "official_name", "read_weights"]
 
-_WRAPPERS = ("_orig_mod.", "model.inner.", "model.", "inner.")
+_WRAPPERS = ("_orig_mod.", "module.", "model.", "inner.")
 _TOP_LEVEL = {
     "H_init": "H_init",
     "L_init": "L_init",
@@ -38,7 +38,7 @@ def official_name(name: str) -> str:
         ValueError: not a parameter of an HRM checkpoint.
     """
     original = name
-    for wrapper in _WRAPPERS:
+    while (wrapper := next(filter(name.startswith, _WRAPPERS), None)) is not None:
         name = name.removeprefix(wrapper)
     if name == _TASK_TABLE:
         return "embedding.task.weight"
@@ -72,7 +72,8 @@ def from_official(
     The one-row task table of a checkpoint with a single task identity (Sudoku, Maze) becomes our learned prefix.
 
     Args:
-        state_dict: official names, with or without an ``_orig_mod.`` prefix.
+        state_dict: official names, with or without the prefixes of ``torch.compile``, of data-parallel training and of
+            the modules around the network.
         config: grid, heads, cycles and rotary base, which the weights do not determine. Vocabulary, hidden size,
             layers, MLP width, prefix and positions are taken from the weights.
         blank_task_ids: replace the task table by one of this many rows of zeros.

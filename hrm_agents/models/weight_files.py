@@ -51,6 +51,8 @@ _NUMPY_TYPES = {np.dtype(name): getattr(torch, name) for name in ("float16", "fl
 #: The longest header that numpy itself reads, and the bytes before it.
 _MAX_NPY_HEADER = 10_000 + 12
 _ADVICE = "expected weights by name, a state_dict()"
+#: Names under which training programs store weights beside an optimiser and the like.
+_WRAPPED = ("model_state_dict", "state_dict", "model")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -93,6 +95,7 @@ def _named_tensors(content: Any) -> dict[str, StoredTensor]:
     """
     if not isinstance(content, dict):
         raise Refused(f"it holds a {type(content).__name__}; {_ADVICE}")
+    content = next((content[name] for name in _WRAPPED if isinstance(content.get(name), dict)), content)
     if not content:
         raise Refused(f"it is empty; {_ADVICE}")
     for name, value in content.items():

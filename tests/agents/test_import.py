@@ -188,6 +188,19 @@ def test_a_folder_with_a_checkpoint(write, tmp_path):
     imported(tmp_path, tmp_path / "out", "--env", "HRM/Sudoku-9x9-v0", "--num-heads", "2")
 
 
+@pytest.mark.parametrize("key", ["model_state_dict", "state_dict", "model"])
+def test_weights_beside_other_things(tmp_path, key):
+    weights = official(7)
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.AdamW([parameter])
+    parameter.sum().backward()
+    optimizer.step()
+    torch.save({"epoch": 3, "optimizer": optimizer.state_dict(), key: weights}, tmp_path / "w.pt")
+    read = read_weights(tmp_path / "w.pt")
+    assert read.keys() == weights.keys()
+    assert all(torch.equal(read[name], tensor) for name, tensor in weights.items())
+
+
 def test_bfloat16_weights(write, tmp_path):
     path = write({name: tensor.bfloat16() for name, tensor in official().items()})
     solver = imported(path, tmp_path / "out", "--env", "HRM/Sudoku-9x9-v0", "--num-heads", "2")
@@ -263,8 +276,12 @@ def test_files_that_hold_something_else(tmp_path, error):
     path = tmp_path / "step_1"
     torch.save([torch.zeros(2)], path)
     assert "holds a list" in error(path)
-    torch.save({"state_dict": official(), "step": 3}, path)
-    assert "'state_dict' is dict; expected weights by name" in error(path)
+    torch.save({"weights": official(), "step": 3}, path)
+    assert "'weights' is dict; expected weights by name" in error(path)
+    torch.save({"model": {"weights": official()}}, path)
+    assert "'weights' is dict; expected weights by name" in error(path)
+    torch.save({"state_dict": {}}, path)
+    assert "it is empty" in error(path)
     torch.save({"model.inner.H_init": torch.zeros(2, dtype=torch.int64)}, path)
     assert "torch.int64" in error(path)
 
@@ -403,7 +420,8 @@ def test_a_model_that_is_too_large_for_memory(write, error, monkeypatch):
 
 def test_names():
     assert official_name("_orig_mod.model.inner.H_level.layers.3.mlp.down_proj.weight") == "H.blocks.3.mlp.down.weight"
-    assert official_name("q_head.bias") == "q_head.bias"
+    for prefix in ("", "module.", "_orig_mod.module.model.inner.", "module._orig_mod.model.inner.", "inner."):
+        assert official_name(f"{prefix}q_head.bias") == "q_head.bias"
     for name in ("model.inner.X_level.layers.0.mlp.down_proj.weight", "H_level.layers.0.norm.weight", ""):
         with pytest.raises(ValueError, match="not a parameter"):
             official_name(name)
