@@ -1,5 +1,7 @@
 """Encoder for agents that move on a board: the cell it reads, and the cells it omits."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -57,6 +59,24 @@ def test_forward_reads_the_encoder_at_the_walker(border):
     assert not torch.allclose(first, second)
     assert second.requires_grad
     assert not carry.z_H.requires_grad
+
+
+def test_a_gradient_continues_into_the_carry_if_asked():
+    torch.manual_seed(0)
+    model = WalkerEncoder(
+        replace(TINY, H_cycles=1, gradient="cycle"), TokenPart(20, 5, (4, 5)), walker=WALKER, seen_as={WALKER: FREE}
+    )
+    carry = model.encoder.initial_carry(1)
+    for state in carry:
+        state.requires_grad_()
+    after, features = model(observe((1, 1)), carry, segments=2, detach=False)
+    assert after.z_L.requires_grad
+    for gradient in torch.autograd.grad(features.square().sum(), carry):
+        assert gradient.abs().max() > 0
+    after, features = model(observe((1, 1)), carry)
+    assert not after.z_L.requires_grad
+    with pytest.raises(ValueError, match="no gradient crosses a segment with H_cycles=2"):
+        build()(observe((1, 1)), build().encoder.initial_carry(1), detach=False)
 
 
 def test_the_plan_does_not_depend_on_the_walker():
