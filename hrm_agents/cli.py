@@ -101,12 +101,16 @@ def _complain(line: str) -> None:
 
 
 def _flushed(code: int, text: str = "") -> int:
-    """Flush standard output and return the exit code, so that Python does not report a failure itself at exit.
+    """Flush the streams and return the exit code, so that Python does not report a failure itself at exit.
 
     Args:
-        code: returned if the output could be written.
+        code: returned if the output could be written; messages that could not be are lost.
         text: printed first.
     """
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        _silence(sys.stderr)
     try:
         print(text, end="", flush=True)
         return code

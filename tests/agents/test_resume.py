@@ -1,8 +1,7 @@
 import dataclasses
+import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -41,12 +40,12 @@ def maze_flags(tiny_flags):
     return [MAZE[0], *tiny_flags, "--kwargs", "max_segments=3"]
 
 
-def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(maze_flags, tmp_path, capsys):
+def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(warm_python, maze_flags, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert main(["train", *maze_flags, *LENGTH, "--out", str(whole)]) == 0
     arguments = ["train", *maze_flags, *LENGTH, "--out", str(broken)]
-    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, timeout=120)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    killed = warm_python.run("-c", KILLED, *arguments, folder=tmp_path)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert load_state(broken)[1]["updates_done"] == 10
     assert main(["train", "--resume", str(broken), "--no-gif"]) == 0
     for name in (MODEL, STATE, CONFIG):
@@ -77,28 +76,22 @@ def test_a_run_that_cannot_be_resumed_keeps_its_records(sudoku_run, tmp_path, ca
     assert {path: path.read_bytes() for path in (out / "tensorboard").iterdir()} == records
 
 
-def test_ctrl_c_saves_and_says_how_to_continue(maze_flags, tmp_path, capsys):
+def test_ctrl_c_saves_and_says_how_to_continue(warm_python, maze_flags, tmp_path):
     out = tmp_path / "a run"
-    command = [
-        sys.executable,
-        "-m",
-        "hrm_agents.cli",
-        "train",
-        *maze_flags,
-        "--run.updates",
-        "1000000",
-        "--run.save-every",
-        "5",
-    ]
-    process = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    assert process.stderr.readline().startswith("training HRM/Maze-5x5-v0")
-    deadline = time.monotonic() + 60
-    while not (out / CONFIG).exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    length = ["--run.updates", "1000000", "--run.save-every", "5", "--out", str(out)]
+    reader, writer = os.pipe()
+    with open(reader) as terminal:
+        with open(writer, "w") as end:
+            program = warm_python.start(
+                "-m", "hrm_agents.cli", "train", *maze_flags, *length, folder=tmp_path, streams={2: end}
+            )
+        assert terminal.readline().startswith("training HRM/Maze-5x5-v0")
+        deadline = time.monotonic() + 60
+        while not (out / CONFIG).exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(program.pid, signal.SIGINT)
+        errors = terminal.read()
+    assert program.wait() == 130
     updates = load_state(out)[1]["updates_done"]
     assert updates >= 5
     assert errors == f"interrupted: saved after {updates} updates; continue with: hrm-agents train --resume '{out}'\n"
