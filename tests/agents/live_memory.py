@@ -1,4 +1,4 @@
-"""Prints, as JSON, what stays in memory after each update of a training run that lasts as many segments.
+"""Prints, as JSON, what is added to memory by each update of a training run that lasts as many segments.
 
 Run in a process of its own, since it counts every tensor there is: ``live_memory.py FOLDER`` with a pickled config on
 standard input.
@@ -27,6 +27,7 @@ def live_bytes() -> int:
 
 def main(folder: Path) -> None:
     trainer = Trainer(pickle.load(sys.stdin.buffer), folder)
+    gc.freeze()  # neither counts what is there before the first update nor looks through it again
     kept, segments = [], []
     log = trainer.log.segment
 

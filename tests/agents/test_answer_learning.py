@@ -139,7 +139,7 @@ def test_reward_alone_learns(tiny_config, tmp_path):
         {**UNLABELLED, "empty_cells": (1, 3), "num_puzzles": 256},
         answer={**REWARD_ALONE, "samples": 16, "entropy_weight": 0.01},
         optim={"lr": 3e-3, "warmup": 20},
-        run={"updates": 250, "batch_size": 32, "eval_every": 0},
+        run={"updates": 120, "batch_size": 32, "eval_every": 0},
     )
     trainer = Trainer(config, tmp_path)
     before = np.mean([trainer.rollout.step().score.mean() for _ in range(3)])
@@ -156,9 +156,14 @@ def test_a_stopped_run_ends_as_an_unbroken_one(tiny_config, tmp_path, baseline):
     def config(updates):
         return tiny_config(ID, kwargs, answer=answer, run={"updates": updates}, optim={"schedule": "constant"})
 
-    Trainer(config(8), tmp_path / "whole").run()
-    Trainer(config(5), tmp_path / "parts").run()
-    Trainer.resume(tmp_path / "parts", config(8)).run()
+    def train(trainer):
+        while trainer.updates_done < trainer.config.run.updates:
+            trainer.update()
+        trainer.save()
+
+    train(Trainer(config(8), tmp_path / "whole"))
+    train(Trainer(config(5), tmp_path / "parts"))
+    train(Trainer.resume(tmp_path / "parts", config(8)))
     whole, parts = (read_tensors(tmp_path / name / MODEL)[0] for name in ("whole", "parts"))
     for name, tensor in whole.items():
         assert torch.equal(tensor, parts[name]), name

@@ -476,7 +476,8 @@ def test_a_curve_is_drawn_and_the_point_leads_to_it():
 @pytest.fixture
 def flags(tiny_flags):
     """A frontier of tiny models on mazes, of which there are few."""
-    return ["frontier", MAZE, *(flag for flag in tiny_flags if flag not in ("--no-gif", "num_puzzles=32"))]
+    tiny = (flag for flag in tiny_flags if flag not in ("--no-gif", "num_puzzles=32"))
+    return ["frontier", MAZE, "--halting.gamma", "1", *tiny]
 
 
 def test_the_command_leaves_csv_chart_and_words(flags, tmp_path, capsys, trained):

@@ -96,7 +96,7 @@ def test_coverage_of_shares():
 
 def test_coverage_of_means_of_classes(monkeypatch):
     """Three puzzles a class, nearly the same: as if each counted, the intervals would be far too narrow."""
-    monkeypatch.setattr("hrm_agents.evaluation.intervals.RESAMPLES", 300)
+    monkeypatch.setattr("hrm_agents.evaluation.intervals.RESAMPLES", 150)
     classes = np.repeat(np.arange(60), 3)
 
     def draw(rng, names):
@@ -111,7 +111,7 @@ def test_coverage_over_sets():
 
 
 def test_coverage_of_auc(monkeypatch):
-    monkeypatch.setattr("hrm_agents.evaluation.intervals.RESAMPLES", 200)
+    monkeypatch.setattr("hrm_agents.evaluation.intervals.RESAMPLES", 100)
 
     def draw(rng):
         right = np.arange(120) < 80

@@ -255,7 +255,7 @@ def test_bfloat16_stays_near_float32(position):
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 @pytest.mark.parametrize("num_task_ids", [1, 3])
 def test_compiles(num_task_ids):
-    model = build(num_task_ids=num_task_ids, position="rope2d")
+    model = build(num_task_ids=num_task_ids, position="rope2d", H_layers=1, L_layers=1)
     carry, puzzle, task_id = model.initial_carry(2), puzzles(2), torch.tensor([1, 2])
 
     def gradients(forward):

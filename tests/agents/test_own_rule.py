@@ -11,6 +11,9 @@ from hrm_agents.errors import UserError
 from hrm_agents.halting.decisions import GreaterValue, HaltingRule
 from hrm_agents.trainer import Trainer
 
+#: Has few unseen puzzles, so that evaluations are fast.
+MAZE = ("HRM/Maze-5x5-v0", {"max_segments": 3})
+
 
 @dataclass(frozen=True)
 class Patient(HaltingRule):
@@ -41,7 +44,7 @@ def test_loading_asks_for_it_and_takes_it(trained, capsys):
 
 
 def test_resuming_asks_for_it_and_goes_on_bit_for_bit(tiny_config, tmp_path):
-    config = tiny_config(run={"updates": 6})
+    config = tiny_config(*MAZE, run={"updates": 6})
     whole, broken = (Trainer(config, tmp_path / name, rule=Patient(2)) for name in ("whole", "broken"))
     whole.run()
     for _ in range(4):
@@ -56,7 +59,7 @@ def test_resuming_asks_for_it_and_goes_on_bit_for_bit(tiny_config, tmp_path):
 
 
 def test_a_rule_put_into_the_policy_later_is_noticed_too(tiny_config, tmp_path):
-    trainer = Trainer(tiny_config(), tmp_path)
+    trainer = Trainer(tiny_config(*MAZE), tmp_path)
     trainer.rollout.policy.rule = Patient(1)
     trainer.run()
     with pytest.raises(UserError, match="its own rule"):
@@ -64,5 +67,5 @@ def test_a_rule_put_into_the_policy_later_is_noticed_too(tiny_config, tmp_path):
 
 
 def test_the_rule_that_the_settings_name_is_none_of_ones_own(tiny_config, tmp_path):
-    Trainer(tiny_config(), tmp_path, rule=GreaterValue()).run()
+    Trainer(tiny_config(*MAZE), tmp_path, rule=GreaterValue()).run()
     assert hrm_agents.load(tmp_path).rule == GreaterValue()

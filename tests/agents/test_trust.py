@@ -225,7 +225,7 @@ HUGE_STATES = [
 
 #: Opens the folders of each argument with its reader; prints the bytes that each took beside Python and torch.
 OPEN = """
-import json, resource, sys, hrm_agents, hrm_agents.solving.solver, hrm_agents.trainer
+import json, resource, sys, torch._dynamo, hrm_agents, hrm_agents.solving.solver, hrm_agents.trainer
 from hrm_agents.errors import UserError
 from pathlib import Path
 def peak():
