@@ -15,6 +15,11 @@ TINY_MODEL = {"hidden_size": 16, "num_heads": 2, "H_layers": 1, "L_layers": 1, "
 TINY_RUN = {"updates": 4, "batch_size": 4, "eval_every": 0, "device": "cpu", "threads": 1, "log_every": 2}
 
 
+def pytest_collection_modifyitems(items):
+    """Run whole programs first, so that short tests come last and all workers are busy until the end."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
 @pytest.fixture(autouse=True)
 def same_start():
     """What a test draws without a seed of its own does not depend on the tests before it, nor do its threads."""

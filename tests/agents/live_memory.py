@@ -1,7 +1,7 @@
 """Prints, as JSON, what is added to memory by each update of a training run that lasts as many segments.
 
-Run in a process of its own, since it counts every tensor there is: ``live_memory.py FOLDER`` with a pickled config on
-standard input.
+Run in a process of its own, since it counts every tensor made meanwhile: ``live_memory.py FOLDER`` with a pickled
+config on standard input.
 """
 
 import gc

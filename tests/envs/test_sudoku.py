@@ -82,9 +82,9 @@ def test_explicit_ranges_override_the_level():
 def test_same_seed_same_puzzles(size):
     task, batch = sampled(size)
     again = task.sample(np.random.default_rng(size), 200)
-    other = task.sample(np.random.default_rng(size + 1), 200)
+    other = task.sample(np.random.default_rng(size + 1), 20)
     np.testing.assert_array_equal(again.puzzle, batch.puzzle)
-    assert (other.puzzle != batch.puzzle).any()
+    assert (other.puzzle != batch.puzzle[:20]).any()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -219,7 +219,7 @@ def test_official_puzzles():
     batch = PuzzleBatch(data["inputs"], data["labels"])
     assert task.verify(batch, batch.solution).success.all()
     assert len(np.unique(task.symmetry_key(batch.puzzle))) == 1000
-    np.testing.assert_array_equal(task.complete(batch.puzzle).solution, batch.solution)
+    np.testing.assert_array_equal(task.complete(batch.puzzle[::4]).solution, batch.solution[::4])
 
 
 def test_complete_solves_outside_puzzles():
