@@ -58,42 +58,87 @@ def save_figure(figure: Figure, path: Path) -> None:
 
     from hrm_agents.records.files import write_atomically
 
-    kind, buffer = path.suffix.lower().removeprefix("."), io.BytesIO()
-    if kind not in _UNDATED:
-        valid = ", ".join(f".{known}" for known in _UNDATED)
-        raise UserError(f"cannot write a chart to {path}: unknown suffix {path.suffix!r}; choose from {valid}")
+    kind, buffer = check_chart(path), io.BytesIO()
     # Type 42 fonts, because publishers refuse the default, Type 3.
     with matplotlib.rc_context({"svg.hashsalt": "hrm-agents", "pdf.fonttype": 42}):
         figure.savefig(buffer, format=kind, dpi=200, metadata=_UNDATED[kind])
     write_atomically(path, buffer.getvalue())
 
 
+def check_chart(path: Path) -> str:
+    """The format that the suffix of a chart's file names.
+
+    Raises:
+        UserError: charts have no such format.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in _UNDATED:
+        valid = ", ".join(f".{known}" for known in _UNDATED)
+        raise UserError(f"cannot write a chart to {path}: unknown suffix {path.suffix!r}; choose from {valid}")
+    return kind
+
+
 def sheet(
     size: tuple[float, float], title: str, subtitle: str, theme: Theme, ratios: tuple[int, ...] = (1,)
 ) -> tuple[Figure, list[Axes]]:
     """A figure of ``size`` inches with a heading, and axes below each other that share x, with these height ratios."""
+    figure = _empty_figure(size, theme)
+    rows = figure.subplots(len(ratios), sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
+    title, below = _wrap(title, subtitle, size[0])
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "linespacing": 1.2}
+    rows[0].annotate(below, (0, 1), (0, 8), **place, fontsize=9, color=theme.muted)
+    above: dict[str, Any] = {"loc": "left", "pad": 14 + 11 * len(below.splitlines()), "fontweight": "bold"}
+    rows[0].set_title(title, **above, fontsize=12, color=theme.ink)
+    for axes in rows:
+        axes.grid(color=theme.grid, linewidth=0.8)
+        _style(axes, theme)
+    return figure, list(rows)
+
+
+def panels(
+    size: tuple[float, float], title: str, subtitle: str, theme: Theme, shape: tuple[int, int]
+) -> tuple[Figure, list[Axes]]:
+    """A figure of ``size`` inches with a heading, and rows times columns of axes without a grid, in reading order."""
+    figure = _empty_figure(size, theme)
+    rows, columns = shape
+    title, below = _wrap(title, subtitle, size[0])
+    heading = (8 + 15 * len(title.splitlines()) + 12 * len(below.splitlines())) / 72  # inches
+    grid = figure.add_gridspec(1 + rows, columns, height_ratios=[heading, *[(size[1] - heading) / rows] * rows])
+    above = figure.add_subplot(grid[0, :], xticks=[], yticks=[], frame_on=False, facecolor=theme.paper)
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
+    above.annotate(title, (0, 1), (0, 0), **place, fontsize=12, fontweight="bold", color=theme.ink)
+    lower = -15 * len(title.splitlines()) - 3
+    above.annotate(below, (0, 1), (0, lower), **place, linespacing=1.2, fontsize=9, color=theme.muted)
+    for text in above.texts:
+        text.set_in_layout(False)  # it may be wider than a panel
+    made = [figure.add_subplot(grid[1 + row, column]) for row in range(rows) for column in range(columns)]
+    for axes in made:
+        _style(axes, theme)
+    return figure, made
+
+
+def _empty_figure(size: tuple[float, float], theme: Theme) -> Figure:
     try:
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise UserError('charts need matplotlib: pip install "hrm-agents[plot]"') from error
-    figure = Figure(size, facecolor=theme.paper, layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.1))
-    rows = figure.subplots(len(ratios), sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
-    below = textwrap.fill(subtitle, int(12.5 * size[0]))
-    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "linespacing": 1.2}
-    rows[0].annotate(below, (0, 1), (0, 8), **place, fontsize=9, color=theme.muted)
-    above: dict[str, Any] = {"loc": "left", "pad": 14 + 11 * len(below.splitlines()), "fontweight": "bold"}
-    rows[0].set_title(textwrap.fill(title, int(8.5 * size[0])), **above, fontsize=12, color=theme.ink)
-    for axes in rows:
-        axes.set_facecolor(theme.paper)
-        axes.set_axisbelow(True)
-        axes.grid(color=theme.grid, linewidth=0.8)
-        axes.tick_params(colors=theme.muted, labelsize=9)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(theme.muted)
-        for label in (axes.xaxis.label, axes.yaxis.label):
-            label.set(color=theme.ink, fontsize=10)
-    return figure, list(rows)
+    return Figure(size, facecolor=theme.paper, layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.1))
+
+
+def _wrap(title: str, subtitle: str, width: float) -> tuple[str, str]:
+    """Both, in lines that fit ``width`` inches."""
+    return textwrap.fill(title, int(8.5 * width)), textwrap.fill(subtitle, int(12.5 * width))
+
+
+def _style(axes: Axes, theme: Theme) -> None:
+    axes.set_facecolor(theme.paper)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=theme.muted, labelsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(theme.muted)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set(color=theme.ink, fontsize=10)
 
 
 def add_legend(figure: Figure, axes: Axes, theme: Theme, *more: Axes) -> None:

@@ -76,12 +76,12 @@ class Solver:
         Raises:
             UserError: a keyword is wrong, or the grid, alphabet or task identities differ from the model's.
         """
-        env = make_single(self.env_id, {**self._saved_kwargs(kwargs), **kwargs})
+        env = make_single(self.env_id, {**self.saved_kwargs(kwargs), **kwargs})
         check_task(self.model, self.config, env.unwrapped.task_spec, self.folder)  # type: ignore[attr-defined]
         return env
 
-    def _saved_kwargs(self, changed: Mapping[str, Any]) -> dict[str, Any]:
-        """The keywords of training, unchanged for its own split."""
+    def saved_kwargs(self, changed: Mapping[str, Any]) -> dict[str, Any]:
+        """The keywords of training for the split in ``changed``: all but its own are unseen puzzles, without labels."""
         return dict(self.env_kwargs) if changed.get("split") == "train" else of_unseen(self.env_kwargs)
 
     def _solving_env(self, **kwargs: Any) -> gym.Env[Any, Any]:
@@ -264,7 +264,7 @@ class Solver:
         return evaluate(
             self.policy,
             self.env_id,
-            {**self._saved_kwargs(changed), **changed},
+            {**self.saved_kwargs(changed), **changed},
             first=first,
             batch_size=batch_size,
             until=until or ("halt" if views > 1 else "end"),
