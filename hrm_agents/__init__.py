@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 from hrm_agents.bundled import MAZE as BUNDLED_MAZE
 
 if TYPE_CHECKING:
+    from hrm_agents.models.registry import register_model
     from hrm_agents.solving.solution import Segment, Solution
     from hrm_agents.solving.solver import Solver, load
 
 __version__: str
 
-__all__ = ["BUNDLED_MAZE", "Segment", "Solution", "Solver", "__version__", "load"]
+__all__ = ["BUNDLED_MAZE", "Segment", "Solution", "Solver", "__version__", "load", "register_model"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,4 +27,8 @@ def __getattr__(name: str) -> Any:
         from hrm_agents.solving import solver as api
 
         return getattr(api, name)
+    if name == "register_model":
+        from hrm_agents.models.registry import register_model
+
+        return register_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,6 @@ from hrm_agents.learning.continue_value import Objective
 from hrm_agents.learning.halting_rules import LearnerContext
 from hrm_agents.learning.health import check_fits_memory
 from hrm_agents.losses import LOG_PROBABILITIES
-from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.models.interface import SegmentModel
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.checkpoint import warm_start
@@ -64,17 +63,17 @@ def split_to_choose_by(config: TrainConfig) -> tuple[str, str | None]:
     return "validation", None
 
 
-def blueprint(config: TrainConfig, spec: TaskSpec) -> HRM:
+def blueprint(config: TrainConfig, spec: TaskSpec) -> SegmentModel:
     """The network that the settings describe, on the meta device: it has shapes, but takes no memory.
 
     Raises:
         UserError: the settings do not fit together or the task.
     """
     with user_errors("model"), torch.device("meta"):
-        return HRM(HRMConfig.for_task(config.model, spec))
+        return config.model_kind.build(config.model, spec)
 
 
-def new_network(config: TrainConfig, drawn: SegmentModel, spec: TaskSpec, *, resumed: bool) -> HRM:
+def new_network(config: TrainConfig, drawn: SegmentModel, spec: TaskSpec, *, resumed: bool) -> SegmentModel:
     """The network at the start of a run, with fresh weights or those of ``run.init_from``.
 
     Args:
@@ -87,7 +86,7 @@ def new_network(config: TrainConfig, drawn: SegmentModel, spec: TaskSpec, *, res
         UserError: it is too large for this machine, or the weights to start from do not fit.
     """
     check_fits_memory(drawn)
-    network = HRM(drawn.config)
+    network = config.model_kind.build(config.model, spec)
     initial_q = config.halting_method.initial_q(config.q_scale())
     if config.run.init_from is not None and not resumed:
         warm_start(network, Path(config.run.init_from), spec.id_table)

@@ -7,6 +7,7 @@ Read :meth:`Trainer.run` first, then :meth:`Trainer.update`. What is learned fro
 from __future__ import annotations
 
 import dataclasses
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,12 +26,13 @@ from hrm_agents.interrupts import stop_requests
 from hrm_agents.learning.algorithm import OptimizerFactory
 from hrm_agents.learning.health import Diverged
 from hrm_agents.learning.monitor import HaltingMonitor
-from hrm_agents.models.hrm import HRM
 from hrm_agents.models.interface import SegmentModel
+from hrm_agents.models.registry import name_of
 from hrm_agents.optim import lr_at
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.best import BestCheckpoint
 from hrm_agents.records.checkpoint import check_own_parts_given, load_state, resolve_device, save_run
+from hrm_agents.records.described import description_of
 from hrm_agents.records.logger import Logger
 from hrm_agents.records.resume import (
     State,
@@ -59,7 +61,7 @@ class Trainer:
         config: all settings.
         out: folder of checkpoints and TensorBoard records.
         log: where progress goes; a console and TensorBoard log in ``out`` if not given.
-        model: the network, in place of the HRM that ``config.model`` describes.
+        model: the network, in place of the one that ``config.model`` describes.
         rule: decides when to halt, in place of the one that ``config.halting`` names.
         optimizers: makes the optimisers of the network, in place of those that ``config.optim`` describes.
         state: what :meth:`resume` will load: then ``config.run.init_from`` does not count, and no record begins
@@ -328,7 +330,7 @@ class Trainer:
         rule, found = self.rollout.policy.rule, {}
         if rule != self.config.halting_rule():
             found["rule"] = f"{type(rule).__module__}: {rule!r}"
-        if type(self.model) is not HRM:
+        if name_of(self.model) is None:
             found["model"] = f"{type(self.model).__module__}: {type(self.model).__qualname__}"
         if self._own_optimizers:
             found["optimizers"] = ", ".join(type(each).__qualname__ for each in self.algorithm.optimizers)
@@ -337,10 +339,11 @@ class Trainer:
     def _description(self, report: Evaluation | None) -> dict[str, Any]:
         return {
             **self._origin(),
-            "model": to_dict(self.model.config),
+            **description_of(self.model),
             "env": to_dict(self.config.env),
             "max_segments": self.env.max_segments,
             "package_version": hrm_agents.__version__,
+            "versions": {"torch": torch.__version__, "python": platform.python_version()},
             "updates": self.updates_done,
             "training": to_dict(self.config),
             "evaluation": report.to_dict() if report else None,

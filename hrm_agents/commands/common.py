@@ -39,8 +39,8 @@ Modules = Annotated[
     tyro.conf.arg(
         metavar="NAME|FILE.py ...",
         help_behavior_hint="",
-        help="Your modules to import first, by name or file: they register environments. A checkpoint names its "
-        "environment, but cannot import your module.",
+        help="Your modules to import first, by name or file: they register environments and models. A checkpoint names "
+        "these, but cannot import your module.",
     ),
 ]
 #: The option ``--device``.
@@ -54,16 +54,33 @@ def parse(options: type[Options], command: str, arguments: Sequence[str], defaul
         HelpShown: the arguments ask for help, which was printed.
         UserError: an option is unknown, missing or malformed.
     """
+    parsed: Options = _parsed(options, command, arguments, default=default)
+    return parsed
+
+
+def parse_some(options: type[Options], command: str, arguments: Sequence[str]) -> Options:
+    """Parse the options of a dataclass, and leave aside all other arguments, such as a request for help.
+
+    Raises:
+        UserError: one of the options is malformed.
+    """
+    plain = [argument for argument in arguments if argument not in ("-h", "--help")]
+    parsed: Options = _parsed(options, command, plain, return_unknown_args=True)[0]
+    return parsed
+
+
+def _parsed(options: type[Options], command: str, arguments: Sequence[str], **keywords: Any) -> Any:
+    """The result of ``tyro.cli``, with its errors converted; see :func:`parse`."""
     _refuse_empty(arguments)
     output, errors = io.StringIO(), io.StringIO()
     try:
         with redirect_stdout(output), redirect_stderr(errors):
-            parsed: Options = tyro.cli(  # type: ignore[assignment]
+            return tyro.cli(
                 options,
                 prog=f"hrm-agents {command}",
                 args=list(arguments),
-                default=default,
                 config=(tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName),
+                **keywords,
             )
     except SystemExit as exit:
         if exit.code:
@@ -71,7 +88,6 @@ def parse(options: type[Options], command: str, arguments: Sequence[str], defaul
         asked_for_help = bool({"-h", "--help"} & set(arguments))
         print(_wrapped(output.getvalue()) if asked_for_help else output.getvalue())
         raise HelpShown from None
-    return parsed
 
 
 class HelpShown(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from hrm_agents.commands.charts import write_charts
-from hrm_agents.commands.common import EXPLAINED, parse, say
-from hrm_agents.commands.train import Settings, preset_defaults
-from hrm_agents.environments import user_id
+from hrm_agents.commands.common import EXPLAINED, say
+from hrm_agents.commands.train import ModelSettings, Settings, parse_settings
 from hrm_agents.records.files import check_writable, write_atomically
 from hrm_agents.reports.figures import ChartFormat
 from hrm_agents.reports.frontier import Point, chart, csv_text, findings, number_text, over_seeds
@@ -22,7 +21,7 @@ from hrm_agents.reports.frontier_interval import Spread
 
 
 @dataclass(frozen=True)
-class Frontier(Settings):
+class Frontier(Settings[ModelSettings]):
     """Train a model for each segment cost, and draw success against mean segments.
 
     Every segment after the first costs --costs of the reward. The higher the cost, the earlier a model should halt, and
@@ -58,9 +57,7 @@ class Frontier(Settings):
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    defaults, _ = preset_defaults(Frontier, "frontier", arguments)
-    options = parse(Frontier, "frontier", arguments, default=defaults)
-    options = replace(options, env=user_id(options.env))
+    options = parse_settings(Frontier, "frontier", arguments)
     from hrm_agents.commands.frontier_runs import default_lengths, plan, trace_frontier
 
     config = options.config()

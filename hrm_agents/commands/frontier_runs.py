@@ -17,7 +17,7 @@ from typing import Literal
 
 import torch
 
-from hrm_agents.config import TrainConfig, from_dict, to_dict
+from hrm_agents.config import TrainConfig, flat_settings, from_dict
 from hrm_agents.environments import make_vector
 from hrm_agents.errors import UserError, one_line, user_errors
 from hrm_agents.learning.halting_rules import HALTING_METHODS
@@ -30,7 +30,9 @@ from hrm_agents.trainer import Trainer
 #: File of a model's results, in its folder.
 FIGURES = "frontier.json"
 #: Settings of a run that do not change what the model learns.
-FREE_SETTINGS = ("device", "compile", "threads", "log_every", "eval_every", "eval_puzzles", "save_every")
+FREE_SETTINGS = {
+    f"run.{name}" for name in ("device", "compile", "threads", "log_every", "eval_every", "eval_puzzles", "save_every")
+}
 
 
 #: Numbers of segments that models are trained with by default, as far as the environment allows.
@@ -200,12 +202,13 @@ def _read(path: Path, setting: Setting) -> Result | None:
 
 def _difference(saved: TrainConfig, asked: TrainConfig) -> str | None:
     """The first setting that differs and matters; None if there is none."""
-    old, new = to_dict(saved), to_dict(asked)
-    for group, values in old.items():
-        for name, value in values.items():
-            if value != new[group][name] and not (group == "run" and name in FREE_SETTINGS):
-                shown, wanted = (one_line(repr(each), 100) for each in (value, new[group][name]))
-                return f"{group}.{name}={shown}, not {wanted}"
+    if saved.model_name != asked.model_name:  # whose other settings may not be the same
+        return f"model_name={saved.model_name!r}, not {asked.model_name!r}"
+    new = flat_settings(asked)
+    for name, value in flat_settings(saved).items():
+        if value != new[name] and name not in FREE_SETTINGS:
+            shown, wanted = (one_line(repr(each), 100) for each in (value, new[name]))
+            return f"{name}={shown}, not {wanted}"
     return None
 
 

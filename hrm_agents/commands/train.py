@@ -4,23 +4,46 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
-from hrm_agents.commands.common import EXPLAINED, Keywords, Modules, keywords, parse, say
-from hrm_agents.config import AnswerConfig, EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
+from hrm_agents.commands.common import EXPLAINED, Keywords, Modules, keywords, parse, parse_some, say
+from hrm_agents.config import (
+    AnswerConfig,
+    EnvConfig,
+    HaltingConfig,
+    OptimConfig,
+    RunConfig,
+    TrainConfig,
+    with_model,
+)
 from hrm_agents.environments import user_id
 from hrm_agents.errors import UserError
-from hrm_agents.models.hrm import Architecture
+from hrm_agents.models.architecture import Architecture
+from hrm_agents.models.matching import num_parameters
+from hrm_agents.models.registry import HRM_NAME, model_kind, model_names
 from hrm_agents.presets import SMALL, PresetName, preset
 from hrm_agents.user_modules import import_modules
 
+ModelName = Annotated[
+    str,
+    tyro.conf.arg(
+        name="model",
+        metavar="NAME",
+        help="The network: a built-in one, or one that a --module registers. It decides which options --model.* there "
+        "are.",
+        help_behavior_hint=lambda default: f"(default: {default}; there are {', '.join(model_names())})",
+    ),
+]
+#: The dataclass of a network's settings.
+ModelSettings = TypeVar("ModelSettings")
+
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Generic[ModelSettings]):
     """Settings of a training run: the options shared by all commands that train."""
 
     env: Annotated[str, tyro.conf.Positional] = EnvConfig.id
@@ -30,7 +53,8 @@ class Settings:
     for a GPU, each with its environment."""
     kwargs: Keywords = ()
     module: Modules = ()
-    model: Architecture = field(default_factory=Architecture)
+    model_name: ModelName = HRM_NAME
+    model: ModelSettings = field(default_factory=Architecture)  # type: ignore[assignment]
     optim: OptimConfig = field(default_factory=OptimConfig)
     answer: AnswerConfig = field(default_factory=AnswerConfig)
     halting: HaltingConfig = field(default_factory=HaltingConfig)
@@ -40,18 +64,22 @@ class Settings:
         """The settings of a new run; environment keywords add to those of the preset."""
         own = preset(self.env, self.preset).env.kwargs
         env = EnvConfig(self.env, {**own, **keywords(self.kwargs)})
-        return TrainConfig(env, self.model, self.optim, self.answer, self.halting, self.run)
+        return self.config_in(env)
+
+    def config_in(self, env: EnvConfig) -> TrainConfig:
+        """The settings of a run in an environment."""
+        return TrainConfig(env, self.model, self.optim, self.answer, self.halting, self.run, self.model_name)
 
     def folder(self) -> Path:
         """The default output folder."""
         return Path("runs") / self.env.replace("/", "-").replace(":", "-")
 
 
-AnySettings = TypeVar("AnySettings", bound=Settings)
+AnySettings = TypeVar("AnySettings", bound=Settings[Any])
 
 
 @dataclass(frozen=True)
-class Train(Settings):
+class Train(Settings[ModelSettings]):
     """Train a model in an environment, evaluate it on unseen puzzles, and draw a GIF of some solutions.
 
     All defaults are those of the preset (see hrm_agents/presets.py); with `small` they depend on the environment.
@@ -69,8 +97,7 @@ class Train(Settings):
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = parse(Train, "train", arguments, default=_defaults(arguments))
-    options = replace(options, env=user_id(options.env))
+    options = parse_settings(Train, "train", arguments)
     if options.resume is not None:
         if options.out is not None:
             raise UserError("--resume continues in the folder of the run: omit --out")
@@ -78,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
             raise UserError("--resume continues with the settings of the run: omit --preset")
         saved = _saved(options.resume).env.kwargs
         env = EnvConfig(options.env, keywords(options.kwargs) if options.kwargs else saved)
-        config = TrainConfig(env, options.model, options.optim, options.answer, options.halting, options.run)
+        config = options.config_in(env)
     else:
         config = options.config()
     out = options.resume or options.out or options.folder()
@@ -98,7 +125,10 @@ def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool) -> int:
     if not resume and (out / MODEL).exists():
         raise UserError(f"{out} already holds a model: choose another --out")
     trainer = Trainer.resume(out, config) if resume else Trainer(config, out)
-    say(f"training {config.env.id}; records and checkpoint in {out} (tensorboard --logdir {out})")
+    say(
+        f"training {config.env.id} with {config.model_name}, {num_parameters(trainer.model):,} parameters; records and "
+        f"checkpoint in {out} (tensorboard --logdir {out})"
+    )
     try:
         report = trainer.run()
     except KeyboardInterrupt:
@@ -117,42 +147,53 @@ def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool) -> int:
     return 0
 
 
-def preset_defaults(
-    options: type[AnySettings], command: str, arguments: Sequence[str]
-) -> tuple[AnySettings, AnySettings]:
-    """Defaults for the environment or preset named on the command line, and the options parsed without them.
+@dataclass(frozen=True)
+class _Early:
+    """Options that decide which other options there are."""
+
+    module: Modules = ()
+    model_name: Annotated[str | None, tyro.conf.arg(name="model")] = None
+    resume: Path | None = None
+
+
+def parse_settings(options: type[AnySettings], command: str, arguments: Sequence[str]) -> AnySettings:
+    """Parse the command line of a command that trains; defaults depend on the network, environment, preset or run.
 
     Args:
         options: dataclass of the command.
         command: its name.
         arguments: its command line.
+
+    Raises:
+        HelpShown: the arguments ask for help, which was printed.
+        UserError: an option is unknown, missing or malformed.
     """
+    early = parse_some(_Early, command, arguments)
+    import_modules(early.module)
+    resumes = any(each.name == "resume" for each in fields(options))
+    saved = _saved(early.resume) if resumes and early.resume is not None else None
+    model_name = early.model_name or (HRM_NAME if saved is None else saved.model_name)
+    if saved is not None and model_name != saved.model_name:
+        raise UserError(
+            f"--resume continues with the network of the run, {saved.model_name}: omit --model {model_name}"
+        )
+    settings = model_kind(model_name, "--model").settings
+    typed: Any = options[settings]  # type: ignore[index]
     # If no environment is named, it is that of the preset.
-    unnamed = options(env="")
+    unnamed = typed(env="", model_name=model_name, model=settings())
     plain = [argument for argument in arguments if argument not in ("-h", "--help")]
-    named = parse(options, command, plain, default=unnamed)
-    import_modules(named.module)
-    if named.env:
-        named = replace(named, env=user_id(named.env))
-    return _with(unnamed, preset(named.env or None, named.preset)), named
-
-
-def _defaults(arguments: Sequence[str]) -> Train:
-    """Defaults for the environment, preset or run named on the command line."""
-    defaults, named = preset_defaults(Train, "train", arguments)
-    return defaults if named.resume is None else _with(defaults, _saved(named.resume))
+    named = parse(typed, command, plain, default=unnamed)
+    env = user_id(named.env) if named.env else None
+    config = with_model(preset(env, named.preset), model_name) if saved is None else saved
+    groups = {name: getattr(config, name) for name in ("model_name", "model", "optim", "answer", "halting", "run")}
+    parsed: AnySettings = parse(typed, command, arguments, default=replace(unnamed, env=config.env.id, **groups))
+    return replace(parsed, env=user_id(parsed.env))
 
 
 def _saved(folder: Path) -> TrainConfig:
     from hrm_agents.records.resume import saved_config
 
     return saved_config(folder)
-
-
-def _with(options: AnySettings, config: TrainConfig) -> AnySettings:
-    """Replace the settings in options by those of a run."""
-    groups = {name: getattr(config, name) for name in ("model", "optim", "answer", "halting", "run")}
-    return replace(options, env=config.env.id, **groups)
 
 
 def _draw(step: int, out: Path) -> None:

@@ -2,7 +2,7 @@
 
 from hrm_agents.models.encoder import FeaturePart, HRMEncoder, InputPart, TokenPart
 from hrm_agents.models.hrm import HRM, Architecture, Carry, HRMConfig
-from hrm_agents.models.interface import SegmentModel, SegmentOutput
+from hrm_agents.models.interface import SegmentModel, SegmentOutput, Sizes
 from hrm_agents.models.walker import WalkerEncoder
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "InputPart",
     "SegmentModel",
     "SegmentOutput",
+    "Sizes",
     "TokenPart",
     "WalkerEncoder",
 ]

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hrm_agents.models.architecture import Architecture
+from hrm_agents.models.architecture import BlockSettings
 from hrm_agents.models.layers import Rotary, truncated_normal_
 
 
@@ -49,12 +49,12 @@ def rope_2d(grid_shape: tuple[int, int], prefix: int, head_dim: int, theta: floa
     return _to_rotary(torch.cat(angles, dim=-1))
 
 
-def rotary_tables(config: Architecture, prefix: int, grids: Sequence[tuple[int, int]]) -> Rotary | None:
-    """Rotary tables over ``prefix`` slots and some grids, one after the other; None if positions are learned only.
+def rotary_tables(config: BlockSettings, prefix: int, grids: Sequence[tuple[int, int]]) -> Rotary | None:
+    """Rotary tables over ``prefix`` slots and some grids, one after the other; None if there are no rotary positions.
 
     In two dimensions every grid starts at (1, 1), so that equal places of two grids have equal positions.
     """
-    if config.position == "learned":
+    if not config.has_rotary:
         return None
     if config.position == "rope":
         return rope_1d(prefix + sum(map(math.prod, grids)), config.head_dim, config.rope_theta)
@@ -62,6 +62,14 @@ def rotary_tables(config: Architecture, prefix: int, grids: Sequence[tuple[int, 
         rope_2d(grid, 0 if number else prefix, config.head_dim, config.rope_theta) for number, grid in enumerate(grids)
     ]
     return torch.cat([cos for cos, _ in tables]), torch.cat([sin for _, sin in tables])
+
+
+def add_rotary(module: nn.Module, rotary: Rotary | None) -> None:
+    """Give a module the buffers ``rotary_cos`` and ``rotary_sin``, if there are rotary positions."""
+    if rotary is not None:
+        # Not saved, since the settings determine them.
+        module.register_buffer("rotary_cos", rotary[0], persistent=False)
+        module.register_buffer("rotary_sin", rotary[1], persistent=False)
 
 
 class TaskEmbedding(nn.Module):

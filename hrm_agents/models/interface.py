@@ -4,13 +4,69 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from hrm_agents.errors import shown
+from hrm_agents.models.limits import check_setting
+
 #: State between segments: a tuple (or NamedTuple) of tensors ``[B, ...]`` without gradient.
 AnyCarry = TypeVar("AnyCarry", bound=tuple[Tensor, ...])
+
+
+class TaskSizes(Protocol):
+    """Sizes of a task that a model depends on; a ``TaskSpec`` has them."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, padding included."""
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    @property
+    def num_task_ids(self) -> int:
+        """Number of task identities; 1 if there are none."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of a task that a model depends on, saved beside its weights."""
+
+    vocab_size: int
+    """Number of tokens V, in puzzles and answers; 0 is padding."""
+    grid_shape: tuple[int, int]
+    """Rows and columns of the puzzle; their product is the number of cells S."""
+    num_task_ids: int = 1
+    """Number of task identities; 1 means none and no task embedding."""
+
+    @classmethod
+    def of(cls, task: TaskSizes) -> Sizes:
+        """The three sizes of ``task``, such as a ``TaskSpec``."""
+        return Sizes(task.vocab_size, task.grid_shape, task.num_task_ids)
+
+    def __post_init__(self) -> None:
+        """Check sizes that would otherwise fail deep inside a layer, or exceed the memory of any machine.
+
+        Raises:
+            ValueError: a size has the wrong type or is out of bounds (:data:`hrm_agents.models.limits.LIMITS`).
+        """
+        for name in ("vocab_size", "num_task_ids"):
+            check_setting(name, getattr(self, name))
+        if not isinstance(self.grid_shape, tuple | list) or len(self.grid_shape) != 2:
+            raise ValueError(f"grid_shape must be two whole numbers, got {shown(self.grid_shape)}")
+        for side in self.grid_shape:
+            check_setting("grid_shape", side, "num_cells")
+        check_setting("the number of cells of grid_shape", self.num_cells, "num_cells")
+
+    @property
+    def num_cells(self) -> int:
+        """S, the number of grid cells."""
+        return self.grid_shape[0] * self.grid_shape[1]
 
 
 class SegmentOutput(NamedTuple):
@@ -30,13 +86,31 @@ class SegmentModel(nn.Module, ABC):
     """A network that thinks in segments.
 
     Its Q-head outputs Q(halt) and Q(continue); some algorithms store the inputs of the Q-head and train it later.
+
+    :func:`~hrm_agents.models.registry.register_model` makes a subclass available by name.
     """
 
+    settings: Any
+    """A dataclass of plain values, saved as JSON beside the weights."""
+    sizes: Sizes
+    """Of the task; saved too, and compared with the task on loading."""
     q_head: nn.Linear
     """``d -> 2``, applied in float32."""
-    config: Any
-    """A dataclass of plain values, saved as JSON beside the weights. Its ``vocab_size``, ``grid_shape`` and
-    ``num_task_ids`` (1 for tasks without identities) are compared with the task on loading."""
+
+    @classmethod
+    def build(cls, settings: Any, sizes: Sizes) -> SegmentModel:
+        """Make a network with new weights; by default, call the constructor with the same arguments.
+
+        Sizes are checked on the meta device, where tensors have shapes but no values.
+
+        Args:
+            settings: of the class that was registered.
+            sizes: of the task.
+
+        Raises:
+            ValueError: the settings do not fit together or the task.
+        """
+        return cls(settings, sizes)
 
     @abstractmethod
     def initial_carry(self, batch_size: int) -> Any:

@@ -9,12 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrm_agents.models.architecture import BlockSettings
+
 # Standard deviation of a unit normal truncated at +-2. As in JAX, a requested standard deviation is that of the
 # truncated distribution.
 _TRUNCATED_STD = 0.87962566103423978
 
 Rotary = tuple[Tensor, Tensor]
 """Tables (cos, sin), each float32 [T, 1, head_dim]; sin includes the sign of rotate-half."""
+
+
+def activation_type(dtype: str, device: torch.device) -> torch.dtype:
+    """The type of activations on ``device``, for a value of :attr:`BlockSettings.dtype`."""
+    is_half = dtype == "bfloat16" or (dtype == "auto" and device.type == "cuda")
+    return torch.bfloat16 if is_half else torch.float32
 
 
 def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
@@ -90,26 +98,44 @@ class SwiGLU(nn.Module):
 
 
 class Block(nn.Module):
-    """Transformer block with post-norm: ``x = rms_norm(x + f(x))``."""
+    """Transformer block with post-norm: ``x = rms_norm(x + f(x))``.
 
-    def __init__(self, hidden_size: int, num_heads: int, width: int, eps: float) -> None:
+    First slots exchange information, by attention or by a gated MLP across slots (Tolstikhin et al. 2021, "MLP-Mixer",
+    arXiv 2105.01601); then each slot has a gated MLP of its own.
+
+    Args:
+        settings: width and wiring.
+        num_slots: T; only the MLP across slots depends on it.
+    """
+
+    def __init__(self, settings: BlockSettings, num_slots: int) -> None:
         super().__init__()
-        self.eps = eps
-        self.attention = Attention(hidden_size, num_heads)
-        self.mlp = SwiGLU(hidden_size, width)
+        self.eps = settings.rms_eps
+        self.attention: Attention | None = None
+        self.across: SwiGLU | None = None
+        if settings.mixing == "attention":
+            self.attention = Attention(settings.hidden_size, settings.num_heads)
+        else:
+            self.across = SwiGLU(num_slots, settings.mlp_width_of(num_slots))
+        self.mlp = SwiGLU(settings.hidden_size, settings.mlp_width)
 
     def forward(self, x: Tensor, rotary: Rotary | None) -> Tensor:
         """Map [B, T, d] to [B, T, d]."""
-        x = rms_norm(x + self.attention(x, rotary), self.eps)
+        if self.attention is not None:
+            x = rms_norm(x + self.attention(x, rotary), self.eps)
+        else:
+            assert self.across is not None
+            slots = x.transpose(1, 2)
+            x = rms_norm(slots + self.across(slots), self.eps).transpose(1, 2)
         return rms_norm(x + self.mlp(x), self.eps)
 
 
 class ReasoningModule(nn.Module):
     """Recurrent module H or L: adds an injection to its state, then applies its blocks."""
 
-    def __init__(self, num_layers: int, hidden_size: int, num_heads: int, width: int, eps: float) -> None:
+    def __init__(self, num_layers: int, settings: BlockSettings, num_slots: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(hidden_size, num_heads, width, eps) for _ in range(num_layers))
+        self.blocks = nn.ModuleList(Block(settings, num_slots) for _ in range(num_layers))
 
     def forward(self, state: Tensor, injection: Tensor, rotary: Rotary | None) -> Tensor:
         """Advance ``state`` [B, T, d] one step, given ``injection`` [B, T, d]."""

@@ -21,6 +21,9 @@ LIMITS: dict[str, Limits] = {
     # 512 blocks in all; HRM has 8, and the deepest language models about 130.
     "H_layers": Limits(1, 256),
     "L_layers": Limits(1, 256),
+    # As many blocks as HRM has in both modules, and as many steps of one module.
+    "num_layers": Limits(1, 512),
+    "steps": Limits(1, 16_384),
     # 16,384 L steps per segment take minutes in a small network; HRM takes 4, TRM 18.
     "H_cycles": Limits(1, 64),
     "L_cycles": Limits(1, 256),
@@ -32,6 +35,7 @@ LIMITS: dict[str, Limits] = {
     "rope_theta": Limits(1.0, 1e12),
     # As many as the largest learned prompts; every slot attends to all others.
     "prefix_slots": Limits(0, 1024),
+    "puzzle_emb_len": Limits(1, 1024),
     # 64 slots at the largest width.
     "puzzle_emb_ndim": Limits(1, 2**20),
     # Below, float32 squares of small states underflow; above, eps alone would determine the norm.

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from hrm_agents.models.architecture import Architecture
-from hrm_agents.models.layers import ReasoningModule, Rotary, truncated_normal_
+from hrm_agents.models.embeddings import add_rotary
+from hrm_agents.models.layers import ReasoningModule, Rotary, activation_type, truncated_normal_
 
 
 class Carry(NamedTuple):
@@ -61,26 +62,19 @@ class Recursion(nn.Module):
         self.num_slots = num_slots
 
     def _add_modules(self) -> None:
-        config = self.config
-        sizes = (config.hidden_size, config.num_heads, config.mlp_width, config.rms_eps)
-        self.H = ReasoningModule(config.H_layers, *sizes)
-        self.L = ReasoningModule(config.L_layers, *sizes)
+        self.H = ReasoningModule(self.config.H_layers, self.config, self.num_slots)
+        self.L = ReasoningModule(self.config.L_layers, self.config, self.num_slots)
 
     def _add_states(self, rotary: Rotary | None) -> None:
         # One fixed vector each, shared by all positions and rows.
         self.register_buffer("H_init", truncated_normal_(torch.empty(self.config.hidden_size), 1.0))
         self.register_buffer("L_init", truncated_normal_(torch.empty(self.config.hidden_size), 1.0))
-        if rotary is not None:
-            # Not saved, since the config determines them.
-            self.register_buffer("rotary_cos", rotary[0], persistent=False)
-            self.register_buffer("rotary_sin", rotary[1], persistent=False)
+        add_rotary(self, rotary)
 
     @property
     def dtype(self) -> torch.dtype:
         """Type of activations and carry; "auto" depends on the device on which the weights are now."""
-        if self.config.dtype == "auto":
-            return torch.bfloat16 if self.H_init.device.type == "cuda" else torch.float32
-        return torch.bfloat16 if self.config.dtype == "bfloat16" else torch.float32
+        return activation_type(self.config.dtype, self.H_init.device)
 
     def initial_carry(self, batch_size: int) -> Carry:
         """Initial states of ``batch_size`` rows, on the model's device."""
@@ -105,7 +99,7 @@ class Recursion(nn.Module):
             The new states, with gradient.
         """
         config = self.config
-        rotary: Rotary | None = None if config.position == "learned" else (self.rotary_cos, self.rotary_sin)
+        rotary: Rotary | None = (self.rotary_cos, self.rotary_sin) if config.has_rotary else None
         z_H, z_L = carry
         tracked_H = config.H_cycles if config.gradient == "segment" else 1
         tracked_L = 1 if config.gradient == "step" else config.L_cycles

@@ -22,12 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from hrm_agents.config import from_dict, to_dict
 from hrm_agents.errors import UserError, one_line, shown, shown_path
-from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.models.interface import SegmentModel
 from hrm_agents.models.limits import LARGEST_WEIGHT
 from hrm_agents.records.commit import commit, finish_commit, is_digest, is_unfinished, verified
+from hrm_agents.records.described import DescribedNetwork, description_of
 from hrm_agents.records.files import read_json, reason
 from hrm_agents.records.identities import first_difference, saved_table
 from hrm_envs import IdTable, parse_json
@@ -59,7 +58,7 @@ def save_model(folder: Path, model: SegmentModel, config: Mapping[str, Any]) -> 
     Raises:
         UserError: the folder cannot be written; the previous checkpoint is unchanged.
     """
-    _commit(folder, {MODEL: _weights(model.state_dict())}, {"model": to_dict(model.config), **config})
+    _commit(folder, {MODEL: _weights(model.state_dict())}, {**description_of(model), **config})
 
 
 def save_run(
@@ -74,7 +73,7 @@ def save_run(
     Args:
         folder: of the run.
         weights: the averaged weights by name.
-        config: ``config.json``, with the network's settings as ``model``.
+        config: ``config.json``, with :func:`description_of` the network.
         tensors: of the training state.
         document: the rest of the training state, as plain types for JSON.
 
@@ -132,7 +131,7 @@ def load(folder: Path, device: str | torch.device = "cpu", model: SegmentModel |
     Args:
         folder: of the checkpoint.
         device: of the loaded network.
-        model: takes the weights, instead of the HRM that the config describes.
+        model: takes the weights, instead of the network that the config describes.
 
     Raises:
         UserError: a file is missing, damaged or foreign, or weights, config and table of identities do not match.
@@ -141,22 +140,18 @@ def load(folder: Path, device: str | torch.device = "cpu", model: SegmentModel |
     config = read_config(folder)
     check_own_parts_given(config.get("custom", {}), {"model": model}, folder)
     if model is None:
-        settings: HRMConfig = from_dict(HRMConfig, config["model"], f"{folder / CONFIG}: model")
-        try:
-            with torch.device("meta"):
-                expected = HRM(settings).state_dict()
-        except (RuntimeError, OverflowError, ValueError) as error:
-            raise UserError(f"{folder / CONFIG}: model: {one_line(str(error))}") from error
+        described = DescribedNetwork.read(config, str(folder / CONFIG))
+        drawn, build = described.draw(), described.build
     else:
-        settings, expected = model.config, model.state_dict()
+        drawn, build = model, lambda: model
     path = verified(folder, config["files"], MODEL, CONFIG)
-    _check_weights(path, expected)
+    _check_weights(path, drawn.state_dict())
     table = saved_table(config.get("task"), f"{folder / CONFIG}: task")
     named = 1 if table is None else len(table)
-    if named != settings.num_task_ids:
+    if named != drawn.sizes.num_task_ids:
         raise UserError(
             f"{folder / CONFIG}: task.id_table names {named} task identities, the weights have "
-            f"{settings.num_task_ids}: take {CONFIG} and {MODEL} from the same run"
+            f"{drawn.sizes.num_task_ids}: take {CONFIG} and {MODEL} from the same run"
         )
     tensors, _ = read_tensors(path)
     for name, tensor in tensors.items():
@@ -165,9 +160,9 @@ def load(folder: Path, device: str | torch.device = "cpu", model: SegmentModel |
                 f"{path}: weight {name!r} holds a number that is not finite or exceeds {LARGEST_WEIGHT:g}; the model "
                 "has diverged"
             )
-    model = HRM(settings) if model is None else model
-    model.load_state_dict(tensors)
-    return Checkpoint(model.to(device).eval(), config, folder)
+    loaded = build()
+    loaded.load_state_dict(tensors)
+    return Checkpoint(loaded.to(device).eval(), config, folder)
 
 
 def _check_weights(path: Path, expected: Mapping[str, Tensor]) -> None:
@@ -190,7 +185,7 @@ def _check_weights(path: Path, expected: Mapping[str, Tensor]) -> None:
             raise UserError(f"{path}: weight {name!r} has type {types[name]}, expected a float type")
 
 
-def warm_start(model: HRM, folder: Path, id_table: IdTable | None = None) -> None:
+def warm_start(model: SegmentModel, folder: Path, id_table: IdTable | None = None) -> None:
     """Copy the weights of a checkpoint into ``model``; grid sizes may differ if no weight depends on them.
 
     Args:

@@ -106,11 +106,13 @@ def check_resumable(state: State, saved: TrainConfig, config: TrainConfig, out: 
         UserError: a setting that the state depends on has changed, or fewer updates are asked for than were done.
     """
     old, new = to_dict(saved), to_dict(config)
-    for group, *names in (("env",), ("model",), *FIXED_SETTINGS):
-        for name in names or old[group]:
-            change = _change(f"{group}.{name}", old[group][name], new[group][name])
-            if change is not None:
-                raise UserError(f"{out}: the run to resume has {change}: keep it, or start a new run")
+    # Another network has other settings, so its name comes first.
+    fixed = [(name, old[name], new[name]) for name in ("model_name", "env", "model")]
+    fixed += [(f"{group}.{name}", old[group][name], new[group][name]) for group, name in FIXED_SETTINGS]
+    for name, before, after in fixed:
+        change = _change(name, before, after)
+        if change is not None:
+            raise UserError(f"{out}: the run to resume has {change}: keep it, or start a new run")
     if config.q_scale() != saved.q_scale():
         kept = "bce" if saved.q_scale().is_logit else "mse"
         raise UserError(f"{out}: the Q-values of the run to resume are trained with {kept}: keep it")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from hrm_agents.config import TrainConfig, to_dict
+from hrm_agents.config import TrainConfig, flat_settings, to_dict
 from hrm_agents.evaluation.evaluate import Evaluation
 from hrm_agents.records.event_file import EventFile
 from hrm_agents.records.logger import Logger
@@ -150,9 +150,8 @@ class RunLog(Logger):
     def hyperparameters(self, report: Evaluation) -> None:
         """Add all settings and the final results to TensorBoard's HPARAMS table."""
         settings = {
-            f"{group}.{name}": value if isinstance(value, (int, float, str, bool)) else json.dumps(value)
-            for group, values in to_dict(self._config).items()
-            for name, value in values.items()
+            name: value if isinstance(value, (int, float, str, bool)) else json.dumps(value)
+            for name, value in flat_settings(self._config).items()
         }
         results = {f"final/{name}": getattr(report, name) for name in ("success_rate", "mean_segments")}
         self._events.add_hparams(settings, results)

@@ -96,7 +96,7 @@ class Solver:
 
     @property
     def _has_identities(self) -> bool:
-        return self.model.config.num_task_ids > 1
+        return self.model.sizes.num_task_ids > 1
 
     def check_solves_from_outside(self) -> None:
         """Check that the model can solve given puzzles.
@@ -199,12 +199,14 @@ class Solver:
             confidence = self._log_probabilities(decision.output.logits[0]).amax(-1).exp().cpu().numpy()
             q_halt = self._value(decision.output.q_halt)
             q_continue = self._value(decision.output.q_continue) if self.rule.values_continue else None
+            gain = float(decision.output.q_continue[0]) if self.rule.learns_gain else None
             halt = bool(decision.halt[0])
             env.unwrapped.post_thoughts(  # type: ignore[attr-defined]
                 q_halt=q_halt,
                 q_continue=q_continue,
                 confidence=confidence,
                 decision="halt" if halt else "think on",
+                gain=gain,
             )
             answer = decision.answer[0].cpu().numpy()
             obs, _, terminated, _, info = env.step({"answer": answer, "halt": int(halt)})
@@ -216,6 +218,7 @@ class Solver:
                 bool(terminated),
                 bool(info["is_success"]),
                 float(info["score"]),
+                gain,
             )
 
     def format(self, answer: NDArray[np.uint8]) -> str:
@@ -301,7 +304,7 @@ def check_task(model: SegmentModel, config: Mapping[str, Any], spec: TaskSpec, f
     Raises:
         UserError: naming both sizes, or the first identity that differs.
     """
-    mine = (tuple(model.config.grid_shape), model.config.vocab_size)
+    mine = (tuple(model.sizes.grid_shape), model.sizes.vocab_size)
     theirs = (tuple(spec.grid_shape), spec.vocab_size)
     if mine != theirs:
         raise UserError(

@@ -292,7 +292,7 @@ def test_norm_and_initialiser():
         ({"H_cycles": 0}, "H_cycles must be at least 1, got 0"),
         ({"prefix_slots": -1}, "prefix_slots must be at least 0, got -1"),
         ({"num_task_ids": 0}, "num_task_ids must be at least 1, got 0"),
-        ({"position": "rotary"}, "position must be rope, rope2d, learned or rope2d\\+learned, got 'rotary'"),
+        ({"position": "rotary"}, "position must be none, rope, rope2d, learned or rope2d\\+learned, got 'rotary'"),
         ({"gradient": None}, "gradient must be step, cycle or segment, got None"),
         ({"dtype": ["float32"]}, "dtype must be float32, bfloat16 or auto, got \\['float32'\\]"),
         ({"hidden_size": 12, "num_heads": 2, "position": "rope2d"}, "divisible"),

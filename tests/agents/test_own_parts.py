@@ -9,16 +9,13 @@ from torch import Tensor, nn
 
 import hrm_agents
 from hrm_agents.errors import UserError
-from hrm_agents.models import SegmentModel, SegmentOutput
+from hrm_agents.models import SegmentModel, SegmentOutput, Sizes
 from hrm_agents.records.logger import Logger
 from hrm_agents.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class ConvConfig:
-    vocab_size: int = 6
-    grid_shape: tuple[int, int] = (4, 4)
-    num_task_ids: int = 1
+class ConvSettings:
     width: int = 8
 
 
@@ -31,19 +28,20 @@ class Picture(NamedTuple):
 class ConvNet(SegmentModel):
     """A convolution over the grid, again in each segment."""
 
-    def __init__(self, config):
+    def __init__(self, settings, sizes):
         super().__init__()
-        self.config = config
-        self.embed = nn.Embedding(config.vocab_size, config.width)
-        self.mix = nn.Conv2d(config.width, config.width, 3, padding=1)
-        self.read = nn.Linear(config.width, config.vocab_size)
-        self.q_head = nn.Linear(config.width, 2)
+        self.settings, self.sizes = settings, sizes
+        width = settings.width
+        self.embed = nn.Embedding(sizes.vocab_size, width)
+        self.mix = nn.Conv2d(width, width, 3, padding=1)
+        self.read = nn.Linear(width, sizes.vocab_size)
+        self.q_head = nn.Linear(width, 2)
 
     def initial_carry(self, batch_size):
-        return Picture(self.q_head.weight.new_zeros(batch_size, self.config.width, *self.config.grid_shape))
+        return Picture(self.q_head.weight.new_zeros(batch_size, self.settings.width, *self.sizes.grid_shape))
 
     def forward(self, carry, puzzle, task_id=None):
-        seen = self.embed(puzzle.long()).transpose(1, 2).unflatten(2, self.config.grid_shape)
+        seen = self.embed(puzzle.long()).transpose(1, 2).unflatten(2, self.sizes.grid_shape)
         pixels = torch.tanh(self.mix(carry.pixels + seen))
         cells = pixels.flatten(2).transpose(1, 2)
         q_input = cells.mean(1)
@@ -51,9 +49,12 @@ class ConvNet(SegmentModel):
         return Picture(pixels.detach()), SegmentOutput(self.read(cells), q_halt, q_continue, q_input)
 
 
+SIZES = Sizes(vocab_size=6, grid_shape=(4, 4))
+
+
 def conv_net():
     torch.manual_seed(1)
-    return ConvNet(ConvConfig())
+    return ConvNet(ConvSettings(), SIZES)
 
 
 def adamw(model):
@@ -129,7 +130,7 @@ def test_an_own_model_is_loaded_evaluated_and_solves(tiny_config, tmp_path):
     report = trainer.run()
     with pytest.raises(UserError, match="its own model"):
         hrm_agents.load(tmp_path)
-    solver = hrm_agents.load(tmp_path, model=ConvNet(ConvConfig()))
+    solver = hrm_agents.load(tmp_path, model=ConvNet(ConvSettings(), SIZES))
     assert solver.evaluate() == report
     assert len(solver.solve("1.3. .... .... .2.4").answer) == 16
     for name, tensor in solver.model.state_dict().items():
@@ -138,7 +139,7 @@ def test_an_own_model_is_loaded_evaluated_and_solves(tiny_config, tmp_path):
 
 def test_weights_of_another_shape_are_refused(tiny_config, tmp_path):
     Trainer(tiny_config(), tmp_path, model=conv_net()).run()
-    wider = ConvNet(ConvConfig(width=16))
+    wider = ConvNet(ConvSettings(width=16), SIZES)
     with pytest.raises(UserError, match=r"weight .* has shape"):
         hrm_agents.load(tmp_path, model=wider)
     with pytest.raises(UserError, match="does not fit its settings"):
