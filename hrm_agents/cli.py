@@ -21,6 +21,7 @@ COMMANDS = {
     "play": "solve puzzles yourself in a window, with a model's advice",
     "envs": "list the environments",
     "frontier": "train a model for each segment cost, and draw success against segments",
+    "report": "write a page on a training run, or one that compares several",
     "bench": "measure environment steps or training updates per second",
     "import": "convert a checkpoint of the public HRM code",
     "new-task": "write a file with a task of your own, ready to train on",

@@ -146,7 +146,7 @@ def add_legend(figure: Figure, axes: Axes, theme: Theme, *more: Axes) -> None:
     handles = [handle for each in (axes, *more) for handle in each.get_legend_handles_labels()[0]]
     names = [name for each in (axes, *more) for name in each.get_legend_handles_labels()[1]]
     longest = max(map(len, names))
-    columns = max(1, min(len(names), int(figure.get_figwidth() * 13) // (longest + 7)))
+    columns = max(1, min(len(names), int(figure.get_figwidth() * 13) // (longest + 9)))
     style: dict[str, Any] = {"frameon": False, "fontsize": 9, "labelcolor": theme.ink, "handlelength": 3}
     figure.legend(handles, names, loc="outside lower center", ncols=columns, **style)
 

@@ -119,16 +119,18 @@ def draw_curves(
     x_label: str,
     y_label: str,
     *,
+    percent: bool = True,
     dark: bool = False,
 ) -> Figure:
-    """Shares over time or updates: a thin line for each run, a thick one for the mean of each series of runs.
+    """Curves over time or updates: a thin line for each run, a thick one for the mean of each series of runs.
 
     Args:
-        series: the runs of each, by name; a run is its (x, share) points, x ascending. At most eight series.
+        series: the runs of each, by name; a run is its (x, y) points, x ascending. At most eight series.
         title: at the top.
         subtitle: below the title.
         x_label: name and unit of x.
-        y_label: what the shares are of.
+        y_label: what y is, or what shares are of.
+        percent: y is a share, shown in percent from 0 to 100.
         dark: light lines on a dark ground.
     """
     theme = DARK if dark else LIGHT
@@ -142,8 +144,10 @@ def draw_curves(
         mean = np.mean([np.interp(grid, x, y) for x, y in curves], axis=0)
         label = f"{name} (mean of {len(runs)} seeds)" if len(runs) > 1 else f"{name} (one seed)"
         axes.plot(grid, mean, **line_style(theme, rank), linewidth=2, markevery=(0.1, 0.2), label=label)
-    axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, None), ylim=(0, 1.03))
-    show_percent(axes)
+    axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, None))
+    if percent:
+        axes.set_ylim(0, 1.03)
+        show_percent(axes)
     add_legend(figure, axes, theme)
     return figure
 
