@@ -25,8 +25,8 @@ class BlockSettings:
     """How slots exchange information: attention, or a gated MLP across all slots (MLP-Mixer), without rotary
     positions."""
     position: Literal["none", "rope", "rope2d", "learned", "rope2d+learned"] = "learned"
-    """None (with mixing=mlp alone, whose weights distinguish the cells), rotary positions over the flat grid, rotary
-    over rows and columns, a learned vector per cell, or these two."""
+    """No positions (with mixing=mlp alone, whose weights distinguish the cells), rotary positions over the flat grid,
+    rotary over rows and columns, a learned vector per cell, or these two."""
     rope_theta: float = 10000.0
     """Base of the rotary frequencies."""
     puzzle_emb_ndim: int | None = None
