@@ -95,10 +95,9 @@ def _results(groups: Sequence[Group]) -> Markup:
 
 
 def _mean(group: Group, figure: Figure) -> Markup:
-    found = group.spread(figure)
-    if found is None:
+    spread = group.spread(figure)
+    if spread is None:
         return value_of(figure, None)
-    spread, _ = found
     mean = value_of(figure, spread.mean)
     return mean if spread.interval is None else joined(mean, " ", _small(interval_of(figure, spread.interval)))
 

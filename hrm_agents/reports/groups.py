@@ -25,8 +25,8 @@ class Group:
     settings: dict[str, str]
     """All settings, versions and hashes, without the seed."""
 
-    def spread(self, figure: Figure) -> tuple[Spread, int] | None:
-        """Mean of a final figure over seeds with its 95% t interval, and the number of finished runs; None if 0.
+    def spread(self, figure: Figure) -> Spread | None:
+        """Mean of a final figure over the seeds of finished runs, with its 95% t interval; None if no run is finished.
 
         There is no interval if two runs have the same seed, for these are not independent.
         """
@@ -37,7 +37,7 @@ class Group:
         longest = max(float(run.evaluation.get("max_segments", "inf")) for run in finished)
         spread = Spread.of(values, *figure.bounds(longest))
         seeds = {run.settings().get(SEED) for run in finished}
-        return (spread if len(seeds) == len(finished) else Spread(spread.mean)), len(finished)
+        return spread if len(seeds) == len(finished) else Spread(spread.mean)
 
 
 def grouped(records: Sequence[RunRecord], free: Collection[str]) -> list[Group]:
