@@ -26,12 +26,12 @@ from hrm_agents.models import Carry, HRMEncoder, TokenPart
 from hrm_agents.models.encoder import MEMORY
 from hrm_envs import independent_seeds
 
-NUM_ENVS = 64
-NUM_STEPS = 16
-"""Steps of each environment between two updates, which are also the sequences to learn from."""
+NUM_ENVS = 32
+NUM_STEPS = 32
+"""Steps of each environment between two updates: also the length of the sequences, which gradients cannot leave."""
 EPOCHS = 4
-MINIBATCHES = 2
-LEARNING_RATE = 2e-3
+MINIBATCHES = 4
+LEARNING_RATE = 1e-3
 GAMMA, LAMBDA = 0.99, 0.95
 CLIP = 0.2
 ENTROPY_WEIGHT, VALUE_WEIGHT = 0.01, 0.5
@@ -52,7 +52,7 @@ class Args:
     """steps that a gradient of the HRM covers; None for all of a sequence, 1 for none but its own"""
     corridor: int = 6
     """cells from the cue to the junction"""
-    updates: int = 80
+    updates: int = 60
     """rollouts of 1,024 steps to learn from"""
     seed: int = 0
     """of weights, cues and actions"""

@@ -93,8 +93,9 @@ def test_sequences_are_replayed_as_they_were_collected(maze, network):
 
 
 def test_it_learns_a_short_maze(maze, monkeypatch):
-    monkeypatch.setattr(maze, "EVAL_EPISODES", 128)
-    monkeypatch.setattr(maze, "NUM_STEPS", 8)
+    settings = {"NUM_ENVS": 64, "NUM_STEPS": 8, "MINIBATCHES": 2, "LEARNING_RATE": 2e-3, "EVAL_EPISODES": 128}
+    for name, value in settings.items():
+        monkeypatch.setattr(maze, name, value)
     result = maze.main(maze.Args("lstm", corridor=1, updates=20))
     assert result > 0.7  # without memory at most -0.02 on average
 
