@@ -5,6 +5,7 @@ All analyses rest on this and on :mod:`hrm_agents.models.interface`, so they app
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -64,7 +65,7 @@ def observe(
         only_last: record the last segment alone.
         env_kwargs: keywords of the environment, changed or added.
         batch_size: puzzles at a time.
-        progress: called with the share done.
+        progress: called with the share done, after each segment of a batch.
 
     Raises:
         UserError: a number is below 1, a keyword is wrong, or the environment does not suit the model.
@@ -76,19 +77,21 @@ def observe(
     kwargs = {**solver.saved_kwargs(changed), **changed}
     with closing(open_env(solver.env_id, kwargs, batch_size=batch_size)) as env:
         check_task(solver.model, solver.config, env.task_spec, solver.folder)
-        calls = 0
+        calls, total = 0, math.ceil(min(num_puzzles, env.num_puzzles) / env.num_envs) * env.max_segments
         recorded: list[list[NDArray[Any]]] = []
 
         def forward(carry: Any, puzzle: Tensor, task_id: Tensor | None) -> tuple[Any, SegmentOutput]:
             nonlocal calls
             after, output = solver.model(carry, puzzle, task_id)
             calls += 1
+            if progress is not None:
+                progress(calls / total)
             parts = record(carry, after, output)
             if not only_last or calls % env.max_segments == 0:
                 recorded.append([part.cpu().numpy() for part in parts])
             return after, output
 
-        traced = trace(HRMPolicy(solver.model, forward, solver.rule), env, first=num_puzzles, progress=progress)
+        traced = trace(HRMPolicy(solver.model, forward, solver.rule), env, first=num_puzzles)
         # The calls of a batch follow each other, one for each segment.
         each = 1 if only_last else env.max_segments
         batches = [

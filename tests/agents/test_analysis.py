@@ -344,7 +344,16 @@ def test_networks_without_states_or_attention_are_told_so(solver_of):
 
 
 def test_observing_counts_puzzles_and_checks_the_task(sudoku):
-    seen = observe(sudoku, lambda before, after, output: [output.q_halt], num_puzzles=7, segments=2, batch_size=3)
+    shares = []
+    seen = observe(
+        sudoku,
+        lambda before, after, output: [output.q_halt],
+        num_puzzles=7,
+        segments=2,
+        batch_size=3,
+        progress=shares.append,
+    )
+    assert shares == [number / 6 for number in range(1, 7)]  # 3 batches of 2 segments
     assert seen.records[0].shape == (7, 2)
     np.testing.assert_allclose(seen.records[0], seen.trace.q_halt)
     last = observe(sudoku, lambda before, after, output: [output.q_halt], num_puzzles=7, only_last=True, batch_size=3)
