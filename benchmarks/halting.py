@@ -15,9 +15,7 @@ import csv
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 import hrm_agents
+from benchmarks.records import RESULTS, rewritten
 from hrm_agents.config import AnswerConfig, EnvConfig, HaltingConfig, TrainConfig
 from hrm_agents.environments import make_vector
 from hrm_agents.evaluation.evaluate import Evaluation
@@ -37,8 +36,6 @@ from hrm_agents.records.checkpoint import STATE
 from hrm_agents.records.logger import Logger
 from hrm_agents.solving.solver import load
 from hrm_agents.trainer import Trainer
-
-RESULTS = Path(__file__).parents[1] / "results"
 
 
 @dataclass(frozen=True)
@@ -224,22 +221,6 @@ def train(run: Run, out: Path) -> dict[str, Any]:
         "version": hrm_agents.__version__,
         "curve": curve.points,
     }
-
-
-@contextmanager
-def rewritten(path: Path, keys: tuple[str, ...]) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a CSV file to be changed in place; a later row with the same keys takes the place of an earlier."""
-    rows: list[dict[str, Any]] = []
-    if path.exists():
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    yield rows
-    latest = {tuple(str(row[key]) for key in keys): row for row in rows}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[-1]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(latest.values())
 
 
 def record(row: dict[str, Any]) -> None:
