@@ -2,6 +2,7 @@
 
     python examples/bundled_maze.py [--out runs/bundled-maze] [--install]
 
+What ships is the checkpoint with the best evaluation on validation puzzles, in the folder ``best`` of the run.
 The same seed, thread count and torch version give the same weights. A run that was interrupted resumes when the script
 runs again.
 """
@@ -31,21 +32,21 @@ def train(out: Path, updates: int | None, compile: bool) -> None:
 
 
 def install(run: Path, folder: Path) -> None:
-    """Copy the model of a run, without its training state."""
+    """Copy a model, without its training state."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in (MODEL, CONFIG):
         shutil.copy(run / name, folder / name)
 
 
-def record(run: Path) -> None:
-    """Write maze.gif, the picture in the README, into the folder of the run."""
+def record(run: Path, picture: Path) -> None:
+    """Write the picture in the README."""
     solver = load(run)
     env = solver.make_env(render_mode="rgb_array")
     episodes = []
     for index in range(RECORDED_MAZES):
         frames, _ = record_episode(solver, env, options={"index": index})
         episodes.append(frames)
-    write_gif(run / "maze.gif", episodes)
+    write_gif(picture, episodes)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -66,9 +67,11 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     train(options.out, options.updates, compile=not options.no_compile)
+    best = options.out / "best"
+    chosen = best if best.exists() else options.out  # a short run has no evaluation on the way
     if options.install is not None:
-        install(options.out, options.install)
-    record(options.out)
+        install(chosen, options.install)
+    record(chosen, options.out / "maze.gif")
 
 
 if __name__ == "__main__":

@@ -485,9 +485,11 @@ def test_the_monitor_watches_values_that_decide(tiny_config, tmp_path, monkeypat
         trainer = Trainer(tiny_config(halting={"rule": name, "threshold": 0.25}), tmp_path / name)
         monkeypatch.setattr(trainer.monitor, "observe", lambda name=name, **values: seen.update({name: values}) or [])
         trainer.update()
-    assert set(seen) == {"q", "probability"}
-    assert seen["probability"]["q_continue"] == pytest.approx(np.log(0.25 / 0.75))
-    assert seen["q"]["q_continue"] == pytest.approx(-5.0)
+    assert set(seen) == {"q", "probability", "gain"}
+    assert seen["probability"]["q_bar"] == pytest.approx(np.log(0.25 / 0.75))
+    assert seen["q"]["q_bar"] == pytest.approx(-5.0)
+    assert seen["gain"]["q_bar"] is None
+    assert seen["gain"]["margin"] == pytest.approx(HaltingConfig.least_gain - 0.1)
 
 
 LEARNER = {
