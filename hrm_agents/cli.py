@@ -23,7 +23,7 @@ COMMANDS = {
     "frontier": "train a model for each segment cost, and draw success against segments",
     "report": "write a page on a training run, or one that compares several",
     "bench": "measure environment steps or training updates per second",
-    "import": "convert a checkpoint of the public HRM code",
+    "import": "convert a checkpoint of the public HRM or TRM code",
     "new-task": "write a file with a task of your own, ready to train on",
 }
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from torch import Tensor
 
 import hrm_agents
 from hrm_agents.commands.common import EXPLAINED, Keywords, keywords, parse, say
+from hrm_agents.commands.import_settings import ImportSettings
 from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig, to_dict
 from hrm_agents.environments import make_single, user_id
 from hrm_agents.errors import UserError, shown, shown_path
-from hrm_agents.models.hrm import HRM, HRMConfig
+from hrm_agents.models.interface import SegmentModel, Sizes
 from hrm_agents.models.limits import LIMITS
-from hrm_agents.models.official import from_official, num_task_rows, official_name
+from hrm_agents.models.official import OfficialWeights
+from hrm_agents.models.registry import ModelKind
+from hrm_agents.models.released import find_files, read_settings
 from hrm_agents.models.weight_files import read_weights
 from hrm_agents.records.checkpoint import CONFIG, MODEL, save_model
 from hrm_envs import TaskSpec, registered_ids
@@ -33,30 +35,33 @@ ENVS: dict[tuple[int, int], tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Import:
-    """Convert a checkpoint of the public HRM code into one for evaluate, watch and solve.
+    """Convert a checkpoint of the public HRM or TRM code into one for evaluate, watch and solve.
 
-    Sizes are read from the weights; all other settings have the paper's values unless given here. A checkpoint is data:
-    no code in it is executed.
+    Sizes are read from the weights, all other settings from an all_config.yaml beside them, which options override. A
+    checkpoint is data: no code in it is executed.
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
-    """A file written by torch.save, a .safetensors or .npz file, or a folder with a file named checkpoint."""
+    """A file written by torch.save, a .safetensors or .npz file, or a folder: of its files, checkpoint or the last
+    step_N."""
     out: Path
     """Output folder."""
     env: Annotated[str | None, EXPLAINED] = None
     """Gymnasium id of its puzzles; if omitted, found from the weights for 9x9 Sudoku and 30x30 mazes."""
     kwargs: Keywords = ()
-    num_heads: int = 8
+    num_heads: Annotated[int | None, EXPLAINED] = None
     """Attention heads."""
-    H_cycles: int = 2
+    H_cycles: Annotated[int | None, EXPLAINED] = None
     """H steps per segment."""
-    L_cycles: int = 2
+    L_cycles: Annotated[int | None, EXPLAINED] = None
     """L steps before each H step."""
-    rope_theta: float = 10000.0
-    """Base of the rotary frequencies."""
-    max_segments: int = 16
+    max_segments: Annotated[int | None, EXPLAINED] = None
     """Maximum number of segments."""
-    answer_loss: Literal["stablemax", "softmax"] = "stablemax"
+    puzzle_emb_len: Annotated[int | None, EXPLAINED] = None
+    """Prefix slots of a TRM; 0 stands for as many as its task embedding fills."""
+    rope_theta: Annotated[float | None, EXPLAINED] = None
+    """Base of the rotary frequencies; 10000 if all_config.yaml does not name it either."""
+    answer_loss: Annotated[Literal["stablemax", "softmax"] | None, EXPLAINED] = None
     """Answer loss of its training; it determines how logits become probabilities."""
     dtype: Literal["float32", "bfloat16", "auto"] = "auto"
     """Type of activations; auto is bfloat16 on CUDA and float32 elsewhere."""
@@ -64,42 +69,42 @@ class Import:
     """Replace the task embedding by zeros, needed if its rows stand for tasks in another order (ARC)."""
 
 
+#: Options that all_config.yaml may name as well.
+SETTINGS = ("num_heads", "H_cycles", "L_cycles", "max_segments", "puzzle_emb_len", "rope_theta", "answer_loss")
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Import, "import", arguments)
     _check_options(options)
-    # Unlike Path.is_dir, os.path.isdir is False for a name that is too long.
-    path = options.checkpoint / "checkpoint" if os.path.isdir(options.checkpoint) else options.checkpoint
+    with _errors_of(options.checkpoint):
+        files = find_files(options.checkpoint)
+        in_file = read_settings(files.settings) if files.settings else {}
+    path = files.weights
     with _errors_of(path):
-        weights = read_weights(path)
-        sizes = {official_name(name): tuple(tensor.shape) for name, tensor in weights.items()}
+        weights = OfficialWeights.of(read_weights(path))
+        required = [*weights.required, "max_segments", "answer_loss"]
+        settings = ImportSettings(weights.resolved(_named(options)), weights.resolved(in_file), weights.assumed)
+        settings.require(required, weights.model_name)
+    values = settings.values
     env = EnvConfig(
-        user_id(options.env) if options.env else environment_of(sizes, path),
-        {"max_segments": options.max_segments, **keywords(options.kwargs)},
+        user_id(options.env) if options.env else environment_of(weights, values.get("puzzle_emb_len"), path),
+        {"max_segments": values["max_segments"], **keywords(options.kwargs)},
     )
     # Its Q-values are logits of the probability of a right answer, which must suit the environment's rewards.
-    halting = HaltingConfig(q_loss="bce")
+    halting = HaltingConfig(**weights.kind.training.get("halting", {}), q_loss="bce")
     TrainConfig(env=env, halting=halting)
     made: Any = make_single(env.id, env.kwargs).unwrapped
     spec: TaskSpec = made.task_spec
-    _check_alphabet(sizes, spec, path)
+    _check_alphabet(weights, spec, path)
     _check_identities(weights, spec, path, options.drop_task_embedding)
     with _errors_of(path):
-        config, state = from_official(
-            weights,
-            HRMConfig(
-                vocab_size=spec.vocab_size,
-                grid_shape=spec.grid_shape,
-                hidden_size=_embedding_size(sizes, path)[1],
-                num_heads=options.num_heads,
-                H_cycles=options.H_cycles,
-                L_cycles=options.L_cycles,
-                rope_theta=options.rope_theta,
-                dtype=options.dtype,
-            ),
-            blank_task_ids=spec.num_task_ids if options.drop_task_embedding else None,
-        )
-    model = _built(config, path)
+        told = weights.told(spec.num_cells)
+        settings.check_agreement(told)
+        blank = spec.num_task_ids if options.drop_task_embedding else None
+        values |= {"dtype": options.dtype}
+        network, sizes, state = weights.convert(values, spec.grid_shape, blank_task_ids=blank)
+    model = _built(weights.kind, network, sizes, path)
     model.load_state_dict(state)
     save_model(
         options.out,
@@ -110,17 +115,23 @@ def run(arguments: Sequence[str]) -> int:
             "max_segments": made.max_segments,
             "package_version": hrm_agents.__version__,
             "imported_from": path.name,
-            "training": {"halting": to_dict(halting), "run": {"answer_loss": options.answer_loss}},
+            "training": {"halting": to_dict(halting), "run": {"answer_loss": values["answer_loss"]}},
             "evaluation": None,
         },
     )
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    beside = f" and {files.settings.name} beside it" if files.settings else ""
     say(
-        f"wrote {options.out}: {parameters:,} parameters, {config.num_heads} heads, {config.H_cycles} x "
-        f"{config.L_cycles} cycles, {config.position} positions, {made.max_segments} segments, for {env.id}\n"
+        f"read {shown_path(path)}{beside}\n{settings.sources(told, [*required, *weights.assumed])}\n"
+        f"wrote {options.out}: {weights.model_name} with {parameters:,} parameters for {env.id}\n"
         f"try it with: hrm-agents evaluate {options.out}"
     )
     return 0
+
+
+def _named(options: Import) -> dict[str, Any]:
+    """Settings that are named on the command line."""
+    return {name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
 
 
 def _check_options(options: Import) -> None:
@@ -129,8 +140,9 @@ def _check_options(options: Import) -> None:
     Raises:
         UserError: a number is out of range, or ``out`` cannot be made or holds a model.
     """
-    for name in ("num_heads", "H_cycles", "L_cycles", "rope_theta"):
-        LIMITS[name].check(name, getattr(options, name))
+    for name, value in _named(options).items():
+        if name in LIMITS and not (name == "puzzle_emb_len" and value == 0):
+            LIMITS[name].check(name, value)
     out = options.out
     nearest = next((place for place in (out, *out.parents) if os.path.lexists(place)), None)
     if nearest is not None and not os.path.isdir(nearest):
@@ -156,61 +168,49 @@ def _errors_of(path: Path) -> Iterator[None]:
         raise UserError(text if text.startswith(shown_path(path)) else f"{shown_path(path)}: {text}") from error
 
 
-def _built(config: HRMConfig, path: Path) -> HRM:
+def _built(kind: ModelKind, network: Any, sizes: Sizes, path: Path) -> SegmentModel:
     try:
-        return HRM(config)
+        return kind.build(network, sizes)
     except (RuntimeError, MemoryError) as error:  # torch raises RuntimeError if memory is exhausted
         raise UserError(f"{shown_path(path)}: not enough memory for this model: {shown(str(error))}") from error
 
 
-def environment_of(sizes: Mapping[str, tuple[int, ...]], path: Path) -> str:
+def environment_of(weights: OfficialWeights, puzzle_emb_len: int | None, path: Path) -> str:
     """Find the environment with the checkpoint's alphabet and, if the weights determine it, number of cells.
 
     Args:
-        sizes: shapes of the weights, under our names.
+        weights: of the checkpoint.
+        puzzle_emb_len: prefix slots, if they are named.
         path: the file, for messages.
 
     Raises:
         UserError: there is none, or several.
     """
-    vocab_size, hidden_size = _embedding_size(sizes, path)
-    cells = None
-    if "embedding.position" in sizes:
-        slots = -(-sizes.get("embedding.task.weight", (0, 0))[-1] // hidden_size)
-        cells = sizes["embedding.position"][0] - slots
+    slots = weights.prefix_slots(puzzle_emb_len)
+    cells = None if weights.num_slots is None or slots is None else weights.num_slots - slots
     known = registered_ids()
     for (tokens, size), candidates in ENVS.items():
-        if vocab_size == tokens and cells in (None, size):
+        if weights.vocab_size == tokens and cells in (None, size):
             return next(id for id in candidates if id in known)
-    if vocab_size == 12 and cells in (None, 900):
+    if weights.vocab_size == 12 and cells in (None, 900):
         raise UserError(
             f"{shown_path(path)} has the 12 tokens of ARC: choose --env HRM/ARC-AGI-1-v0 or HRM/ARC-AGI-2-v0"
         )
-    grid = "" if cells is None else f" and {cells} cells"
-    raise UserError(f"{shown_path(path)}: no built-in environment has {vocab_size} tokens{grid}; name yours with --env")
+    alphabet = f"{weights.vocab_size} tokens" + ("" if cells is None else f" and {cells} cells")
+    raise UserError(f"{shown_path(path)}: no built-in environment has {alphabet}; name yours with --env")
 
 
-def _embedding_size(sizes: Mapping[str, tuple[int, ...]], path: Path) -> tuple[int, int]:
-    """Vocabulary size and hidden size."""
-    size = sizes.get("embedding.token", ())
-    if len(size) != 2:
+def _check_alphabet(weights: OfficialWeights, spec: TaskSpec, path: Path) -> None:
+    if weights.vocab_size != spec.vocab_size:
         raise UserError(
-            f"{shown_path(path)} has no matrix 'embed_tokens.embedding_weight': it is not an HRM checkpoint"
-        )
-    return size[0], size[1]
-
-
-def _check_alphabet(sizes: Mapping[str, tuple[int, ...]], spec: TaskSpec, path: Path) -> None:
-    tokens, _ = _embedding_size(sizes, path)
-    if tokens != spec.vocab_size:
-        raise UserError(
-            f"{shown_path(path)} has {tokens} tokens, {spec.name} has {spec.vocab_size}: choose another --env"
+            f"{shown_path(path)} has {weights.vocab_size} tokens, {spec.name} has {spec.vocab_size}: choose another "
+            "--env"
         )
 
 
-def _check_identities(weights: Mapping[str, Tensor], spec: TaskSpec, path: Path, drop: bool) -> None:
+def _check_identities(weights: OfficialWeights, spec: TaskSpec, path: Path, drop: bool) -> None:
     """Refuse a task embedding whose rows may belong to other tasks than those of the environment."""
-    rows = num_task_rows(weights)
+    rows = weights.num_task_rows
     if drop:
         if rows == 0:
             raise UserError(f"{shown_path(path)} has no task embedding: omit --drop-task-embedding")

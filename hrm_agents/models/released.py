@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from hrm_agents.errors import one_line, shown, shown_path
-from hrm_agents.models.limits import LIMITS
+from hrm_agents.models.limits import LIMITS, check_choice
 
 #: Name of the settings beside the weights.
 SETTINGS_FILE = "all_config.yaml"
@@ -30,12 +30,16 @@ _NAMES = {
     "H_cycles": "H_cycles",
     "L_cycles": "L_cycles",
     "max_segments": "halt_max_steps",
+    "puzzle_emb_len": "puzzle_emb_len",
     "rope_theta": "rope_theta",
     "rms_eps": "rms_norm_eps",
     "hidden_size": "hidden_size",
     "H_layers": "H_layers",
     "L_layers": "L_layers",
 }
+#: TRM has no H layers, and with no number of prefix slots as many as its task embedding fills.
+_MAY_BE_ZERO = ("H_layers", "puzzle_emb_len")
+_POSITIONS = ("none", "rope", "learned")
 _ANSWER_LOSSES = {"stablemax_cross_entropy": "stablemax", "softmax_cross_entropy": "softmax"}
 
 
@@ -86,8 +90,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     """Read the settings of a published checkpoint, under our names.
 
     Returns:
-        Those of ``num_heads``, ``H_cycles``, ``L_cycles``, ``max_segments``, ``rope_theta``, ``rms_eps``,
-        ``hidden_size``, ``H_layers``, ``L_layers`` and ``answer_loss`` that the file names.
+        Those of ``num_heads``, ``H_cycles``, ``L_cycles``, ``max_segments``, ``puzzle_emb_len``, ``rope_theta``,
+        ``rms_eps``, ``hidden_size``, ``H_layers``, ``L_layers``, ``position`` and ``answer_loss`` that the file names.
 
     Raises:
         ValueError: it is not YAML, too large, or a value is of the wrong type or out of range; the message is one line.
@@ -122,9 +126,13 @@ def _checked(arch: Mapping[str, Any]) -> dict[str, Any]:
         whole = ours not in ("rope_theta", "rms_eps")
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise ValueError(f"{theirs} must be a {'whole ' if whole else ''}number, got {shown(value)}")
-        if ours in LIMITS and not (ours == "H_layers" and value == 0):  # TRM has no H layers
+        if ours in LIMITS and not (ours in _MAY_BE_ZERO and value == 0):
             LIMITS[ours].check(theirs, value, ValueError)
         found[ours] = value
+    position = arch.get("pos_encodings")
+    if position is not None:
+        check_choice("pos_encodings", position, _POSITIONS)
+        found["position"] = position
     loss = arch.get("loss")
     kind = loss.get("loss_type") if isinstance(loss, dict) else None
     if kind is not None:

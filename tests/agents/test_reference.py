@@ -11,8 +11,8 @@ from hrm_agents.halting.decisions import should_halt
 from hrm_agents.halting.q_scale import LOGIT
 from hrm_agents.halting.targets import continue_target
 from hrm_agents.losses import stablemax_cross_entropy
-from hrm_agents.models.hrm import HRM, Carry, HRMConfig
-from hrm_agents.models.official import from_official, official_name
+from hrm_agents.models.hrm import HRM, Carry
+from hrm_agents.models.official import OfficialWeights, our_names
 
 torch.set_num_threads(1)  # at this size threads cost more than they give
 
@@ -33,17 +33,10 @@ def reference(request):
 def load(reference, prefix=""):
     cfg = json.loads(bytes(reference["cfg"].numpy()))
     weights = {prefix + name[2:]: tensor for name, tensor in reference.items() if name.startswith("w/")}
-    config = HRMConfig(
-        vocab_size=1,
-        grid_shape=(1, cfg["seq_len"]),
-        num_heads=cfg["num_heads"],
-        H_cycles=cfg["H_cycles"],
-        L_cycles=cfg["L_cycles"],
-        position=cfg["pos_encodings"],
-        hidden_size=cfg["hidden_size"],
-    )
-    config, state = from_official(weights, config)
-    model = HRM(config)
+    given = {name: cfg[name] for name in ("num_heads", "H_cycles", "L_cycles")}
+    settings, sizes, state = OfficialWeights.of(weights).convert(given, (1, cfg["seq_len"]))
+    assert settings.position == cfg["pos_encodings"]
+    model = HRM.build(settings, sizes)
     model.load_state_dict(state)
     return model, cfg
 
@@ -140,9 +133,10 @@ def test_training(reference):
             (table,) = model.sparse_parameters().values()
             assert torch.equal(table.grad._indices()[0], task_id.long())
             assert_close(table.grad._values(), gradients.pop("puzzle_emb_rows"))
-        assert {official_name(name) for name in gradients} == set(dense)
+        names = our_names(gradients)
+        assert set(names.values()) == set(dense)
         for name, gradient in gradients.items():
-            assert_close(dense[official_name(name)].grad, gradient)
+            assert_close(dense[names[name]].grad, gradient)
 
 
 def test_compiled_checkpoint_prefix(reference):
@@ -160,7 +154,7 @@ def test_checkpoint_with_one_task(reference):
     one_task = dict(reference)
     one_task["w/model.inner.puzzle_emb.weights"] = reference["w/model.inner.puzzle_emb.weights"][2:3]
     single, _ = load(one_task)
-    assert single.config.num_task_ids == 1
+    assert single.sizes.num_task_ids == 1
     puzzle = reference["in/inputs"]
     _, expected = model(model.initial_carry(6), puzzle, torch.full((6,), 2))
     _, output = single(single.initial_carry(6), puzzle)
@@ -169,4 +163,4 @@ def test_checkpoint_with_one_task(reference):
 
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="conv"):
-        official_name("model.inner.conv.weight")
+        our_names(["model.inner.conv.weight"])

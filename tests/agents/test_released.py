@@ -41,10 +41,15 @@ def test_settings_are_read(tmp_path):
         "hidden_size": 512,
         "H_layers": 4,
         "L_layers": 4,
+        "position": "rope",
         "answer_loss": "softmax",
     }
-    assert read_settings(written(tmp_path, "num_heads: 2\nrope_theta: 10000.0\nrms_norm_eps: 0.00001")) == {
+    assert read_settings(
+        written(tmp_path, "num_heads: 2\nrope_theta: 10000.0\nrms_norm_eps: 0.00001\nH_layers: 0\npuzzle_emb_len: 0")
+    ) == {
         "num_heads": 2,
+        "H_layers": 0,
+        "puzzle_emb_len": 0,
         "rope_theta": 1e4,
         "rms_eps": 1e-5,
     }
@@ -62,6 +67,9 @@ def test_settings_are_read(tmp_path):
         ("arch: {num_heads: true}", "arch.num_heads must be a whole number, got True"),
         ("arch: {L_cycles: 2.0}", "arch.L_cycles must be a whole number, got 2.0"),
         ("arch: {L_cycles: 100000}", "L_cycles must be at most 256, got 100000"),
+        ("arch: {L_layers: 0}", "arch.L_layers must be at least 1, got 0"),
+        ("arch: {puzzle_emb_len: -1}", "arch.puzzle_emb_len must be at least 1, got -1"),
+        ("arch: {pos_encodings: [rope]}", "arch.pos_encodings must be none, rope or learned, got ['rope']"),
         ("arch: {rope_theta: .nan}", "rope_theta must be"),
         ("arch: {loss: {loss_type: hinge}}", "loss.loss_type 'hinge' is unknown; choose from stablemax_cross_entropy"),
         ("arch: !!python/object/apply:os.system ['echo run']", "is not YAML"),
