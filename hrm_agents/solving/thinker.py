@@ -17,7 +17,8 @@ class HRMThinker:
     """A thinker for ``hrm_envs.wrappers.HaltOnly``: each segment is one segment of a frozen HRM.
 
     Its features are the input of the Q-head (the planner's state at slot 0) and its raw outputs Q(halt) and
-    Q(continue). It keeps no state between calls: the memory is the model's carry.
+    Q(continue) (with rule gain: the gain of thinking on). It keeps no state between calls: the memory is the
+    model's carry.
 
     Args:
         model: the network; it is not changed and no gradient is recorded.
