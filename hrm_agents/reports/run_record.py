@@ -130,7 +130,7 @@ def _check(config: Mapping[str, Any], where: str) -> None:
     Raises:
         UserError: naming the first entry of another type.
     """
-    optional = {"custom": {}, "versions": {}, "evaluation": None}
+    optional: dict[str, Any] = {"custom": {}, "versions": {}, "evaluation": None}
     for name in ("env", "training", *optional):
         value = config.get(name, optional.get(name))
         if not isinstance(value, dict) and not (name == "evaluation" and value is None):
