@@ -1,4 +1,4 @@
-"""A halting rule of your own beside the paper's, on the maze model that ships with the package.
+"""A halting rule of your own beside the model's, on the maze model that ships with the package.
 
     python examples/own_halting_rule.py [--checkpoint FOLDER] [--puzzles 1000] [--sure 0.8]
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hrm_agents import BUNDLED_MAZE, load
 from hrm_agents.evaluation.evaluate import Evaluation, evaluate
-from hrm_agents.halting.decisions import GreaterValue, HaltingRule, Thought
+from hrm_agents.halting.decisions import HaltingRule, Thought
 from hrm_agents.policy import HRMPolicy
 
 
@@ -35,7 +35,7 @@ class SureOrSettled(HaltingRule):
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Evaluation]:
-    """Evaluate the paper's rule and ours, at several thresholds, on the same unseen puzzles."""
+    """Evaluate the rule of the model's training and ours, at several thresholds, on the same unseen puzzles."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, default=BUNDLED_MAZE, help="default: the bundled maze model")
     parser.add_argument("--puzzles", type=int, default=1000, help="number of unseen puzzles")
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Evaluation]:
 
     torch.set_num_threads(1)
     solver = load(options.checkpoint)
-    rules: dict[str, HaltingRule] = {"the paper's": GreaterValue()}
+    rules: dict[str, HaltingRule] = {"the model's own": solver.rule}
     for sure in options.sure:
         rules[f"{sure:.0%} sure, or settled"] = SureOrSettled(sure)
 

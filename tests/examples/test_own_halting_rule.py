@@ -32,10 +32,12 @@ def test_it_halts_where_it_is_sure_or_nothing_changes(example):
     assert example.SureOrSettled(0.7).decide(thought).tolist() == [True] * 5
 
 
-def test_on_the_bundled_model_it_thinks_less_than_the_papers(example, capsys):
+def test_on_the_bundled_model_it_thinks_longer_the_surer_it_must_be(example, capsys):
     reports = example.main(["--puzzles", "40", "--sure", "0", "0.99"])
-    paper, at_once, sure = reports.values()
+    own, at_once, sure = reports.values()
     assert at_once.mean_segments == 1.0  # every chance is above 0
-    assert sure.mean_segments < paper.mean_segments
-    assert paper.success_rate >= sure.success_rate > at_once.success_rate
+    assert next(iter(reports)) == "the model's own"
+    assert own.forced_rate == 0.0
+    assert own.mean_segments <= sure.mean_segments < own.max_segments
+    assert sure.success_rate >= own.success_rate > at_once.success_rate
     assert len(capsys.readouterr().out.splitlines()) == 4
