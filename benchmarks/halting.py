@@ -11,13 +11,7 @@ Runs resume where they stopped, one thread each, ``--jobs`` of them side by side
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import time
-from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +19,13 @@ import torch
 from torch import Tensor, nn
 
 import hrm_agents
-from benchmarks.records import RESULTS, rewritten
+from benchmarks.records import RESULTS, grouped, markdown, mean_with_interval, rewritten
+from benchmarks.runs import Curve, side_by_side, train_to_the_end
 from hrm_agents.config import AnswerConfig, EnvConfig, HaltingConfig, TrainConfig
 from hrm_agents.environments import make_vector
-from hrm_agents.evaluation.evaluate import Evaluation
-from hrm_agents.evaluation.intervals import t_interval
 from hrm_agents.models.hrm import HRM, HRMConfig
 from hrm_agents.presets import preset
-from hrm_agents.records.checkpoint import STATE
-from hrm_agents.records.logger import Logger
 from hrm_agents.solving.solver import load
-from hrm_agents.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ class CertaintyHRM(HRM):
     """The Q-head also reads how certain the cells are of their tokens."""
 
     NUM_CELLS = 8
-    """The least certain cells: one feature each, and one for the sum over all cells."""
+    """The least certain cells: one feature each, and one for the mean over all cells."""
 
     def __init__(self, config: HRMConfig) -> None:
         super().__init__(config)
@@ -122,31 +112,6 @@ FIGURES = (
     "forced_unsolved_rate",
     "auc_on_policy",
 )
-
-
-class Curve(Logger):
-    """Keeps the evaluations of a run, and the CPU time of all its parts, in a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.points: list[dict[str, float]] = json.loads(path.read_text()) if path.exists() else []
-        self._before = self.points[-1]["cpu_minutes"] if self.points else 0.0
-        self._start = time.process_time()
-
-    @property
-    def cpu_minutes(self) -> float:
-        """CPU time since the beginning of the run, its earlier parts included up to their last evaluation."""
-        return self._before + (time.process_time() - self._start) / 60
-
-    def evaluation(self, report: Evaluation, step: int) -> None:
-        """Add a point; one of the same update takes its place."""
-        self.points = [point for point in self.points if point["updates"] < step]
-        names = ("success_rate", "mean_segments", "forced_rate")
-        figures = {name: getattr(report, name) for name in names}
-        self.points.append({"updates": step, "cpu_minutes": round(self.cpu_minutes, 2), **figures})
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps(self.points, indent=1))
-        print(f"  {self._path.parent.name}: {self.points[-1]}", flush=True)
 
 
 @dataclass(frozen=True)
@@ -197,10 +162,7 @@ def train(run: Run, out: Path) -> dict[str, Any]:
     folder = out / f"{run.task}-{run.method}-{run.seed}"
     config, kind = run.config(), METHODS[run.method].network
     curve = Curve(folder / "curve.json")
-    start = Trainer.resume if (folder / STATE).exists() else Trainer
-    trainer = start(config=config, out=folder, log=curve, model=network(config, kind))
-    if trainer.updates_done < config.run.updates:
-        trainer.run()
+    train_to_the_end(config, folder, curve, network(config, kind))
     report = load(folder, model=network(config, kind)).evaluate(until="end")
     assert report.halting is not None
     return {
@@ -234,31 +196,19 @@ def record(row: dict[str, Any]) -> None:
 
 def table() -> str:
     """The summary of results/halting.csv as Markdown: mean over the seeds, with a 95% t interval."""
-    groups: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
-    with (RESULTS / "halting.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            groups[row["task"], row["method"]].append(row)
     names = ("task", "method", "seeds", "updates", "CPU min", *FIGURES)
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    for (task, method), rows in groups.items():
+    lines = []
+    for (task, method), rows in grouped(RESULTS / "halting.csv", ("task", "method")).items():
         minutes = sum(float(row["cpu_minutes"]) for row in rows) / len(rows)
         cells = [task, method, str(len(rows)), rows[0]["updates"], f"{minutes:.0f}"]
         for name in FIGURES:
             values = [float(row[name]) for row in rows if row[name]]
-            share = name not in ("mean_segments", "auc_on_policy")
-            cells.append(_cell([100 * value for value in values] if share else values, "%" if share else ""))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _cell(values: list[float], unit: str) -> str:
-    if not values:
-        return "-"
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return f"{mean:.2f}{unit}"
-    low, high = t_interval(values)
-    return f"{mean:.2f}{unit} [{low:.2f}, {high:.2f}]"
+            is_share = name not in ("mean_segments", "auc_on_policy")
+            cells.append(
+                mean_with_interval([100 * v for v in values], unit="%") if is_share else mean_with_interval(values)
+            )
+        lines.append(cells)
+    return markdown(names, lines)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -283,13 +233,10 @@ def main(arguments: list[str] | None = None) -> None:
         for seed in options.seeds
         for method in options.methods
     ]
-    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
-        pending = [pool.submit(train, run, options.out) for run in runs]
-        for future in as_completed(pending):
-            row = future.result()
-            print({name: value for name, value in row.items() if name != "curve"}, flush=True)
-            if not options.quick:
-                record(row)
+    for row in side_by_side(train, [(run, options.out) for run in runs], options.jobs):
+        print({name: value for name, value in row.items() if name != "curve"}, flush=True)
+        if not options.quick:
+            record(row)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,10 @@ A RUN is a folder that :mod:`benchmarks.halting` trained with rule gain. Every r
 from __future__ import annotations
 
 import argparse
-import csv
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.halting import RESULTS, rewritten
+from benchmarks.records import RESULTS, grouped, markdown, rewritten
 from hrm_agents.environments import of_unseen
 from hrm_agents.evaluation.evaluate import evaluate
 from hrm_agents.halting.decisions import Convergence, FixedLength, Gain, HaltingProbability, HaltingRule
@@ -54,20 +52,16 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 def table() -> str:
     """Means over the runs of an environment, as Markdown."""
-    groups: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
-    with (RESULTS / "halting-rules.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            groups[row["env"], row["rule"]].append(row)
-    lines = ["| environment | halts by | runs | solved | mean segments | forced halts of solved |", "|" + "---|" * 6]
-    for (env, rule), found in groups.items():
+    lines = []
+    for (env, rule), found in grouped(RESULTS / "halting-rules.csv", ("env", "rule")).items():
         solved, segments, forced = (
             sum(float(row[name]) for row in found) / len(found)
             for name in ("success_rate", "mean_segments", "forced_solved_rate")
         )
-        lines.append(
-            f"| `{env}` | {rule} | {len(found)} | {100 * solved:.2f}% | {segments:.2f} | {100 * forced:.2f}% |"
-        )
-    return "\n".join(lines)
+        figures = (f"{100 * solved:.2f}%", f"{segments:.2f}", f"{100 * forced:.2f}%")
+        lines.append([f"`{env}`", rule, str(len(found)), *figures])
+    names = ("environment", "halts by", "runs", "solved", "mean segments", "forced halts of solved")
+    return markdown(names, lines)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,12 +14,8 @@ means over the seeds with 95% t intervals. Run it from the root of the repositor
 from __future__ import annotations
 
 import argparse
-import csv
 import time
-from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -27,9 +23,9 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import Tensor, nn
 
-from benchmarks.halting import RESULTS, rewritten
+from benchmarks.records import RESULTS, grouped, markdown, mean_with_interval, rewritten
+from benchmarks.runs import side_by_side
 from examples import t_maze
-from hrm_agents.evaluation.intervals import t_interval
 from hrm_envs import independent_seeds
 
 FILE = RESULTS / "memory.csv"
@@ -182,21 +178,13 @@ def train(learner: str, network: str, corridor: int, seed: int, updates: int) ->
 
 def table() -> str:
     """The summary of results/memory.csv as Markdown: mean over the seeds, with a 95% t interval."""
-    groups: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
     names = ("learner", "network", "corridor", "updates")
-    with FILE.open(newline="") as file:
-        for row in csv.DictReader(file):
-            groups[tuple(row[name] for name in names)].append(row)
-    header = (*names, "return of each seed", "mean [95% interval]", "CPU seconds")
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    for group, rows in groups.items():
+    lines = []
+    for group, rows in grouped(FILE, names).items():
         values = [float(row["return"]) for row in rows]
-        mean = f"{np.mean(values):.2f}"
-        if len(values) > 1:
-            mean += " [{:.2f}, {:.2f}]".format(*t_interval(values))
         seconds = f"{np.mean([float(row['cpu_seconds']) for row in rows]):.0f}"
-        lines.append("| " + " | ".join((*group, ", ".join(f"{v:.2f}" for v in values), mean, seconds)) + " |")
-    return "\n".join(lines)
+        lines.append([*group, ", ".join(f"{value:.2f}" for value in values), mean_with_interval(values), seconds])
+    return markdown([*names, "return of each seed", "mean [95% interval]", "CPU seconds"], lines)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -213,18 +201,16 @@ def main(arguments: list[str] | None = None) -> None:
     if options.table:
         print(table())
         return
-    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
-        pending = [
-            pool.submit(train, learner, network, options.corridor, seed, options.updates)
-            for learner in options.learners
-            for network in options.networks
-            for seed in options.seeds
-        ]
-        for future in as_completed(pending):
-            row = future.result()
-            print(row, flush=True)
-            with rewritten(FILE, ("learner", "network", "corridor", "updates", "seed")) as rows:
-                rows.append(row)
+    calls = [
+        (learner, network, options.corridor, seed, options.updates)
+        for learner in options.learners
+        for network in options.networks
+        for seed in options.seeds
+    ]
+    for row in side_by_side(train, calls, options.jobs):
+        print(row, flush=True)
+        with rewritten(FILE, ("learner", "network", "corridor", "updates", "seed")) as rows:
+            rows.append(row)
 
 
 if __name__ == "__main__":

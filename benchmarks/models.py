@@ -11,9 +11,7 @@ Runs resume where they stopped, one thread each, ``--jobs`` of them side by side
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -21,8 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import hrm_agents
-from benchmarks.halting import Curve
 from benchmarks.records import RESULTS, Row, grouped, markdown, mean_with_interval, rewritten
+from benchmarks.runs import Curve, side_by_side, train_to_the_end
 from hrm_agents.config import TrainConfig, with_model
 from hrm_agents.environments import make_vector
 from hrm_agents.models.hrm import HRMConfig
@@ -30,9 +28,7 @@ from hrm_agents.models.interface import SegmentModel
 from hrm_agents.models.matching import matched, num_parameters
 from hrm_agents.models.registry import model_names
 from hrm_agents.presets import preset
-from hrm_agents.records.checkpoint import STATE
 from hrm_agents.solving.solver import load
-from hrm_agents.trainer import Trainer
 
 FILE = RESULTS / "models.csv"
 KEYS = ("task", "model", "seed")
@@ -76,10 +72,7 @@ def train(run: Run, out: Path) -> Row:
     folder = out / f"{run.task}-{run.model}-{run.seed}"
     config = run.config()
     curve = Curve(folder / "curve.json")
-    start = Trainer.resume if (folder / STATE).exists() else Trainer
-    trainer = start(config=config, out=folder, log=curve)
-    if trainer.updates_done < config.run.updates:
-        trainer.run()
+    train_to_the_end(config, folder, curve)
     solver = load(folder)
     report = solver.evaluate(until="end")
     flops = flops_per_segment(solver.model)
@@ -144,14 +137,11 @@ def main(arguments: list[str] | None = None) -> None:
         for seed in options.seeds
         for model in options.models
     ]
-    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
-        pending = [pool.submit(train, run, options.out) for run in runs]
-        for future in as_completed(pending):
-            row = future.result()
-            print(row, flush=True)
-            if not options.quick:
-                with rewritten(FILE, KEYS) as rows:
-                    rows.append(row)
+    for row in side_by_side(train, [(run, options.out) for run in runs], options.jobs):
+        print(row, flush=True)
+        if not options.quick:
+            with rewritten(FILE, KEYS) as rows:
+                rows.append(row)
 
 
 if __name__ == "__main__":

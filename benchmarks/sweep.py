@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import hrm_agents
-from benchmarks.halting import RESULTS, rewritten
+from benchmarks.records import RESULTS, rewritten
+from benchmarks.runs import train_to_the_end
 from hrm_agents.config import EnvConfig, TrainConfig, with_model
 from hrm_agents.presets import preset
-from hrm_agents.records.checkpoint import STATE
 from hrm_agents.reports.figures import save_figure
 from hrm_agents.reports.plots import draw_curves
 from hrm_agents.solving.solver import load
-from hrm_agents.trainer import Trainer
 
 #: Blocks per step of a looped transformer and in each module of the HRM, which steps L twice and H once per cycle.
 BLOCKS, STEPS_PER_CYCLE = 2, 3
@@ -90,9 +89,7 @@ def train(point: Point, env_id: str, updates: int | None, out: Path) -> dict[str
     """Train one network, or what is missing of it, and return its line of the table."""
     folder, config = out / point.folder, point.config(env_id, updates)
     started = time.process_time()
-    trainer = Trainer.resume(folder, config) if (folder / STATE).exists() else Trainer(config, folder)
-    if trainer.updates_done < config.run.updates:
-        trainer.run()
+    train_to_the_end(config, folder)
     minutes = (time.process_time() - started) / 60
     solver = load(folder)
     report = solver.evaluate(until="halt")

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from hrm_agents.analysis.observing import Progress, observe
+from hrm_agents.analysis.observing import Progress, observe, record_answers
 from hrm_agents.errors import UserError
-from hrm_agents.models.interface import SegmentOutput
 from hrm_agents.solving.solver import Solver
 
 #: Positional arguments of ``scaled_dot_product_attention``.
@@ -82,14 +81,11 @@ def attention_map(
     if index < 0:
         raise UserError(f"the index of a puzzle counts from 0, got {index}")
 
-    def record(before: Any, after: Any, output: SegmentOutput) -> list[Tensor]:
-        return [output.logits.argmax(-1).to(torch.uint8)]
-
     # One puzzle at a time, so that the last calls are those of the puzzle in its last segment.
     with intercepted_attention(solver.model) as calls:
         found = observe(
             solver,
-            record,
+            record_answers,
             num_puzzles=index + 1,
             segments=segments,
             only_last=True,

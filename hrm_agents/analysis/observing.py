@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -106,6 +107,11 @@ def observe(
             classes=np.unique(env.puzzle_classes[: len(traced)], axis=0, return_inverse=True)[1].reshape(-1),
             records=tuple(np.concatenate(parts) for parts in zip(*batches, strict=True)),
         )
+
+
+def record_answers(before: Any, after: Any, output: SegmentOutput) -> list[Tensor]:
+    """Record the answers of a segment, uint8 ``[B, S]``."""
+    return [output.logits.argmax(-1).to(torch.uint8)]
 
 
 def state_names(solver: Solver) -> dict[int, str]:

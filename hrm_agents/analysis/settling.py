@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from hrm_agents.analysis.observing import Progress, observe
-from hrm_agents.models.interface import SegmentOutput
+from hrm_agents.analysis.observing import Progress, observe, record_answers
 from hrm_agents.solving.solver import Solver
 
 
@@ -66,11 +63,8 @@ def cell_settling(
         UserError: as for :func:`hrm_agents.analysis.observing.observe`.
     """
 
-    def record(before: Any, after: Any, output: SegmentOutput) -> list[Tensor]:
-        return [output.logits.argmax(-1).to(torch.uint8)]
-
     found = observe(
-        solver, record, num_puzzles=num_puzzles, segments=segments, env_kwargs=env_kwargs, progress=progress
+        solver, record_answers, num_puzzles=num_puzzles, segments=segments, env_kwargs=env_kwargs, progress=progress
     )
     (answers,) = found.records
     return Settling(

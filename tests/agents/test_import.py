@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import reference_numbers
 import torch
 from weight_builders import write as write_weights
 
@@ -21,7 +22,6 @@ from hrm_agents.models.weight_files import read_weights
 from hrm_agents.records.checkpoint import CONFIG, MODEL
 from hrm_envs import IdTable, PuzzleBatch, Task, TaskSpec, Verdict, register_task
 
-FOLDER = Path(__file__).parents[2].parent / "shared" / "reference"
 TABLE = "model.inner.puzzle_emb.weights"
 
 
@@ -112,14 +112,6 @@ def imported(path, out, *flags):
 # Agreement with the public implementation
 
 
-def read_reference(name):
-    path = FOLDER / f"{name}.npz"
-    if not path.exists():
-        pytest.skip("reference numbers are not here")
-    with np.load(path) as file:
-        return {name: torch.from_numpy(np.array(file[name])) for name in file.files}
-
-
 def one_task(reference, task):
     """Weights with one row of the table, as published for Sudoku and mazes, and the batch rows of this task."""
     weights = {key[2:]: tensor for key, tensor in reference.items() if key.startswith("w/")}
@@ -151,7 +143,7 @@ def assert_outputs(model, reference, rows):
 
 @pytest.fixture(scope="module", params=["learned_pos", "rope_puzzle_emb"])
 def reference(request):
-    return read_reference(request.param)
+    return reference_numbers.read(request.param)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +165,7 @@ def test_the_outputs_of_the_public_implementation(reference, write, tmp_path, na
 @pytest.mark.parametrize("kind", ["attention", "mlp"])
 def test_the_outputs_of_the_public_trm(kind, write, tmp_path, capsys):
     """A folder as the public code writes it, with settings as it names them."""
-    reference = read_reference(f"trm_{kind}")
+    reference = reference_numbers.read(f"trm_{kind}")
     cfg = json.loads(bytes(reference["cfg"].numpy()))
     weights, rows = one_task(reference, 1)
     write(weights, "step_1000", "_orig_mod.")

@@ -1,11 +1,10 @@
 """Agreement with numbers that the public HRM implementation computed from the same weights."""
 
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from reference_numbers import IGNORE, assert_close, numbers, read
 
 from hrm_agents.halting.decisions import should_halt
 from hrm_agents.halting.q_scale import LOGIT
@@ -16,18 +15,12 @@ from hrm_agents.models.official import OfficialWeights, our_names
 
 torch.set_num_threads(1)  # at this size threads cost more than they give
 
-FOLDER = Path(__file__).parents[2].parent / "shared" / "reference"
 NAMES = ("learned_pos", "rope_puzzle_emb")
-IGNORE = -100
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def reference(request):
-    path = FOLDER / f"{request.param}.npz"
-    if not path.exists():
-        pytest.skip("reference numbers are not here")
-    with np.load(path) as file:
-        return {name: torch.from_numpy(np.array(file[name])) for name in file.files}
+    return read(request.param)
 
 
 def load(reference, prefix=""):
@@ -39,15 +32,6 @@ def load(reference, prefix=""):
     model = HRM.build(settings, sizes)
     model.load_state_dict(state)
     return model, cfg
-
-
-def numbers(reference, folder):
-    return {name.removeprefix(folder): v for name, v in reference.items() if name.startswith(folder)}
-
-
-def assert_close(actual, expected, tolerance=1e-4):
-    scale = expected.float().abs().max().item()
-    torch.testing.assert_close(actual.float(), expected.float(), rtol=tolerance, atol=tolerance * scale)
 
 
 def matched(output, labels):

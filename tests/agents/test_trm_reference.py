@@ -1,11 +1,10 @@
 """Agreement of the Tiny Recursive Model with numbers that its public implementation computed from the same weights."""
 
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from reference_numbers import IGNORE, assert_close, numbers, read
 
 from hrm_agents.halting.q_scale import LOGIT
 from hrm_agents.losses import stablemax_cross_entropy
@@ -14,17 +13,10 @@ from hrm_agents.models.official import our_names
 from hrm_agents.models.recursion import Carry
 from hrm_agents.models.trm import TRM, TRMSettings
 
-FOLDER = Path(__file__).parents[2].parent / "shared" / "reference"
-IGNORE = -100
-
 
 @pytest.fixture(scope="module", params=["trm_attention", "trm_mlp"])
 def reference(request):
-    path = FOLDER / f"{request.param}.npz"
-    if not path.exists():
-        pytest.skip("reference numbers are not here")
-    with np.load(path) as file:
-        return {name: torch.from_numpy(np.array(file[name])) for name in file.files}
+    return read(request.param)
 
 
 def load(reference):
@@ -47,15 +39,6 @@ def load(reference):
     names = our_names(weights)
     model.load_state_dict({names[name]: weight for name, weight in weights.items()})
     return model, cfg
-
-
-def numbers(reference, folder):
-    return {name.removeprefix(folder): v for name, v in reference.items() if name.startswith(folder)}
-
-
-def assert_close(actual, expected, tolerance=1e-4):
-    scale = expected.float().abs().max().item()
-    torch.testing.assert_close(actual.float(), expected.float(), rtol=tolerance, atol=tolerance * scale)
 
 
 def losses(output, labels):
