@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_agents.halting.decisions import Gain, HaltingRule
+from hrm_agents.halting.decisions import HaltingRule
 from hrm_agents.halting.q_scale import QScale
 from hrm_agents.rollout import SegmentBatch
 
@@ -113,7 +113,7 @@ class HaltingMonitor:
             q_bar=None if bar is None else bar.cpu().numpy(),
             halt_reward=batch.halt_reward.cpu().numpy(),
             max_segments=max_segments,
-            advice=GAIN if isinstance(rule, Gain) else LEARNED if rule.values_continue else THRESHOLD,
+            advice=GAIN if rule.learns_gain else LEARNED if rule.values_continue else THRESHOLD,
         )
 
     def observe(
