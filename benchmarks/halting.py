@@ -134,7 +134,7 @@ class Run:
             config.run,
             seed=self.seed,
             updates=updates,
-            eval_every=max(100, updates // 20),
+            eval_every=min(config.run.eval_every, max(100, updates // 10)),
             threads=1,
             device=self.device,
             compile=self.compile,

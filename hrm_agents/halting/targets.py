@@ -7,6 +7,7 @@ R(x, y_t), continuing leads to segment t + 1. Where two segments meet, names end
 learns and in ``_t`` for the next one.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -61,12 +62,16 @@ def gain_target(
     *,
     segment_cost: float = 0.0,
     gamma: float = 1.0,
+    highest_value: float = math.inf,
 ) -> Tensor:
     """Target for the gain of continuing at segment t - 1, float32 [B].
 
-    g_{t-1} -> gamma * (R_t + max(g_t, 0)) - segment_cost - R_{t-1}: the advantage of one more segment, and of later
-    ones that still gain, over halting at once. The environment grades every segment, so both rewards are known
-    and no value of halting has to be estimated. After segment M nothing can be gained.
+    g_{t-1} -> gamma * V_t - segment_cost - R_{t-1} with V_t = R_t + max(g_t, 0): the advantage of one more segment, and
+    of later ones that still gain, over halting at once. The environment grades every segment, so both rewards are
+    known and no value of halting has to be estimated. After segment M nothing can be gained.
+
+    Where rewards have a maximum, V_t cannot exceed it. Without this bound, a gain that is wrongly above 0 for an answer
+    that is already right feeds on itself: its target is almost as high as the estimate, and fades with 1 - gamma alone.
 
     Args:
         reward_tm1: [B], reward of halting at segment t - 1.
@@ -75,9 +80,11 @@ def gain_target(
         is_last_t: bool [B], segment t is segment M.
         segment_cost: in units of reward.
         gamma: discount.
+        highest_value: bound on V_t.
     """
     further = torch.where(is_last_t, 0.0, gain_t.detach().float().clamp(min=0.0))
-    return gamma * (reward_t.float() + further) - segment_cost - reward_tm1.float()
+    value_t = (reward_t.float() + further).clamp(max=highest_value)
+    return gamma * value_t - segment_cost - reward_tm1.float()
 
 
 def lambda_returns(

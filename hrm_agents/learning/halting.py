@@ -142,6 +142,7 @@ class GainLearner(HaltingLearner):
             batch.segment >= objective.max_segments,
             segment_cost=objective.segment_cost,
             gamma=objective.gamma,
+            highest_value=objective.highest_value,
         )
         _, gain_tm1 = values(self._head, self._state_tm1)
         gain_loss = torch.where(self._open, PLAIN.loss(gain_tm1, target), 0.0).mean()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import math
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -266,6 +267,24 @@ def test_a_gain_is_no_less_than_nothing_afterwards():
     """What thinking on would lose need not be lost: the agent halts then."""
     target = gain_target(column(0.5)[0], column(0.5)[0], column(-3.0)[0], torch.tensor([False]))
     assert target.tolist() == [0.0]
+
+
+def test_no_segment_is_worth_more_than_the_highest_reward():
+    """A right answer has nothing to gain, whatever is estimated; a wrong one at most the discounted rest."""
+    reward_tm1, reward_t = torch.tensor([1.0, 0.25, 0.25]), torch.tensor([1.0, 0.5, 0.5])
+    gain_t, is_last_t = torch.tensor([0.75, 0.75, 0.25]), torch.tensor([False] * 3)
+    target = gain_target(reward_tm1, reward_t, gain_t, is_last_t, gamma=0.5, segment_cost=0.125, highest_value=1.0)
+    assert target.tolist() == [0.5 - 0.125 - 1.0, 0.5 - 0.125 - 0.25, 0.5 * 0.75 - 0.125 - 0.25]
+    unbounded = gain_target(reward_tm1, reward_t, gain_t, is_last_t, gamma=0.5, segment_cost=0.125)
+    assert unbounded.tolist() == [0.5 * 1.75 - 0.125 - 1.0, 0.5 * 1.25 - 0.125 - 0.25, target[2]]
+
+
+@pytest.mark.parametrize(
+    ("scale", "segment_cost", "highest"), [(LOGIT, 0.25, 1.0), (LOGIT, -0.25, math.inf), (PLAIN, 0.25, math.inf)]
+)
+def test_values_are_bounded_where_rewards_are(scale, segment_cost, highest):
+    """Plain values stand for any reward, and a negative cost pays for thinking on."""
+    assert Objective(scale, 3, segment_cost=segment_cost).highest_value == highest
 
 
 def test_what_a_policy_remembers_can_be_saved():
