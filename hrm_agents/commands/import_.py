@@ -92,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
         {"max_segments": values["max_segments"], **keywords(options.kwargs)},
     )
     # Its Q-values are logits of the probability of a right answer, which must suit the environment's rewards.
-    halting = HaltingConfig(**weights.kind.training.get("halting", {}), q_loss="bce")
+    halting = _halting(weights.kind, values.get("halting_rule"))
     TrainConfig(env=env, halting=halting)
     made: Any = make_single(env.id, env.kwargs).unwrapped
     spec: TaskSpec = made.task_spec
@@ -121,12 +121,19 @@ def run(arguments: Sequence[str]) -> int:
     )
     parameters = sum(parameter.numel() for parameter in model.parameters())
     beside = f" and {files.settings.name} beside it" if files.settings else ""
+    used = [*required, *weights.assumed, *({"halting_rule"} & values.keys())]
     say(
-        f"read {shown_path(path)}{beside}\n{settings.sources(told, [*required, *weights.assumed])}\n"
+        f"read {shown_path(path)}{beside}\n{settings.sources(told, used)}\n"
         f"wrote {options.out}: {weights.model_name} with {parameters:,} parameters for {env.id}\n"
         f"try it with: hrm-agents evaluate {options.out}"
     )
     return 0
+
+
+def _halting(kind: ModelKind, rule: Any | None) -> HaltingConfig:
+    """How the network halts: by the rule that the settings name, else as its kind is trained by default."""
+    default = kind.training.get("halting", {})
+    return HaltingConfig(**(default if rule in (None, default.get("rule")) else {"rule": rule}), q_loss="bce")
 
 
 def _named(options: Import) -> dict[str, Any]:

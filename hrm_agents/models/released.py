@@ -41,6 +41,8 @@ _NAMES = {
 _MAY_BE_ZERO = ("H_layers", "puzzle_emb_len")
 _POSITIONS = ("none", "rope", "learned")
 _ANSWER_LOSSES = {"stablemax_cross_entropy": "stablemax", "softmax_cross_entropy": "softmax"}
+#: Whether TRM was trained without Q(continue), and the rule that it halts by then.
+_HALTING_RULES = {True: "probability", False: "q"}
 
 
 class ReleasedFiles(NamedTuple):
@@ -91,7 +93,8 @@ def read_settings(path: Path) -> dict[str, Any]:
 
     Returns:
         Those of ``num_heads``, ``H_cycles``, ``L_cycles``, ``max_segments``, ``puzzle_emb_len``, ``rope_theta``,
-        ``rms_eps``, ``hidden_size``, ``H_layers``, ``L_layers``, ``position`` and ``answer_loss`` that the file names.
+        ``rms_eps``, ``hidden_size``, ``H_layers``, ``L_layers``, ``position``, ``answer_loss`` and ``halting_rule``
+        that the file names.
 
     Raises:
         ValueError: it is not YAML, too large, or a value is of the wrong type or out of range; the message is one line.
@@ -139,4 +142,9 @@ def _checked(arch: Mapping[str, Any]) -> dict[str, Any]:
         if kind not in _ANSWER_LOSSES:
             raise ValueError(f"loss.loss_type {shown(kind)} is unknown; choose from {', '.join(_ANSWER_LOSSES)}")
         found["answer_loss"] = _ANSWER_LOSSES[kind]
+    halts_alone = arch.get("no_ACT_continue")
+    if halts_alone is not None:
+        if not isinstance(halts_alone, bool):
+            raise ValueError(f"no_ACT_continue must be true or false, got {shown(halts_alone)}")
+        found["halting_rule"] = _HALTING_RULES[halts_alone]
     return found

@@ -327,6 +327,16 @@ def test_settings_beside_the_weights(write, tmp_path, capsys):
     ]
 
 
+@pytest.mark.parametrize(("halts_alone", "rule"), [(True, "probability"), (False, "q")])
+def test_a_trm_halts_by_the_values_that_it_was_trained_with(write, tmp_path, capsys, halts_alone, rule):
+    _, weights = public_trm("attention", "rope", 3)
+    write(weights)
+    write_config(tmp_path, num_heads=2, puzzle_emb_len=3, no_ACT_continue=halts_alone)
+    solver = imported(tmp_path, tmp_path / "out", *TRM_LINE)
+    assert solver.config["training"]["halting"]["rule"] == rule
+    assert f"halting_rule {rule}" in capsys.readouterr().err
+
+
 def test_missing_settings_are_refused(write, error):
     path = write(official(7))
     text = error(path, "--env", "Test/Line-v0")
@@ -351,6 +361,7 @@ def test_the_prefix_of_a_trm_may_be_missing(write, error):
         ({"H_layers": 4}, "H_layers in all_config.yaml is 4, but the weights have H_layers 1"),
         ({"L_layers": 2}, "L_layers in all_config.yaml is 2, but the weights have L_layers 1"),
         ({"pos_encodings": "rope"}, "position in all_config.yaml is rope, but the weights have position learned"),
+        ({"no_ACT_continue": 1}, "all_config.yaml: arch.no_ACT_continue must be true or false, got 1"),
         ({"num_heads": "four"}, "all_config.yaml: arch.num_heads must be a whole number, got 'four'"),
     ],
 )
