@@ -15,15 +15,33 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hrm_agents.distributed import Rows
 from hrm_agents.halting.exploration import Exploration
 from hrm_agents.models.interface import map_carry
 from hrm_agents.policy import Decision, HRMPolicy
+from hrm_agents.transfer import to_device, to_host
 from hrm_envs import independent_seeds
+
+
+class OnHost(NamedTuple):
+    """What is on the host of a :class:`SegmentBatch` as well, so that reading it does not wait for the device."""
+
+    segment: NDArray[np.int64]
+    """int64 ``[B]``."""
+    halt_reward: NDArray[np.float32]
+    """float32 ``[B]``."""
+    q_halt: NDArray[np.float32]
+    """float32 ``[B]``."""
+    q_continue: NDArray[np.float32]
+    """float32 ``[B]``."""
 
 
 @dataclass(frozen=True)
 class SegmentBatch:
-    """One segment of every row: observation, decision and rewards. ``B`` rows, ``S`` cells."""
+    """One segment of every row: observation, decision and rewards. ``B`` rows, ``S`` cells.
+
+    Tensors are on the model's device, arrays on the host.
+    """
 
     puzzle: Tensor
     """uint8 ``[B, S]``, the puzzle that the agent acted on."""
@@ -49,6 +67,8 @@ class SegmentBatch:
     """bool ``[B]``, the answer is right."""
     score: NDArray[np.float32]
     """float32 ``[B]``, partial credit of the answer."""
+    host: OnHost
+    """Copies of tensors that are read on the host too."""
     tries: Tries | None = None
     """Answers sampled in addition, if the run learns from them."""
 
@@ -73,9 +93,10 @@ class Rollout:
         seed: of the environment, whose rows get independent seeds from it, and of the exploration.
         num_tries: number of answers to sample and judge in every segment, in addition to the agent's answer.
         earns: their reward: the verifier's partial credit, or the reward of halting on them.
+        rows: which rows of a joint batch ``env`` has; all by default.
 
     Raises:
-        ValueError: the environment is in another autoreset mode.
+        ValueError: the environment is in another autoreset mode, or has another number of rows.
     """
 
     def __init__(
@@ -87,14 +108,18 @@ class Rollout:
         *,
         num_tries: int = 0,
         earns: Literal["score", "reward"] = "score",
+        rows: Rows | None = None,
     ) -> None:
         mode = env.metadata["autoreset_mode"]
         if mode is not AutoresetMode.SAME_STEP:
             raise ValueError(f"training needs autoreset_mode=SameStep, got {mode.value}")
+        self._rows = Rows.all(env.num_envs) if rows is None else rows
+        if len(self._rows) != env.num_envs:
+            raise ValueError(f"an environment of {env.num_envs} rows cannot play {len(self._rows)} rows")
         self.env, self.policy, self._exploration = env, policy, exploration
         self._num_tries, self._earns = num_tries, earns
         self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
-        self._obs, info = env.reset(seed=independent_seeds(seed, env.num_envs))
+        self._obs, info = env.reset(seed=self._rows.of(independent_seeds(seed, self._rows.total)))
         self._solution = self._solutions(info)
         self._carry = policy.initial_carry(env.num_envs)
         self._reset = np.ones(env.num_envs, np.bool_)
@@ -107,31 +132,38 @@ class Rollout:
     def step(self) -> SegmentBatch:
         """Run one segment in every row."""
         obs, solution = self._obs, self._solution
-        self._min_segments = self._exploration.minimum(self._rng, self._min_segments, self._reset)
+        self._min_segments = self._exploration.minimum(self._rng, self._min_segments, self._reset, self._rows)
         # Only rules that sample draw, so that the random stream of the others stays the same.
-        draws = self._rng.random(self.env.num_envs, np.float32) if self.policy.rule.samples else None
-        decision = self.policy.act(obs, self._carry, self._reset, self._min_segments, draws)
+        draws = self._draw() if self.policy.rule.samples else None
+        observed = self.policy.observe(obs)
+        decision = self.policy.act(observed, self._carry, self._reset, self._min_segments, draws)
+        output, device = decision.output, self.policy.device
+        sampled = self._sample(output.logits)
+        # The only copy from the device, which waits for it.
+        answer, halt, q_halt, q_continue, *answers = to_host(
+            decision.answer, decision.halt, output.q_halt.float(), output.q_continue.float(), *sampled
+        )
         # Before the step, which may replace the puzzles.
-        tries = self._try_answers(decision.output.logits) if self._num_tries else None
-        self._obs, reward, terminated, _, info = self.env.step(decision.action())
+        earned = [to_device(self._judge(tried), device) for tried in answers]
+        self._obs, reward, terminated, _, info = self.env.step({"answer": answer, "halt": halt})
         self._solution, self._carry, self._reset = self._solutions(info), decision.carry, terminated
-        puzzle, task_id = self.policy.observe(obs)
-        device = self.policy.device
         segment = obs["segment"].reshape(-1).astype(np.int64) + 1
+        halt_reward = step_info(info, "halt_reward")
         return SegmentBatch(
-            puzzle=puzzle,
-            task_id=task_id,
-            solution=torch.from_numpy(solution).to(device),
-            segment=torch.from_numpy(segment).to(device),
+            puzzle=observed.puzzle,
+            task_id=observed.task_id,
+            solution=to_device(solution, device),
+            segment=observed.segment,
             chosen=(segment >= self._min_segments) & (segment < self.env.max_segments),
             decision=decision,
-            halt_reward=torch.from_numpy(step_info(info, "halt_reward")).to(device),
+            halt_reward=to_device(halt_reward, device),
             reward=reward,
             terminated=terminated,
             forced_halt=step_info(info, "forced_halt"),
             success=step_info(info, "is_success"),
             score=step_info(info, "score"),
-            tries=tries,
+            host=OnHost(segment, halt_reward, q_halt, q_continue),
+            tries=Tries(*sampled, *earned) if sampled else None,
         )
 
     def _solutions(self, info: dict[str, Any]) -> NDArray[np.uint8]:
@@ -140,12 +172,20 @@ class Rollout:
             return info["solution"]
         return np.zeros((self.env.num_envs, self.env.task_spec.num_cells), np.uint8)
 
-    def _try_answers(self, logits: Tensor) -> Tries:
-        shape = (self.env.num_envs, self._num_tries, self.env.task_spec.num_cells)
-        draws = torch.from_numpy(self._rng.random(shape, np.float32)).to(logits.device)
-        answers = sample_answers(logits.detach(), draws)
-        judge = self.env.halt_rewards if self._earns == "reward" else lambda tried: self.env.judge(tried).score
-        return Tries(answers, torch.from_numpy(judge(answers.cpu().numpy())).to(logits.device))
+    def _sample(self, logits: Tensor) -> list[Tensor]:
+        """Answers to try, uint8 ``[B, K, S]``, in a list; an empty list if the run tries none."""
+        if not self._num_tries:
+            return []
+        draws = to_device(self._draw(self._num_tries, self.env.task_spec.num_cells), logits.device)
+        return [sample_answers(logits.detach(), draws)]
+
+    def _judge(self, answers: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What answers ``[B, K, S]`` earn, float32 ``[B, K]``."""
+        return self.env.halt_rewards(answers) if self._earns == "reward" else self.env.judge(answers).score
+
+    def _draw(self, *shape: int) -> NDArray[np.float32]:
+        """Uniform numbers in [0, 1) for each row, float32 ``[B, *shape]``."""
+        return self._rows.of(self._rng.random((self._rows.total, *shape), np.float32))
 
     def state_dict(self) -> dict[str, Any]:
         """State besides the weights: arrays as tensors, and the state of the random generator."""

@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hrm_agents.distributed import Rows
+
 
 @dataclass(frozen=True)
 class Exploration:
@@ -39,7 +41,11 @@ class Exploration:
             raise ValueError(f"probability must lie in [0, 1], got {self.probability}")
 
     def minimum(
-        self, rng: np.random.Generator, previous: NDArray[np.int64], reset: NDArray[np.bool_]
+        self,
+        rng: np.random.Generator,
+        previous: NDArray[np.int64],
+        reset: NDArray[np.bool_],
+        rows: Rows | None = None,
     ) -> NDArray[np.int64]:
         """Minimum number of segments of each row, int64 [B]: the agent may halt at segment t if t >= minimum.
 
@@ -49,8 +55,10 @@ class Exploration:
             rng: generator; each call draws the same amount, whatever ``reset`` is.
             previous: int64 [B], returned by the last call; ignored at a reset.
             reset: bool [B], rows whose episode starts with this segment.
+            rows: which rows of a joint batch these are; all by default.
         """
-        explore = rng.random(len(previous)) < self.probability
-        length = rng.integers(2, max(self.max_segments, 2), size=len(previous), endpoint=True)
+        rows = Rows.all(len(previous)) if rows is None else rows
+        explore = rows.of(rng.random(rows.total)) < self.probability
+        length = rows.of(rng.integers(2, max(self.max_segments, 2), size=rows.total, endpoint=True))
         drawn = np.where(explore & (self.max_segments > 1), length, 1)
         return drawn if self.per == "segment" else np.where(reset, drawn, previous)

@@ -36,7 +36,7 @@ LAYERS = {
     ],
     "hrm_agents": [
         ["bundled", "errors", "interrupts"],
-        ["limits"],
+        ["distributed", "limits"],
         ["halting", "losses", "models", "optim", "terminal", "user_modules"],
         ["environments", "policy"],
         ["evaluation", "rollout", "settings"],
