@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from benchmarks.records import Row
 from hrm_agents.config import TrainConfig
 from hrm_agents.evaluation.evaluate import Evaluation
 from hrm_agents.models.interface import SegmentModel
 from hrm_agents.records.checkpoint import STATE
 from hrm_agents.records.logger import Logger
 from hrm_agents.trainer import Trainer
+
+Result = TypeVar("Result")
 
 
 class Curve(Logger):
@@ -61,11 +62,11 @@ def train_to_the_end(
         trainer.run()
 
 
-def side_by_side(train: Callable[..., Row], calls: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Row]:
-    """The rows of runs, as they finish, ``jobs`` of them in processes of their own at a time.
+def side_by_side(train: Callable[..., Result], calls: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Result]:
+    """The results of runs, as they finish, ``jobs`` of them in processes of their own at a time.
 
     Args:
-        train: returns the row of a run.
+        train: returns the result of a run, such as its row of a table.
         calls: its arguments for each run.
         jobs: number of processes.
     """
