@@ -12,9 +12,23 @@ from torch import Tensor
 
 from hrm_agents.halting.decisions import GreaterValue, HaltingRule, Thought
 from hrm_agents.models.interface import SegmentModel, SegmentOutput, map_carry
+from hrm_agents.transfer import to_device, to_host
 
 Observations = Mapping[str, NDArray[Any]]
 Forward = Callable[[Any, Tensor, Tensor | None], tuple[Any, SegmentOutput]]
+
+
+class Observed(NamedTuple):
+    """A batched observation on the model's device, ``B`` rows of ``S`` cells."""
+
+    puzzle: Tensor
+    """uint8 ``[B, S]``."""
+    task_id: Tensor
+    """int64 ``[B]``."""
+    segment: Tensor
+    """int64 ``[B]``, number of the segment that begins, from 1."""
+    last_answer: Tensor
+    """uint8 ``[B, S]``, the answer of the segment before; zeros if there was none."""
 
 
 class Decision(NamedTuple):
@@ -31,7 +45,8 @@ class Decision(NamedTuple):
 
     def action(self) -> dict[str, NDArray[Any]]:
         """The action for the vector environment."""
-        return {"answer": self.answer.cpu().numpy(), "halt": self.halt.cpu().numpy()}
+        answer, halt = to_host(self.answer, self.halt)
+        return {"answer": answer, "halt": halt}
 
 
 class HRMPolicy:
@@ -61,23 +76,27 @@ class HRMPolicy:
         """Carry of the rows in ``kept``, bool ``[B]``, to continue with a smaller batch."""
         if kept.all():
             return carry
-        index = torch.from_numpy(kept).to(self.device)
+        index = to_device(kept, self.device)
         return map_carry(lambda state: state[index], carry)
 
     def put_rows(self, carry: Any, replaced: NDArray[np.bool_], states: Any) -> Any:
         """Replace the carry of the rows in ``replaced``, bool ``[B]``, by ``states``, with a row for each of them."""
-        index = torch.from_numpy(replaced).to(self.device)
+        index = to_device(replaced, self.device)
         return map_carry(lambda old, new: old.index_put((index,), new), carry, states)
 
-    def observe(self, obs: Observations) -> tuple[Tensor, Tensor]:
-        """Puzzles uint8 ``[B, S]`` and task identities int64 ``[B]`` of an observation, on the model's device."""
-        puzzle = torch.from_numpy(np.ascontiguousarray(obs["puzzle"])).to(self.device)
-        task_id = torch.from_numpy(np.asarray(obs["task_id"], np.int64)).reshape(-1).to(self.device)
-        return puzzle, task_id
+    def observe(self, obs: Observations) -> Observed:
+        """Copy a batched observation to the model's device."""
+        arrays = (
+            obs["puzzle"],
+            np.asarray(obs["task_id"], np.int64).reshape(-1),
+            np.asarray(obs["segment"], np.int64).reshape(-1) + 1,
+            obs["answer"],
+        )
+        return Observed(*(to_device(array, self.device) for array in arrays))
 
     def act(
         self,
-        obs: Observations,
+        obs: Observations | Observed,
         carry: Any,
         reset: NDArray[np.bool_] | None = None,
         min_segments: NDArray[Any] | None = None,
@@ -90,31 +109,30 @@ class HRMPolicy:
         early under NEXT_STEP.
 
         Args:
-            obs: a batched observation of the environment.
+            obs: a batched observation of the environment, or what :meth:`observe` made of it.
             carry: after the previous segment.
             reset: bool ``[B]``, rows that begin with the initial carry; None reads them from the observation.
             min_segments: int ``[B]``, do not halt before this segment (exploration in training).
             draws: float32 ``[B]``, uniform in [0, 1), for rules that sample in training; None makes every rule
                 deterministic.
         """
+        observed = obs if isinstance(obs, Observed) else self.observe(obs)
         if reset is None:
-            reset = np.asarray(obs["segment"]).reshape(-1) == 0
-        if reset.any():
-            carry = self.model.reset_carry(carry, torch.from_numpy(reset).to(self.device))
-        puzzle, task_id = self.observe(obs)
-        carry, output = self.forward(carry, puzzle, task_id)
+            carry = self.model.reset_carry(carry, observed.segment == 1)
+        elif reset.any():
+            carry = self.model.reset_carry(carry, to_device(reset, self.device))
+        carry, output = self.forward(carry, observed.puzzle, observed.task_id)
         answer = output.logits.detach().argmax(-1).to(torch.uint8)
-        segment = torch.from_numpy(obs["segment"].reshape(-1).astype(np.int64) + 1).to(self.device)
         halt = self.rule.decide(
             Thought(
                 q_halt=output.q_halt.detach(),
                 q_continue=output.q_continue.detach(),
-                segment=segment,
+                segment=observed.segment,
                 answer=answer,
-                last_answer=torch.from_numpy(np.ascontiguousarray(obs["answer"])).to(self.device),
-                draw=None if draws is None else torch.from_numpy(draws).to(self.device),
+                last_answer=observed.last_answer,
+                draw=None if draws is None else to_device(draws, self.device),
             )
         )
         if min_segments is not None:
-            halt = halt & (segment >= torch.from_numpy(np.asarray(min_segments)).to(self.device))
+            halt = halt & (observed.segment >= to_device(np.asarray(min_segments), self.device))
         return Decision(answer, halt, carry, output)

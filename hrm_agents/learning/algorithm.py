@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from hrm_agents.distributed import ALONE, Ranks
 from hrm_agents.learning.answers import AnswerLearner
 from hrm_agents.learning.halting import HaltingLearner
 from hrm_agents.learning.health import Diverged, what_is_ruined
@@ -20,6 +21,7 @@ from hrm_agents.models.interface import SegmentModel
 from hrm_agents.optim import EMA, AdamATan2, SignSGD, load_optimizer, optimizer_state, sparse_grad_norm
 from hrm_agents.rollout import SegmentBatch
 from hrm_agents.settings import OptimConfig
+from hrm_agents.transfer import to_host
 
 #: Makes the optimisers of a network. Their learning rates are peaks: the schedule scales each of them.
 OptimizerFactory = Callable[[SegmentModel], Sequence[Optimizer]]
@@ -59,6 +61,7 @@ class Algorithm:
         optimizers: of all parameters.
         ema_decay: of the weight average.
         max_grad_norm: gradients of a larger norm are scaled down to this; None leaves them alone.
+        ranks: the processes that learn together, each from rows of its own.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Algorithm:
         optimizers: Sequence[Optimizer],
         ema_decay: float,
         max_grad_norm: float | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.model, self.answers, self.halting = model, answers, halting
         self.optimizers, self.ema = list(optimizers), EMA(model.dense_parameters(), ema_decay)
@@ -79,7 +83,7 @@ class Algorithm:
         #: The loss of the first update and of the last one; None before.
         self.first_loss: float | None = None
         self.last_loss: float | None = None
-        self._q_weight, self._max_grad_norm = q_weight, max_grad_norm
+        self._q_weight, self._max_grad_norm, self._ranks = q_weight, max_grad_norm, ranks
         self._peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
 
     def losses(self, batch: SegmentBatch) -> dict[str, WeightedLoss]:
@@ -110,17 +114,39 @@ class Algorithm:
         Raises:
             Diverged: a loss or the gradient is not finite; the weights were not changed.
         """
+        measured = self.backward(batch)
+        # One copy for all: it waits for the device, and no weight may change before it is known that all are finite.
+        (values,) = to_host(torch.stack(list(measured.values())))
+        metrics = dict(zip(measured, values.tolist(), strict=True))
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise Diverged(f"{name} is {value}")
+        self.step(rate)
+        self.last_loss = metrics["loss"]
+        if self.first_loss is None:
+            self.first_loss = self.last_loss
+        return metrics | {"lr": self.optimizers[0].param_groups[0]["lr"]}
+
+    def backward(self, batch: SegmentBatch) -> dict[str, Tensor]:
+        """Compute the gradients of a batch, clipped, without waiting for the device.
+
+        Returns:
+            The losses by name, their weighted sum ``loss`` and the norms of the gradients, as scalars.
+        """
         losses = self.losses(batch)
         total = torch.stack([loss.weight * loss.value for loss in losses.values()]).sum()
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         total.backward()
-        norms = self._clipped_norms()
-        metrics = {name: loss.value.item() for name, loss in losses.items()}
-        metrics |= {"loss": total.item()} | {name: norm.item() for name, norm in norms.items()}
-        for name, value in metrics.items():
-            if not math.isfinite(value):
-                raise Diverged(f"{name} is {value}")
+        values = {name: loss.value.detach() for name, loss in losses.items()} | {"loss": total.detach()}
+        dense, sparse = self.model.dense_parameters(), self.model.sparse_parameters()
+        means = self._ranks.average_gradients(
+            list(dense.values()), list(sparse.values()), torch.stack(list(values.values()))
+        )
+        return dict(zip(values, means, strict=True)) | self._clipped_norms()
+
+    def step(self, rate: float) -> None:
+        """Update weights and their average from the gradients, at a share of the peak learning rates."""
         for optimizer, peaks in zip(self.optimizers, self._peak_rates, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * rate
@@ -128,10 +154,6 @@ class Algorithm:
         self.halting.after_step()
         self.ema.update()
         self.updates += 1
-        self.last_loss = metrics["loss"]
-        if self.first_loss is None:
-            self.first_loss = self.last_loss
-        return metrics | {"lr": self.optimizers[0].param_groups[0]["lr"]}
 
     def _clipped_norms(self) -> dict[str, Tensor]:
         """Norms of the gradients, those of the network clipped."""

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from hrm_agents.distributed import ALONE, Ranks
 from hrm_agents.halting.q_scale import QScale
 from hrm_agents.losses import advantages, answer_cross_entropy, answer_policy_gradient
 from hrm_agents.rollout import SegmentBatch
 from hrm_agents.settings import AnswerConfig
+from hrm_agents.transfer import to_device
 
 
 class AnswerLearner:
@@ -24,6 +26,8 @@ class AnswerLearner:
         config: weights, baseline and credit.
         log_probabilities: of logits ``[B, S, V]``, for the cross-entropy with the solutions.
         q_scale: of Q(halt), for the learned baseline.
+        ranks: the processes that learn together: they have the same number of rows, but perhaps not of those that a
+            loss applies to.
     """
 
     def __init__(
@@ -31,8 +35,10 @@ class AnswerLearner:
         config: AnswerConfig,
         log_probabilities: Callable[[Tensor], Tensor],
         q_scale: QScale,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._config, self._log_probabilities, self._q_scale = config, log_probabilities, q_scale
+        self._ranks = ranks
         #: Weights of :meth:`losses`, by name.
         self.weights = {
             "answer_loss": config.supervised_weight,
@@ -41,22 +47,27 @@ class AnswerLearner:
         }
 
     def losses(self, batch: SegmentBatch) -> dict[str, Tensor]:
-        """Losses by name, each averaged over the rows that it applies to."""
+        """Losses by name. Their mean over the processes is the mean over the rows that each applies to."""
         found: dict[str, Tensor] = {}
         if self._config.supervised_weight:
-            labelled = batch.solution.any(-1).sum().clamp(min=1)
+            labelled = self._num(batch.solution.any(-1))
             log_probs = self._log_probabilities(batch.decision.output.logits)
             found["answer_loss"] = answer_cross_entropy(log_probs, batch.solution).sum() / labelled
         if batch.tries is not None:
-            advantage = advantages(batch.tries.earned, self._baseline(batch))
+            advantage = advantages(batch.tries.earned, self._baseline(batch), self._ranks.mean)
             terms = answer_policy_gradient(batch.decision.output.logits, batch.tries.answer, advantage)
             counts = torch.ones_like(terms.policy)
             if self._config.credit == "halt":
-                counts = torch.from_numpy(batch.terminated).to(counts)
-            num = counts.sum().clamp(min=1)
+                counts = to_device(batch.terminated, counts.device).float()
+            num = self._num(counts)
             found["answer_policy_loss"] = (terms.policy * counts).sum() / num
             found["answer_entropy_loss"] = -self._config.entropy_weight * (terms.entropy * counts).sum() / num
         return found
+
+    def _num(self, counts: Tensor) -> Tensor:
+        """Number of rows that a loss applies to, on average over the processes; 1 if there are none at all."""
+        num = self._ranks.mean(counts.sum())
+        return torch.where(num > 0, num, 1)
 
     def _baseline(self, batch: SegmentBatch) -> Tensor | None:
         if self._config.baseline == "group":

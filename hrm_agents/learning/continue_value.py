@@ -12,7 +12,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +22,7 @@ from hrm_agents.halting.q_scale import QScale
 from hrm_agents.halting.targets import continue_target, lambda_returns
 from hrm_agents.policy import Forward
 from hrm_agents.rollout import SegmentBatch
+from hrm_agents.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ class ContinueValue(ABC):
 
         Call it once per batch, in order.
         """
+
+    #: The axis of the rows in each tensor of :meth:`state_dict` that has rows.
+    row_axes: ClassVar[Mapping[str, int]] = {}
 
     def state_dict(self) -> dict[str, Tensor]:
         """State from batch to batch; empty by default."""
@@ -148,6 +154,8 @@ class OnePass(ContinueValue):
         num_rows: ``B``.
     """
 
+    row_axes: ClassVar[Mapping[str, int]] = {"state": 0, "open": 0}
+
     def __init__(self, head: nn.Linear, target: TargetHead, objective: Objective, num_rows: int) -> None:
         self._head, self._target, self.objective = head, target, objective
         device = head.weight.device
@@ -168,7 +176,7 @@ class OnePass(ContinueValue):
         _, q_continue_tm1 = values(self._head, self._state_tm1)
         loss = torch.where(self._open, self.objective.scale.loss(q_continue_tm1, targets), 0.0).mean()
         self._state_tm1 = state_t
-        self._open = torch.from_numpy(~batch.terminated).to(state_t.device)
+        self._open = to_device(~batch.terminated, state_t.device)
         return loss
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -195,6 +203,8 @@ class EpisodeReturns(ContinueValue):
         num_rows: ``B``.
     """
 
+    row_axes: ClassVar[Mapping[str, int]] = {"states": 1}
+
     def __init__(
         self, head: nn.Linear, target: TargetHead, objective: Objective, trace_decay: float, num_rows: int
     ) -> None:
@@ -207,9 +217,10 @@ class EpisodeReturns(ContinueValue):
         """See :class:`ContinueValue`."""
         rows = torch.arange(len(batch.segment), device=self._states.device)
         self._states[batch.segment - 1, rows] = head_input(batch).float()
-        ended = torch.from_numpy(batch.terminated).to(self._states.device)
-        if not bool(ended.any()):
+        if not batch.terminated.any():
             return self._states.new_zeros(())
+        # Numbers of rows: a mask would wait for the device to count them.
+        ended = to_device(np.flatnonzero(batch.terminated), self._states.device)
         states = self._states[:, ended]
         targets, mask = lambda_returns(
             *self._target(states),

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from hrm_agents.halting.q_scale import PLAIN, QScale
 from hrm_agents.halting.targets import episode_returns, gain_target, policy_gradient
 from hrm_agents.learning.continue_value import ContinueValue, Objective, TargetHead, head_input, values
 from hrm_agents.rollout import SegmentBatch
+from hrm_agents.transfer import to_device
 
 
 class HaltingLearner(ABC):
@@ -34,6 +36,11 @@ class HaltingLearner(ABC):
 
     def after_step(self) -> None:
         """Called after each optimiser step."""
+
+    @property
+    def row_axes(self) -> Mapping[str, int]:
+        """The axis of the rows in each tensor of :meth:`state_dict` that has rows, by path, as "outer/inner"."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """What it remembers from batch to batch, as tensors in nested dicts; nothing by default."""
@@ -54,7 +61,8 @@ def halt_loss(q_halt: Tensor, batch: SegmentBatch, scale: QScale) -> Tensor:
     Raises:
         UserError: Q(halt) is a logit and a reward is outside [0, 1].
     """
-    if scale.is_logit and not bool(((batch.halt_reward >= 0.0) & (batch.halt_reward <= 1.0)).all()):
+    paid = batch.host.halt_reward
+    if scale.is_logit and not ((paid >= 0.0) & (paid <= 1.0)).all():
         raise UserError("the environment pays rewards outside [0, 1]: train with --halting.q-loss mse")
     return scale.loss(q_halt, batch.halt_reward).mean()
 
@@ -81,6 +89,11 @@ class ValueLearner(HaltingLearner):
     def after_step(self) -> None:
         """Let the slow copy of the Q-head follow it."""
         self.target_head.update()
+
+    @property
+    def row_axes(self) -> Mapping[str, int]:
+        """See :class:`HaltingLearner`."""
+        return {f"continue_value/{name}": axis for name, axis in self.continue_value.row_axes.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """What the source of the targets of Q(continue) remembers, and the slow copy of the Q-head."""
@@ -147,8 +160,13 @@ class GainLearner(HaltingLearner):
         _, gain_tm1 = values(self._head, self._state_tm1)
         gain_loss = torch.where(self._open, PLAIN.loss(gain_tm1, target), 0.0).mean()
         self._state_tm1, self._reward_tm1 = head_input(batch).float(), batch.halt_reward
-        self._open = torch.from_numpy(~batch.terminated).to(self._open.device)
+        self._open = to_device(~batch.terminated, self._open.device)
         return {"q_halt_loss": halt_loss(output.q_halt, batch, objective.scale), "gain_loss": gain_loss}
+
+    @property
+    def row_axes(self) -> Mapping[str, int]:
+        """See :class:`HaltingLearner`."""
+        return {"state": 0, "reward": 0, "open": 0}
 
     def state_dict(self) -> dict[str, Any]:
         """What was stored of the last segment."""
@@ -189,10 +207,11 @@ class PolicyLearner(HaltingLearner):
         device, num_rows = self._states.device, len(batch.segment)
         rows = torch.arange(num_rows, device=device)
         self._states[batch.segment - 1, rows] = head_input(batch).float()
-        self._chosen[batch.segment - 1, rows] = torch.from_numpy(batch.chosen).to(device)
+        self._chosen[batch.segment - 1, rows] = to_device(batch.chosen, device)
         # Without an ended episode all is empty and the losses are zero, but the Q-head still has a gradient: an
         # optimiser that never saw one would have nothing to save for it.
-        ended = torch.from_numpy(batch.terminated).to(device)
+        # Numbers of rows: a mask would wait for the device to count them.
+        ended = to_device(np.flatnonzero(batch.terminated), device)
         length = batch.segment[ended]
         returns = episode_returns(
             length,
@@ -208,6 +227,11 @@ class PolicyLearner(HaltingLearner):
             "value_loss": terms.value.sum() / num_rows,
             "entropy_loss": -self._entropy_weight * terms.entropy.sum() / num_rows,
         }
+
+    @property
+    def row_axes(self) -> Mapping[str, int]:
+        """See :class:`HaltingLearner`."""
+        return {"states": 1, "chosen": 1}
 
     def state_dict(self) -> dict[str, Tensor]:
         """The stored Q-head inputs, and which choices were the agent's."""

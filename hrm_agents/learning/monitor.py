@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from hrm_agents.halting.decisions import HaltingRule
@@ -99,19 +100,19 @@ class HaltingMonitor:
 
     def watch(self, batch: SegmentBatch, rule: HaltingRule, max_segments: int) -> list[str]:
         """Observe a training batch and return warnings; none if the rule does not use Q-values."""
-        output = batch.decision.output
-        q_halt, q_continue = output.q_halt.detach(), output.q_continue.detach()
+        host = batch.host
+        q_halt, q_continue = torch.from_numpy(host.q_halt), torch.from_numpy(host.q_continue)
         margin, bar = rule.margin(q_halt, q_continue), rule.q_bar(q_continue)
         if margin is None:
             return []
         return self.observe(
-            segment=batch.segment.cpu().numpy(),
+            segment=host.segment,
             terminated=batch.terminated,
             forced_halt=batch.forced_halt,
-            margin=margin.cpu().numpy(),
-            q_halt=q_halt.cpu().numpy(),
-            q_bar=None if bar is None else bar.cpu().numpy(),
-            halt_reward=batch.halt_reward.cpu().numpy(),
+            margin=margin.numpy(),
+            q_halt=host.q_halt,
+            q_bar=None if bar is None else bar.numpy(),
+            halt_reward=host.halt_reward,
             max_segments=max_segments,
             advice=GAIN if rule.learns_gain else LEARNED if rule.values_continue else THRESHOLD,
         )

@@ -102,9 +102,8 @@ class RunLog(Logger):
             self._returns = np.zeros(len(batch.reward))
         assert self._returns is not None
         self._returns += batch.reward
-        lengths = batch.segment.cpu().numpy()
         for row in np.flatnonzero(batch.terminated):
-            self._episodes.append((self._returns[row], int(lengths[row]), bool(batch.success[row])))
+            self._episodes.append((self._returns[row], int(batch.host.segment[row]), bool(batch.success[row])))
         self._returns[batch.terminated] = 0.0
         for name, value in metrics.items():
             self._sums[name] += value

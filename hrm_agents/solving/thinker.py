@@ -40,7 +40,8 @@ class HRMThinker:
     @torch.no_grad()
     def think(self, obs: Mapping[str, NDArray[Any]], memory: Any) -> tuple[NDArray[np.uint8], NDArray[np.float32], Any]:
         """Think one segment: answers uint8 ``[B, S]``, features float32 ``[B, d + 2]``, and the new memory."""
-        carry, output = self._policy.forward(memory, *self._policy.observe(obs))
+        observed = self._policy.observe(obs)
+        carry, output = self._policy.forward(memory, observed.puzzle, observed.task_id)
         answer = output.logits.argmax(-1).to(torch.uint8)
         values = torch.stack([output.q_halt, output.q_continue], dim=1)
         features = torch.cat([output.q_input.float(), values.float()], dim=1)

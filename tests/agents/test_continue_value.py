@@ -90,6 +90,7 @@ class Episode:
             segment=torch.tensor(segment),
             terminated=np.array(terminated),
             halt_reward=torch.tensor(reward),
+            host=SimpleNamespace(halt_reward=np.array(reward)),
             decision=SimpleNamespace(
                 carry=None, output=SimpleNamespace(q_halt=q_halt, q_continue=q_continue, q_input=state[:, 0])
             ),

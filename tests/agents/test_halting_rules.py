@@ -215,6 +215,7 @@ def segment_batch(inputs, segment, terminated, reward, chosen=(True, True)):
         terminated=np.array(terminated),
         chosen=np.array(chosen),
         halt_reward=torch.tensor(reward),
+        host=SimpleNamespace(halt_reward=np.array(reward)),
         decision=SimpleNamespace(output=SimpleNamespace(q_input=state[:, 0])),
     )
 

@@ -17,7 +17,7 @@ from hrm_agents.config import TrainConfig
 from hrm_agents.errors import UserError
 from hrm_agents.evaluation.evaluate import Evaluation
 from hrm_agents.records.run_log import RunLog, write_frames
-from hrm_agents.rollout import SegmentBatch
+from hrm_agents.rollout import OnHost, SegmentBatch
 
 
 def events(folder):
@@ -49,6 +49,7 @@ def segment_batch(segment, reward, terminated, success):
         forced_halt=np.zeros(rows, bool),
         success=np.array(success),
         score=np.array(success, np.float32) / 2,
+        host=OnHost(np.array(segment), *np.zeros((3, rows), np.float32)),
     )
 
 

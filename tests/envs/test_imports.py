@@ -35,7 +35,7 @@ LAYERS = {
         ["play"],
     ],
     "hrm_agents": [
-        ["bundled", "errors", "interrupts"],
+        ["bundled", "errors", "interrupts", "transfer"],
         ["distributed", "limits"],
         ["halting", "losses", "models", "optim", "terminal", "user_modules"],
         ["environments", "policy"],
