@@ -58,7 +58,9 @@ LOG_PROBABILITIES: dict[str, Callable[[Tensor], Tensor]] = {
 _LEAST_SPREAD = 1e-2
 
 
-def advantages(earned: Tensor, baseline: Tensor | None = None) -> Tensor:
+def advantages(
+    earned: Tensor, baseline: Tensor | None = None, overall: Callable[[Tensor], Tensor] = lambda mean: mean
+) -> Tensor:
     """Normalised advantages of sampled answers, float32 ``[B, K]``, without gradient.
 
     Args:
@@ -66,6 +68,7 @@ def advantages(earned: Tensor, baseline: Tensor | None = None) -> Tensor:
         baseline: ``[B]``, expected reward of each row, with normalisation over the whole batch. None takes the mean
             reward of the other answers to the same puzzle, with normalisation in each row (Kool et al. 2019; Shao et
             al. 2024, arXiv 2402.03300, section 4.1).
+        overall: the mean over the whole batch from that over these rows, if they are only a part of it.
 
     Raises:
         ValueError: a single answer per row and no baseline.
@@ -73,7 +76,7 @@ def advantages(earned: Tensor, baseline: Tensor | None = None) -> Tensor:
     earned = earned.detach().float()
     if baseline is not None:
         better = earned - baseline.detach().float()[:, None]
-        return better / (better.square().mean().sqrt() + _LEAST_SPREAD)
+        return better / (overall(better.square().mean()).sqrt() + _LEAST_SPREAD)
     num = earned.shape[1]
     if num < 2:
         raise ValueError("without a baseline, answers are compared with each other: sample at least 2")
