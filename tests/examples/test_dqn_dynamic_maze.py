@@ -25,32 +25,53 @@ def dqn():
 
 
 class Given(torch.nn.Module):
-    """Values by the number of the observation, and which carry came with it."""
+    """Values by the number of the observation; its carry counts the steps and those that a gradient may cross."""
 
-    def __init__(self, name, values):
+    class Carry:
+        def __init__(self, steps):
+            self.steps, self.reach = steps, 0
+
+        def truncate(self, step, bptt):
+            self.reach = 0 if step % bptt == 0 else self.reach
+            return self
+
+    def __init__(self, values):
         super().__init__()
-        self.name, self.values, self.met = name, torch.tensor(values), []
+        self.values, self.met = torch.tensor(values), []
 
-    def forward(self, obs, carry):
-        self.met.append((obs.tolist(), carry))
-        return self.name, self.values[obs]
+    def initial_carry(self, batch):
+        return self.Carry(0)
+
+    def forward(self, obs, carry, *, detach):
+        assert not detach
+        self.met.append((obs.tolist(), carry.steps, carry.reach))
+        after = self.Carry(carry.steps + 1)
+        after.reach = carry.reach + 1
+        return after, self.values[obs]
 
 
 def test_the_loss_by_hand(dqn):
-    """Observation 0 leads to 1, and 1 to 2, where the walk ends. In 1 the network prefers move 1."""
-    network = Given("own", [[0.0, 1.0], [2.0, 3.0], [7.0, 7.0]])
-    target = Given("slow", [[9.0, 9.0], [9.0, 0.5], [9.0, 9.0]])
+    """Two walks, 0-1-2 to its end, and 3-4 cut off after a step. In 1 and in 4 the network prefers move 1."""
+    network = Given([[0.0, 1.0], [2.0, 3.0], [7.0, 7.0], [0.5, 0.0], [0.0, 1.0]])
+    target = Given([[9.0, 9.0], [9.0, 0.5], [9.0, 9.0], [9.0, 9.0], [9.0, 1.0]])
     batch = {
-        "obs": torch.tensor([0, 1]), "next_obs": torch.tensor([1, 2]), "z_H": "planner", "z_L": "worker",
-        "action": torch.tensor([1, 0]), "reward": torch.tensor([0.25, 1.0]), "terminated": torch.tensor([False, True]),
+        "obs": torch.tensor([[0, 3], [1, 4], [2, 4]]), "action": torch.tensor([[1, 0], [0, 0]]),
+        "reward": torch.tensor([[0.25, 0.5], [1.0, 0.0]]), "terminated": torch.tensor([[False, False], [True, False]]),
+        "valid": torch.tensor([[True, True], [True, False]]),
     }  # fmt: skip
     loss = dqn.td_loss(network, target, batch)
-    # Q is 1 and 2; the targets are 0.25 + 0.9 * 0.5 and 1.
-    errors = torch.tensor([1 - 0.7, 2 - 1.0])
+    # Q is 1, 2 and 0.5; the targets are 0.25 + 0.9 * 0.5, 1 and 0.5 + 0.9 * 1.
+    errors = torch.tensor([1 - 0.7, 2 - 1.0, 0.5 - 1.4])
     torch.testing.assert_close(loss, (0.5 * errors**2).mean())
-    # Each thinks on from its own thoughts.
-    assert network.met == [([0, 1], ("planner", "worker")), ([1, 2], "own")]
-    assert target.met == [([0, 1], ("planner", "worker")), ([1, 2], "slow")]
+    # Each thinks on from its own thoughts, from the start of the walk.
+    assert network.met == target.met == [([0, 3], 0, 0), ([1, 4], 1, 1), ([2, 4], 2, 2)]
+
+
+def test_a_gradient_reaches_a_few_steps_back(dqn, monkeypatch):
+    monkeypatch.setattr(dqn, "BPTT", 2)
+    network = Given([[0.0, 1.0]])
+    dqn.unroll(network, torch.zeros(5, 1, dtype=torch.long))
+    assert [reach for _, _, reach in network.met] == [0, 1, 0, 1, 0]
 
 
 def test_moves_are_the_best_or_random(dqn):
@@ -63,52 +84,66 @@ def test_moves_are_the_best_or_random(dqn):
 
 def test_keep_feeds_the_carry_and_reset_does_not(dqn):
     torch.manual_seed(0)
-    network = dqn.QNetwork(keep=True)
+    network = dqn.QNetwork(dqn.Args())
     reset = deepcopy(network)
-    reset.keep = False
-    obs = torch.from_numpy(gym.make_vec(dqn.ENV, num_envs=6, size=dqn.SIZE, num_puzzles=8).reset(seed=0)[0])
+    reset.args = dqn.Args(carry="reset")
+    obs = torch.from_numpy(gym.make_vec(dqn.ENV, num_envs=6, size=7, num_puzzles=8).reset(seed=0)[0])
     with torch.no_grad():
-        thought, first = network(obs, network.hrm.encoder.initial_carry(6))
+        thought, first = network(obs, network.initial_carry(6))
         _, second = network(obs, thought)
         _, without = reset(obs, thought)
+        reset.args = dqn.Args(carry="reset", segments=2)
+        _, longer = reset(obs, thought)
     assert ((first - second).abs().amax(dim=1) > 1e-3).all()  # the same observation, but with an earlier thought
     torch.testing.assert_close(without, first)
+    torch.testing.assert_close(longer, second)
 
 
-@pytest.mark.parametrize("carry", ["keep", "reset"])
-def test_it_runs_and_stores_what_happened(dqn, tmp_path, capsys, monkeypatch, carry):
-    """What an update is made of agrees with the environment, and a new walk begins from the initial carry."""
+def test_what_is_nearby_is_seen(dqn):
+    obs = torch.full((1, 25), dqn.FREE, dtype=torch.uint8)
+    obs[0, 6], obs[0, 24] = dqn.AGENT, dqn.GOAL  # row 1, column 1, and the last corner
+    seen = dqn.nearby(obs, 5, 1).view(5, 5)
+    assert (seen[:3, :3] == obs.view(5, 5)[:3, :3]).all()
+    assert seen[4, 4] == dqn.GOAL
+    assert (seen == dqn.UNSEEN).sum() == 25 - 9 - 1
+
+
+@pytest.mark.parametrize("args", [{"carry": "reset"}, {"view": 1}])
+def test_it_runs_and_stores_what_happened(dqn, tmp_path, capsys, monkeypatch, args):
+    """What an update is made of agrees with the environment, and walks are stored from their start to their end."""
     evaluated = []
     monkeypatch.setattr(dqn, "success", lambda network, split: evaluated.append(split) or 0.25)
-    monkeypatch.setattr(dqn, "NUM_ENVS", 8)
-    monkeypatch.setattr(dqn, "CAPACITY", 160)
-    monkeypatch.setattr(dqn, "BATCH_SIZE", 64)
-    seen, td_loss = [], dqn.td_loss
+    monkeypatch.setattr(dqn, "NUM_ENVS", 16)
+    monkeypatch.setattr(dqn, "CAPACITY", 40)
+    monkeypatch.setattr(dqn, "BATCH_SIZE", 8)
+    monkeypatch.setattr(dqn, "MAX_STEPS", 12)
+    batches, td_loss = [], dqn.td_loss
 
     def listening(network, target_network, batch):
-        seen.append((network, batch))
+        batches.append(batch)
         return td_loss(network, target_network, batch)
 
     monkeypatch.setattr(dqn, "td_loss", listening)
-    dqn.main(dqn.Args(carry=carry, total_steps=320, out=str(tmp_path / "network.pt")))
-    assert len(seen) == 40
-    network = seen[0][0]
-    batch = {name: torch.cat([batch[name] for _, batch in seen]) for name in seen[0][1]}
-    walkers, later = ((batch[name] == dqn.AGENT).int().argmax(1) for name in ("obs", "next_obs"))
-    steps = (torch.stack([walkers, later]) // dqn.SIZE, torch.stack([walkers, later]) % dqn.SIZE)
-    moved = torch.stack([place[1] - place[0] for place in steps], dim=1)
-    wanted = torch.tensor(dqn.MOVES)[batch["action"]]
-    went = (moved == wanted).all(dim=1)
+    dqn.main(dqn.Args(**args, total_steps=320, out=str(tmp_path / "network.pt")))
+    assert 8 <= len(batches) <= 20  # from the end of the first walk on
+    names = ("action", "reward", "terminated")
+    flat = {name: torch.cat([batch[name][batch["valid"]] for batch in batches]) for name in names}
+    before = torch.cat([batch["obs"][:-1][batch["valid"]] for batch in batches])
+    after = torch.cat([batch["obs"][1:][batch["valid"]] for batch in batches])
+    walkers = torch.stack([(obs == dqn.AGENT).int().argmax(1) for obs in (before, after)])
+    moved = torch.stack([walkers[1] // 7 - walkers[0] // 7, walkers[1] % 7 - walkers[0] % 7], dim=1)
+    went = (moved == torch.tensor(dqn.MOVES)[flat["action"]]).all(dim=1)
     assert (went | (moved == 0).all(dim=1)).all()
     assert went.any()
-    assert (batch["reward"][batch["terminated"]] == 1).all()
-    assert batch["reward"].abs().max() <= 1
-    assert batch["reward"][went].mean() > batch["reward"][~went].mean()
-    # The first steps of all are forgotten by then: these began later, after a reset.
-    last = torch.cat([batch["z_H"] for _, batch in seen[-5:]])
-    begun = (last == network.hrm.encoder.H_init).all(dim=(1, 2))
-    assert begun.any()
-    assert (~begun).any()
+    assert (flat["reward"][flat["terminated"]] == 1).all()
+    assert flat["reward"].abs().max() <= 1
+    assert flat["reward"][went].mean() > flat["reward"][~went].mean()
+    lengths = torch.cat([batch["valid"].sum(0) for batch in batches])
+    assert 1 <= lengths.min() < lengths.max() == 12
+    for batch in batches:  # nothing follows an end
+        steps = torch.arange(len(batch["valid"]))[:, None]
+        assert (batch["valid"] == (steps < batch["valid"].sum(0))).all()
+        assert (batch["terminated"].long().argmax(0) == batch["valid"].sum(0) - 1)[batch["terminated"].any(0)].all()
     out = capsys.readouterr().out.splitlines()
     assert evaluated == ["validation"] * 20 + ["test"]
     assert out[-2:] == ["320 moves: 25.0% of validation mazes", "25.0% of test mazes"]
@@ -118,7 +153,7 @@ def test_it_runs_and_stores_what_happened(dqn, tmp_path, capsys, monkeypatch, ca
 def test_success_is_the_share_of_walks_that_reach_the_goal(dqn, monkeypatch):
     """Whoever walks at random arrives now and then; a network that always goes up hardly ever."""
     torch.manual_seed(0)
-    network = dqn.QNetwork(keep=False)
+    network = dqn.QNetwork(dqn.Args(carry="reset"))
     monkeypatch.setattr(dqn, "EPSILON", 1.0)
     assert 0.06 < dqn.success(network, "validation") < 0.16
     monkeypatch.setattr(dqn, "EPSILON", 0.0)
@@ -131,7 +166,7 @@ def test_success_is_the_share_of_walks_that_reach_the_goal(dqn, monkeypatch):
 def test_every_maze_of_a_split_is_evaluated_once(dqn, monkeypatch, split):
     """Each maze of the split is shown once, in order, and its doors are the same in every evaluation."""
     torch.manual_seed(0)
-    network, first = dqn.QNetwork(keep=False), []
+    network, first = dqn.QNetwork(dqn.Args(carry="reset")), []
 
     class Listening(dqn.QNetwork):
         def forward(self, obs, carry):
@@ -142,7 +177,7 @@ def test_every_maze_of_a_split_is_evaluated_once(dqn, monkeypatch, split):
     dqn.success(network, split)
     steps = len(first)
     dqn.success(network, split)
-    mazes = gym.make(dqn.ENV, size=dqn.SIZE, split=split).unwrapped.mazes.puzzles.puzzle
+    mazes = gym.make(dqn.ENV, size=7, split=split).unwrapped.mazes.puzzles.puzzle
     for shown in (first[0], first[steps]):
         plain = np.where(shown == dqn.AGENT, START, shown)
         assert ((plain == mazes) | (plain == DOOR_OPEN) | (plain == DOOR_SHUT)).all()
@@ -152,15 +187,17 @@ def test_every_maze_of_a_split_is_evaluated_once(dqn, monkeypatch, split):
 def test_neighbouring_seeds_share_no_row(dqn, tmp_path, monkeypatch):
     """The first observations of two runs, whose environments of the next seed would be the same but for one."""
     monkeypatch.setattr(dqn, "success", lambda network, split: 0.0)
-    monkeypatch.setattr(dqn, "BATCH_SIZE", 2)
-    shown, add = [], dqn.ReplayBuffer.add
+    shown = []
 
-    def listening(self, steps):
-        shown.append({tuple(row) for row in steps["obs"].tolist()})
-        add(self, steps)
+    class Listening(dqn.QNetwork):
+        def forward(self, obs, carry, **kwargs):
+            if len(obs) == dqn.NUM_ENVS:
+                shown.append({tuple(row) for row in obs.tolist()})
+            return super().forward(obs, carry, **kwargs)
 
-    monkeypatch.setattr(dqn.ReplayBuffer, "add", listening)
+    monkeypatch.setattr(dqn, "QNetwork", Listening)
     for seed in (0, 1):
         dqn.main(dqn.Args(seed=seed, total_steps=dqn.NUM_ENVS, out=str(tmp_path / "network.pt")))
-    assert len(shown[0]) == len(shown[1]) == dqn.NUM_ENVS
-    assert not shown[0] & shown[1]
+    first, second = shown
+    assert len(first) == len(second) == dqn.NUM_ENVS
+    assert not first & second
