@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from hrm_agents.config import TrainConfig
+from hrm_agents.distributed import ALONE, Ranks, Rows
 from hrm_agents.environments import make_vector, of_unseen, registered_keywords
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.halting.decisions import HaltingRule
@@ -16,6 +17,7 @@ from hrm_agents.halting.exploration import Exploration
 from hrm_agents.learning.algorithm import Algorithm, OptimizerFactory, default_optimizers
 from hrm_agents.learning.answers import AnswerLearner
 from hrm_agents.learning.continue_value import Objective
+from hrm_agents.learning.forward import training_forward
 from hrm_agents.learning.halting_rules import LearnerContext
 from hrm_agents.learning.health import check_fits_memory
 from hrm_agents.losses import LOG_PROBABILITIES
@@ -35,8 +37,12 @@ def with_segment_cost(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, env=env)
 
 
-def training_env(config: TrainConfig) -> Any:
+def training_env(config: TrainConfig, num_rows: int) -> Any:
     """The vector environment of a run; it exposes solutions only if the run learns from them.
+
+    Args:
+        config: all settings.
+        num_rows: of this process.
 
     Raises:
         UserError: the id is unknown, a keyword is wrong, or there is no solution to learn from.
@@ -45,7 +51,7 @@ def training_env(config: TrainConfig) -> Any:
     if supervised and config.env.kwargs.get("num_labelled") == 0:
         raise UserError("num_labelled=0 leaves no solution to learn from: train with --answer.supervised-weight 0")
     kwargs = {"split": "train", **config.env.kwargs, "expose_solution": supervised}
-    return make_vector(config.env.id, config.run.batch_size, kwargs)
+    return make_vector(config.env.id, num_rows, kwargs)
 
 
 def split_to_choose_by(config: TrainConfig) -> tuple[str, str | None]:
@@ -96,26 +102,37 @@ def new_network(config: TrainConfig, drawn: SegmentModel, spec: TaskSpec, *, res
     return network
 
 
-def rollout(config: TrainConfig, env: Any, model: SegmentModel, rule: HaltingRule) -> Rollout:
+def rollout(config: TrainConfig, env: Any, model: SegmentModel, rule: HaltingRule, rows: Rows) -> Rollout:
     """The loop between environment and policy.
+
+    Args:
+        config: all settings.
+        env: from :func:`training_env`.
+        model: the network.
+        rule: decides when to halt.
+        rows: those of the joint batch that ``env`` has.
 
     Raises:
         UserError: the rule does not fit the environment.
     """
     with user_errors(config.env.id):
         rule.check_length(env.max_segments)
-    policy = HRMPolicy(model, torch.compile(model) if config.run.compile else None, rule)
+    policy = HRMPolicy(model, training_forward(model, config.run), rule)
     exploration = Exploration(
         per=config.halting.exploration,
         probability=config.halting.exploration_prob if config.halting_method.explores else 0.0,
         max_segments=env.max_segments,
     )
     num_tries = config.answer.samples if config.answer.reward_weight else 0
-    return Rollout(env, policy, exploration, config.run.seed, num_tries=num_tries, earns=config.answer.earns)
+    return Rollout(env, policy, exploration, config.run.seed, num_tries=num_tries, earns=config.answer.earns, rows=rows)
 
 
 def algorithm(
-    config: TrainConfig, max_segments: int, policy: HRMPolicy, optimizers: OptimizerFactory | None = None
+    config: TrainConfig,
+    max_segments: int,
+    policy: HRMPolicy,
+    optimizers: OptimizerFactory | None = None,
+    ranks: Ranks = ALONE,
 ) -> Algorithm:
     """The losses and optimisers of a run.
 
@@ -124,18 +141,22 @@ def algorithm(
         max_segments: M, of the environment.
         policy: whose model learns.
         optimizers: makes the optimisers, in place of those that the settings describe.
+        ranks: the processes that learn together.
     """
     halting, scale, model = config.halting, config.q_scale(), policy.model
     objective = Objective(scale, max_segments, config.env.kwargs.get("segment_cost", 0.0), halting.gamma)
     learner = config.halting_method.learner(
-        LearnerContext(halting, objective, model.q_head, policy.forward, num_rows=config.run.batch_size)
+        LearnerContext(
+            halting, objective, model.q_head, policy.forward, num_rows=len(ranks.rows(config.run.batch_size))
+        )
     )
     return Algorithm(
         model,
-        AnswerLearner(config.answer, LOG_PROBABILITIES[config.run.answer_loss], scale),
+        AnswerLearner(config.answer, LOG_PROBABILITIES[config.run.answer_loss], scale, ranks),
         learner,
         q_weight=halting.q_weight,
         optimizers=default_optimizers(model, config.optim) if optimizers is None else optimizers(model),
         ema_decay=config.optim.ema_decay,
         max_grad_norm=config.optim.max_grad_norm,
+        ranks=ranks,
     )

@@ -116,6 +116,10 @@ class Ranks:
         """The tensors ``[n, ...]`` of all processes, one after the other."""
         return own
 
+    def all_rows(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """The rows of all processes, of arrays ``[B, ...]`` on the host."""
+        return list(arrays)
+
     def fill(self, arrays: Sequence[NDArray[Any]]) -> None:
         """Fill in, in place, what other processes have in arrays that are 0 outside the part of each process."""
 
@@ -125,6 +129,10 @@ class Ranks:
 
     def share(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors, in place, by those of the first process."""
+
+    def first(self, work: Callable[[], object]) -> None:
+        """Do some work in the first process alone; if it fails, it fails in all, as in :meth:`each`."""
+        self.each(lambda: work() if self.is_first else None)
 
     def each(self, work: Callable[[], Result]) -> Result:
         """Do some work in every process; if it fails in one, it fails in all.
@@ -209,7 +217,7 @@ class ManyRanks(Ranks):
             ids[: counts[self.rank]], values[: counts[self.rank]] = grad.indices()[0], grad.values()
         filled = torch.cat([torch.arange(max(counts), device=table.device) < count for count in counts])
         ids, values = self.all_gather(ids)[filled], self.all_gather(values)[filled] / self.size
-        table.grad = torch.sparse_coo_tensor(ids[None], values, table.shape).coalesce()
+        table.grad = torch.sparse_coo_tensor(ids[None], values, table.shape, check_invariants=False).coalesce()
 
     def gather(self, own: Tensor, axis: int = 0) -> Tensor | None:
         """See :class:`Ranks`; the result is on the CPU."""
@@ -226,6 +234,16 @@ class ManyRanks(Ranks):
         with _connected():
             dist.all_gather(parts, mine)
         return torch.cat([_from_bytes(part, own) for part in parts])
+
+    def all_rows(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """See :class:`Ranks`: one exchange for all."""
+        rows = [np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1) for array in arrays]
+        joint = self.all_gather(torch.from_numpy(np.concatenate(rows, 1))).numpy()
+        parts = np.split(joint, np.cumsum([part.shape[1] for part in rows])[:-1], axis=1)
+        return [
+            np.ascontiguousarray(part).view(array.dtype).reshape(-1, *array.shape[1:])
+            for part, array in zip(parts, arrays, strict=True)
+        ]
 
     def fill(self, arrays: Sequence[NDArray[Any]]) -> None:
         """See :class:`Ranks`."""

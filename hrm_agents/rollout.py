@@ -6,7 +6,7 @@ The environment's half of each step is :mod:`hrm_envs.dynamics`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrm_agents.distributed import Rows
+from hrm_agents.distributed import Ranks, Rows
 from hrm_agents.halting.exploration import Exploration
 from hrm_agents.models.interface import map_carry
 from hrm_agents.policy import Decision, HRMPolicy
@@ -71,6 +71,22 @@ class SegmentBatch:
     """Copies of tensors that are read on the host too."""
     tries: Tries | None = None
     """Answers sampled in addition, if the run learns from them."""
+
+    def of_all(self, ranks: Ranks) -> SegmentBatch:
+        """The same batch with the rows of all processes in the arrays on the host; tensors stay those of this one."""
+        chosen, reward, terminated, forced_halt, success, score, *host = ranks.all_rows(
+            [self.chosen, self.reward, self.terminated, self.forced_halt, self.success, self.score, *self.host]
+        )
+        return replace(
+            self,
+            chosen=chosen,
+            reward=reward,
+            terminated=terminated,
+            forced_halt=forced_halt,
+            success=success,
+            score=score,
+            host=OnHost(*host),
+        )
 
 
 def step_info(info: dict[str, Any], name: str) -> NDArray[Any]:

@@ -6,8 +6,6 @@ Read :meth:`Trainer.run` first, then :meth:`Trainer.update`. What is learned fro
 
 from __future__ import annotations
 
-import dataclasses
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,9 +13,9 @@ from typing import Any
 
 import torch
 
-import hrm_agents
 from hrm_agents import assembly
 from hrm_agents.config import TrainConfig, to_dict
+from hrm_agents.distributed import ALONE, Ranks
 from hrm_agents.environments import make_vector, of_unseen
 from hrm_agents.errors import UserError, one_line
 from hrm_agents.evaluation.evaluate import Evaluation, evaluate
@@ -27,12 +25,10 @@ from hrm_agents.learning.algorithm import OptimizerFactory
 from hrm_agents.learning.health import Diverged
 from hrm_agents.learning.monitor import HaltingMonitor
 from hrm_agents.models.interface import SegmentModel
-from hrm_agents.models.registry import name_of
-from hrm_agents.optim import lr_at
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.best import BestCheckpoint
 from hrm_agents.records.checkpoint import check_own_parts_given, load_state, resolve_device, save_run
-from hrm_agents.records.described import description_of
+from hrm_agents.records.described import description_of_run, origin_of, parts_of_your_own
 from hrm_agents.records.logger import Logger
 from hrm_agents.records.resume import (
     State,
@@ -43,8 +39,10 @@ from hrm_agents.records.resume import (
     settings_of,
     unpack,
 )
+from hrm_agents.records.row_state import RowAxes, gathered, like_gathered, row_axes, rows_of
 from hrm_agents.records.run_lock import hold_folder
 from hrm_agents.records.run_log import RunLog
+from hrm_agents.schedule import Schedule
 
 
 class TrainingDiverged(UserError):
@@ -66,6 +64,8 @@ class Trainer:
         optimizers: makes the optimisers of the network, in place of those that ``config.optim`` describes.
         state: what :meth:`resume` will load: then ``config.run.init_from`` does not count, and no record begins
             before the state is accepted.
+        ranks: the processes that train together, from :func:`hrm_agents.distributed.joined`. Each trains its share of
+            the rows, and the first one alone writes and logs.
 
     Raises:
         UserError: settings, environment, network or state do not fit together.
@@ -81,17 +81,21 @@ class Trainer:
         rule: HaltingRule | None = None,
         optimizers: OptimizerFactory | None = None,
         state: State | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         config = assembly.with_segment_cost(config)
-        self.config, self.out, self.best = config, out, BestCheckpoint(out)
+        self.config, self.out, self.best, self.ranks = config, out, BestCheckpoint(out), ranks
+        self.schedule = Schedule(config.optim, config.run)
         if config.run.threads is not None:
             torch.set_num_threads(config.run.threads)
         torch.manual_seed(config.run.seed)
-        self.device = torch.device(resolve_device(config.run.device))
-        self.env = assembly.training_env(config)
+        self.device = torch.device(ranks.device(resolve_device(config.run.device)))
+        rows = ranks.rows(config.run.batch_size)
+        self.env = assembly.training_env(config, len(rows))
         self.model = self._network(model, state).to(self.device)
-        self.rollout = assembly.rollout(config, self.env, self.model, rule or config.halting_rule())
-        self.algorithm = assembly.algorithm(config, self.env.max_segments, self.rollout.policy, optimizers)
+        ranks.share(list(self.model.state_dict().values()))  # a network of the user's own may differ
+        self.rollout = assembly.rollout(config, self.env, self.model, rule or config.halting_rule(), rows)
+        self.algorithm = assembly.algorithm(config, self.env.max_segments, self.rollout.policy, optimizers, ranks)
         self.monitor = HaltingMonitor(q_scale=config.q_scale())
         #: After how many updates the last evaluation on the way was.
         self.evaluated_at = 0
@@ -102,7 +106,7 @@ class Trainer:
         #: Signals that asked to stop.
         self._stop: list[int] = []
         self._own_optimizers = optimizers is not None
-        self._log = RunLog(out, config) if log is None and state is None else log
+        self._log = None if state is not None else self._opened(log)
 
     def _network(self, own: SegmentModel | None, state: State | None) -> SegmentModel:
         """The network: the user's own, or the one that the settings describe."""
@@ -129,15 +133,16 @@ class Trainer:
             self._evaluation_split, problem = assembly.split_to_choose_by(self.config)
             if problem is not None:
                 self.log.warning(f"{problem}: evaluations on the way use the test split")
-        with hold_folder(self.out), stop_requests() as self._stop, self.log, self._saving_on_errors():
+        held = hold_folder(self.out, self.ranks)
+        with held, stop_requests() as self._stop, self.log, self._saving_on_errors():
             self._evaluate_if_due()  # a run that was killed in an evaluation takes it up again
             while self.updates_done < run.updates:
                 self.update()
-                if self._stop:
+                if self._is_stopped():
                     self.save()
                     raise KeyboardInterrupt
                 # Saved first: whatever ends an evaluation early must not cost the updates before it.
-                if self.updates_done % run.save_every == 0 or self._evaluation_is_due():
+                if self.schedule.saves(self.updates_done) or self._evaluation_is_due():
                     self.save()
                 self._evaluate_if_due()
             if self.updates_saved != self.updates_done:
@@ -145,9 +150,13 @@ class Trainer:
             report = self.evaluate()
             self.log.hyperparameters(report)
             self.save(report)
-            if self._stop:
+            if self._is_stopped():
                 raise KeyboardInterrupt
         return report
+
+    def _is_stopped(self) -> bool:
+        """Whether any process was asked to stop: all of them stop together, after the same update."""
+        return self.ranks.any(bool(self._stop))
 
     def update(self) -> dict[str, float]:
         """One segment of thought in every row, and one optimiser step on it. Returns what to log.
@@ -157,36 +166,24 @@ class Trainer:
         """
         batch = self.rollout.step()
         try:
-            metrics = self.algorithm.update(batch, self._learning_rate())
+            metrics = self.algorithm.update(batch, self.schedule.learning_rate(self.updates_done))
         except Diverged as error:
             problem = f"update {self.updates_done + 1}: {error}; stopped before weights changed"
             raise TrainingDiverged(f"{problem}; {self.best.advice(self.updates_saved)}") from error
-        self.log.segment(batch, metrics, self.updates_done)
-        for warning in self.monitor.watch(batch, self.rollout.policy.rule, self.env.max_segments):
+        joint = batch.of_all(self.ranks)
+        self.log.segment(joint, metrics, self.updates_done)
+        for warning in self.monitor.watch(joint, self.rollout.policy.rule, self.env.max_segments):
             self.log.warning(warning)
         return metrics
 
-    def _learning_rate(self) -> float:
-        """Of the next update, as a share of the peak."""
-        optim = self.config.optim
-        return lr_at(
-            self.updates_done,
-            base=1.0,
-            warmup=optim.warmup,
-            total=self.config.run.updates,
-            schedule=optim.schedule,
-            min_ratio=optim.min_lr_ratio,
-        )
-
     def _evaluation_is_due(self) -> bool:
-        done, run = self.updates_done, self.config.run
-        at_a_multiple = bool(run.eval_every) and done % run.eval_every == 0
-        return at_a_multiple and self.evaluated_at < done < run.updates
+        return self.schedule.evaluates(self.updates_done, self.evaluated_at)
 
     def _evaluate_if_due(self) -> None:
         """Evaluate the checkpoint just saved if it is time for it, and keep it if it is the best so far."""
         if self._evaluation_is_due():
-            self.best.offer(self.evaluate(self.config.run.eval_puzzles, self._evaluation_split))
+            report = self.evaluate(self.config.run.eval_puzzles, self._evaluation_split)
+            self.ranks.first(lambda: self.best.offer(report))
             self.evaluated_at = self.updates_done
 
     def evaluate(self, num_puzzles: int | None = None, split: str = "test") -> Evaluation:
@@ -208,6 +205,7 @@ class Trainer:
                 of_unseen(self.config.env.kwargs, split),
                 first=num_puzzles,
                 progress=progress,
+                ranks=self.ranks,
             )
         self.log.evaluation(report, self.updates_done)
         return report
@@ -224,9 +222,19 @@ class Trainer:
         except Diverged as error:
             problem = f"update {self.updates_done}: {error}; nothing was saved"
             raise TrainingDiverged(f"{problem}; {self.best.advice(self.updates_saved)}") from error
-        with hold_folder(self.out):
-            state = {**self.state_dict(), **self._origin(), "config": to_dict(self.config)}
-            save_run(self.out, self.algorithm.averaged_weights(), self._description(report), *pack(state))
+        origin = origin_of(self.env, self.custom_parts())
+        own = pack({**self.state_dict(), **origin, "config": to_dict(self.config)})
+        state = gathered(own, self._row_axes(own), self.ranks)
+        run = description_of_run(self.config, self.model, self.env.max_segments, self.updates_done)
+        evaluation = report.to_dict() if report else None
+
+        def write() -> None:
+            assert state is not None, "gathered on the first process, which writes"
+            with hold_folder(self.out):
+                config = {**origin, **run, "evaluation": evaluation}
+                save_run(self.out, self.algorithm.averaged_weights(), config, *state)
+
+        self.ranks.first(write)
         self.updates_saved = self.updates_done
 
     @classmethod
@@ -239,8 +247,9 @@ class Trainer:
         model: SegmentModel | None = None,
         rule: HaltingRule | None = None,
         optimizers: OptimizerFactory | None = None,
+        ranks: Ranks = ALONE,
     ) -> Trainer:
-        """Continue the run in ``out`` bit for bit.
+        """Continue the run in ``out``: bit for bit on the same number of processes.
 
         Args:
             out: its folder.
@@ -249,6 +258,7 @@ class Trainer:
             model: as it was at the start of the run; its weights are replaced.
             rule: of your own.
             optimizers: of your own.
+            ranks: the processes that continue it; the run may have had more or fewer.
 
         Raises:
             UserError: there is nothing to resume, it is damaged, or the changed settings do not fit it.
@@ -258,20 +268,32 @@ class Trainer:
         config = saved if config is None else assembly.with_segment_cost(config)
         check_resumable(state, saved, config, out)
         check_own_parts_given(state[1]["custom"], {"rule": rule, "model": model, "optimizers": optimizers}, out)
-        trainer = cls(config, out, log, model=model, rule=rule, optimizers=optimizers, state=state)
+        trainer = cls(config, out, log, model=model, rule=rule, optimizers=optimizers, state=state, ranks=ranks)
         where = f"{out}: training state"
-        check_like(state, pack(trainer.state_dict()), where)
+        own = pack(trainer.state_dict())
+        axes = trainer._row_axes(own)
+        check_like(state, like_gathered(own, axes, ranks), where)
         try:
-            trainer.load_state_dict(unpack(state))
+            trainer.load_state_dict(unpack(rows_of(state, axes, ranks.rows(config.run.batch_size))))
         except (KeyError, ValueError, TypeError, OverflowError, AttributeError, RuntimeError) as error:
             # From the parts, each of which checks the values that only it understands.
             raise UserError(f"{where} is damaged: {type(error).__name__} {one_line(str(error))}") from error
         trainer.updates_saved = trainer.updates_done
-        trainer._log = log or RunLog(out, config, done=trainer.updates_done)
+        trainer._log = trainer._opened(log)
         return trainer
 
+    def _opened(self, log: Logger | None) -> Logger:
+        """The log to write to: the user's own, if any, and none but on the first process."""
+        if not self.ranks.is_first:
+            return Logger()
+        return RunLog(self.out, self.config, done=self.updates_done) if log is None else log
+
+    def _row_axes(self, state: State) -> RowAxes:
+        """The axis of the rows of each tensor of a state that has one."""
+        return row_axes(state[0], self.algorithm.halting.row_axes)
+
     def state_dict(self) -> dict[str, Any]:
-        """All that the future of the run depends on besides its settings: nested dicts of tensors and plain values."""
+        """All that the future of this process depends on besides the settings: nested dicts of tensors and values."""
         return {
             "updates_done": self.updates_done,
             "evaluated_at": self.evaluated_at,
@@ -306,45 +328,21 @@ class Trainer:
 
     @contextmanager
     def _saving_on_errors(self) -> Iterator[None]:
-        """Save before an error from outside ends the run, such as records that cannot be written; then raise it."""
+        """Save before an error from outside ends the run, such as records that cannot be written; then raise it.
+
+        Not with several processes, of which the others wait for an update.
+        """
         try:
             yield
         except TrainingDiverged:
             raise
         except UserError:
-            if self.updates_saved != self.updates_done:
+            if self.ranks.size == 1 and self.updates_saved != self.updates_done:
                 with suppress(UserError):  # the save may fail for the same reason
                     self.save()
             raise
 
-    def _origin(self) -> dict[str, Any]:
-        """What the run was made with: task, puzzles, and the parts of your own by what they call themselves."""
-        return {
-            "task": dataclasses.asdict(self.env.task_spec),
-            "data_hash": self.env.data_hash,
-            "custom": self.custom_parts(),
-        }
-
     def custom_parts(self) -> dict[str, str]:
         """What the parts that are not those that the settings name call themselves, by argument of the constructor."""
-        rule, found = self.rollout.policy.rule, {}
-        if rule != self.config.halting_rule():
-            found["rule"] = f"{type(rule).__module__}: {rule!r}"
-        if name_of(self.model) is None:
-            found["model"] = f"{type(self.model).__module__}: {type(self.model).__qualname__}"
-        if self._own_optimizers:
-            found["optimizers"] = ", ".join(type(each).__qualname__ for each in self.algorithm.optimizers)
-        return {name: one_line(text) for name, text in found.items()}
-
-    def _description(self, report: Evaluation | None) -> dict[str, Any]:
-        return {
-            **self._origin(),
-            **description_of(self.model),
-            "env": to_dict(self.config.env),
-            "max_segments": self.env.max_segments,
-            "package_version": hrm_agents.__version__,
-            "versions": {"torch": torch.__version__, "python": platform.python_version()},
-            "updates": self.updates_done,
-            "training": to_dict(self.config),
-            "evaluation": report.to_dict() if report else None,
-        }
+        optimizers = self.algorithm.optimizers if self._own_optimizers else None
+        return parts_of_your_own(self.config, self.rollout.policy.rule, self.model, optimizers)

@@ -21,6 +21,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from hrm_agents.distributed import ALONE, Ranks
 from hrm_agents.environments import make_vector
 from hrm_agents.evaluation.halting_report import HaltingReport, halting_report
 from hrm_agents.evaluation.intervals import Interval, mean_interval, share_interval
@@ -204,7 +205,12 @@ def open_env(
 
 
 def trace(
-    policy: HRMPolicy, env: Any, *, first: int | None = None, progress: Callable[[float], None] | None = None
+    policy: HRMPolicy,
+    env: Any,
+    *,
+    first: int | None = None,
+    progress: Callable[[float], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Trace:
     """Think every puzzle of an environment through to the last segment.
 
@@ -213,14 +219,21 @@ def trace(
         env: from :func:`open_env`.
         first: number of puzzles, from the first on; all if omitted or if the environment has fewer.
         progress: called with the share done.
+        ranks: processes that share the puzzles; each returns what all of them thought.
     """
     total = env.num_puzzles if first is None else min(env.num_puzzles, first)
     result = Trace.empty(total, env.task_spec.num_cells, env.max_segments)
-    for start in range(0, total, env.num_envs):
-        stop = min(total, start + env.num_envs)
-        _trace_batch(policy, env, start, stop, result)
-        if progress is not None:
-            progress(stop / total)
+    mine = ranks.part(total)
+
+    def think() -> None:
+        for start in mine[:: env.num_envs]:
+            stop = min(mine.stop, start + env.num_envs)
+            _trace_batch(policy, env, start, stop, result)
+            if progress is not None:
+                progress((stop - mine.start) / len(mine))
+
+    ranks.each(think)
+    ranks.fill([getattr(result, each.name) for each in fields(result)])
     return result
 
 
@@ -260,6 +273,7 @@ def evaluate(
     search: SearchSettings = ONE_TRY,
     judge: HaltJudge | None = None,
     progress: Callable[[float], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Evaluate a policy on the puzzles of an environment.
 
@@ -274,6 +288,7 @@ def evaluate(
         search: how often to try each puzzle; further tries end at the halt.
         judge: adds the halting report (if ``until="end"``) and the ensemble of views.
         progress: called with the share done.
+        ranks: processes that share the puzzles of the first try (if ``until="end"``), and get the same report.
 
     Raises:
         UserError: the id is unknown or a keyword is wrong.
@@ -292,7 +307,7 @@ def evaluate(
         model.eval()
         try:
             if until == "end":
-                traced = trace(policy, env, first=first, progress=share)
+                traced = trace(policy, env, first=first, progress=share, ranks=ranks)
                 solutions = traced.at_halt()
             else:
                 solutions = think_to_halt(policy, env, first=first, progress=share)

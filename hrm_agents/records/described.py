@@ -1,16 +1,23 @@
-"""Networks in ``config.json``: by the name under which they are registered, with their settings and sizes."""
+"""What ``config.json`` says of a run and its network.
+
+Networks are described by the name under which they are registered, with their settings and sizes.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
 
-from hrm_agents.config import from_dict, to_dict
+import hrm_agents
+from hrm_agents.config import TrainConfig, from_dict, to_dict
 from hrm_agents.errors import UserError, one_line
+from hrm_agents.halting.decisions import HaltingRule
 from hrm_agents.models.interface import SegmentModel, Sizes
 from hrm_agents.models.registry import HRM_NAME, ModelKind, model_kind, name_of
 
@@ -18,6 +25,52 @@ from hrm_agents.models.registry import HRM_NAME, ModelKind, model_kind, name_of
 def description_of(model: SegmentModel) -> dict[str, Any]:
     """The entries of ``config.json`` about a network: its name, null if it is not registered, settings and sizes."""
     return {"model_name": name_of(model), "model": {**to_dict(model.settings), **to_dict(model.sizes)}}
+
+
+def parts_of_your_own(
+    config: TrainConfig, rule: HaltingRule, model: SegmentModel, optimizers: Sequence[Optimizer] | None
+) -> dict[str, str]:
+    """What the parts of a run that its settings do not name call themselves, by argument of the trainer.
+
+    Args:
+        config: the settings.
+        rule: decides when to halt.
+        model: the network.
+        optimizers: the user's own; None for those of the settings.
+    """
+    found = {}
+    if rule != config.halting_rule():
+        found["rule"] = f"{type(rule).__module__}: {rule!r}"
+    if name_of(model) is None:
+        found["model"] = f"{type(model).__module__}: {type(model).__qualname__}"
+    if optimizers is not None:
+        found["optimizers"] = ", ".join(type(each).__qualname__ for each in optimizers)
+    return {name: one_line(text) for name, text in found.items()}
+
+
+def origin_of(env: Any, custom: Mapping[str, str]) -> dict[str, Any]:
+    """What a run was made with: task, puzzles, and the parts of the user's own, from :func:`parts_of_your_own`."""
+    return {"task": dataclasses.asdict(env.task_spec), "data_hash": env.data_hash, "custom": dict(custom)}
+
+
+def description_of_run(config: TrainConfig, model: SegmentModel, max_segments: int, updates: int) -> dict[str, Any]:
+    """The entries of ``config.json`` about a run and its network.
+
+    Args:
+        config: all settings.
+        model: the network.
+        max_segments: M, of the environment.
+        updates: optimiser steps taken.
+    """
+    return {
+        **description_of(model),
+        "env": to_dict(config.env),
+        "max_segments": max_segments,
+        "package_version": hrm_agents.__version__,
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "updates": updates,
+        "training": to_dict(config),
+    }
 
 
 @dataclass(frozen=True)

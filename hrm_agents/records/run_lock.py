@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from hrm_agents.distributed import ALONE, Ranks
 from hrm_agents.errors import UserError, shown_path
 from hrm_agents.records.files import reason
 from hrm_agents.records.locks import try_lock
@@ -18,14 +19,26 @@ _held: dict[Path, int] = {}
 
 
 @contextmanager
-def hold_folder(folder: Path) -> Iterator[None]:
+def hold_folder(folder: Path, ranks: Ranks = ALONE) -> Iterator[None]:
     """Own a run folder inside a ``with`` block; creates the folder if it does not exist.
 
     Within one process the lock is reentrant, so that its holder can call functions that take it too.
 
+    Args:
+        folder: of the run.
+        ranks: the processes that train together, of which the first holds it for all.
+
     Raises:
-        UserError: another process trains in the folder, or it cannot be written.
+        UserError: another run has the folder, or it cannot be written.
     """
+    with ExitStack() as stack:
+        ranks.first(lambda: stack.enter_context(_held_folder(folder)))
+        yield
+
+
+@contextmanager
+def _held_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock in this process."""
     try:
         key = Path(os.path.realpath(folder))
     except ValueError as error:  # such as a null character in the name

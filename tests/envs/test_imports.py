@@ -42,7 +42,7 @@ LAYERS = {
         ["evaluation", "rollout", "settings"],
         ["learning"],
         ["config"],
-        ["presets", "records"],
+        ["presets", "records", "schedule"],
         ["assembly"],
         ["solving", "trainer"],
         ["analysis"],
