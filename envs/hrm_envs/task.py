@@ -94,6 +94,24 @@ class Verdict:
     score: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """The puzzles of a text."""
+
+    #: uint8 ``[N, S]``.
+    puzzle: Tokens
+    #: uint8 ``[N, S]``; all padding where the text has no solution.
+    solution: Tokens = field(default=None)  # type: ignore[arg-type]
+    #: The line of each puzzle, counted from 1; empty if unknown.
+    lines: Sequence[int] = ()
+    #: Lines that hold no puzzle, such as titles and comments.
+    skipped: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        if self.solution is None:
+            object.__setattr__(self, "solution", np.full_like(self.puzzle, PAD))
+
+
 #: The splits of a fixed collection of puzzles.
 StoredSplit = Literal["train", "validation", "test"]
 STORED_SPLITS: tuple[StoredSplit, ...] = ("train", "validation", "test")
@@ -195,6 +213,38 @@ class Task(ABC):
         if not cells or len(cells) % size:
             raise ValueError(f"{len(cells)} cells are not a whole number of {self.spec.name} puzzles of {size}")
         return np.array(cells, np.uint8).reshape(-1, size)
+
+    def read(self, text: str) -> Reading:
+        """Read puzzles from the text of a file, with solutions if it has them. The default calls :meth:`parse`.
+
+        Raises:
+            ValueError: as :meth:`parse`.
+        """
+        return Reading(self.parse(text))
+
+    @property
+    def character_tokens(self) -> Mapping[str, int]:
+        """The token of each character that may stand for a cell in files with one character per cell.
+
+        The default has the symbols of :attr:`spec`, except padding, and ``0`` for the symbol ``.`` if no symbol is 0.
+        """
+        tokens = {symbol: token for token, symbol in enumerate(self.spec.symbols) if token != PAD}
+        return {"0": tokens["."], **tokens} if "." in tokens else tokens
+
+    def from_numbers(
+        self, puzzle: NDArray[Any], solution: NDArray[Any] | None, fields: Mapping[str, Any]
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """The tokens that integers ``[N, S]`` of a user or a file stand for; by default, they are tokens already.
+
+        Args:
+            puzzle: puzzles, of any integers.
+            solution: their solutions, if known.
+            fields: further fields of the record of one puzzle; empty for arrays.
+
+        Raises:
+            ValueError: it cannot be decided what the numbers stand for.
+        """
+        return puzzle, solution
 
     def format(self, tokens: Tokens) -> str:
         """One grid (uint8 ``[S]``) as text, one line per row."""

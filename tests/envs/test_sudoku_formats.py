@@ -38,10 +38,11 @@ def test_grid_with_frames_and_all_blanks():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1234\n..x.\n", "line 2, column 3: 'x'"),
+        ("1234\n..y.\n", "line 2, column 3: 'y'"),
         ("5" + "." * 15, "line 1, column 1: '5'"),
         ("123", "line 1: has 3 cells, expected 4 .a row. or 16"),
-        ("1234\n123\n", "line 2: has 3 cells, expected 4$"),
+        ("1234\n123\n", "line 1: the grid ends after 1 of 4 rows"),
+        ("1234\n1..\n", "line 2: has 3 cells, expected 4 .a row. or 16"),
         ("....\n....\n\n", "line 2: the grid ends after 2 of 4 rows"),
         ("\n# nothing\n", "no Sudoku grid"),
     ],

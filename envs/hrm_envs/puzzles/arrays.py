@@ -13,7 +13,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,21 +58,37 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     path = Path(path)
     try:
         with open_file(path) as file:
-            start = file.read(len(_MAGIC))
-            file.seek(0)
-            if start == _MAGIC:
-                return {"": _read_array(file, os.fstat(file.fileno()).st_size)}
-            if start.startswith(_ZIP_MAGICS):
-                return _read_zip(file, os.fstat(file.fileno()).st_size)
-    except _Refused as error:
+            return read_arrays(file)
+    except NotArraysError as error:
         raise ValueError(f"{shown_path(path)} cannot be read as a numpy file: {error}") from error
     except OSError as error:
         raise ValueError(f"{shown_path(path)} cannot be read: {error.strerror or error}") from error
-    what = "it is empty" if not start else "it is neither .npy nor .npz"
-    raise ValueError(f"{shown_path(path)} cannot be read as a numpy file: {what}")
 
 
-class _Refused(Exception):
+def is_arrays(start: bytes) -> bool:
+    """Whether content that begins with ``start`` is meant as an ``.npy`` or ``.npz`` file."""
+    return start.startswith((_MAGIC, *_ZIP_MAGICS))
+
+
+def read_arrays(file: BinaryIO) -> dict[str, NDArray[Any]]:
+    """As :func:`load_arrays`, from an open file that can seek.
+
+    Raises:
+        NotArraysError: the content is not that of such a file; the message gives the reason.
+        OSError: it cannot be read.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    start = file.read(len(_MAGIC))
+    file.seek(0)
+    if start == _MAGIC:
+        return {"": _read_array(file, size)}
+    if start.startswith(_ZIP_MAGICS):
+        return _read_zip(file, size)
+    raise NotArraysError("it is empty" if not start else "it is neither .npy nor .npz")
+
+
+class NotArraysError(ValueError):
     """A file is rejected; the message gives the reason."""
 
 
@@ -81,7 +97,7 @@ def _read_zip(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
     try:
         archive = zipfile.ZipFile(file)
     except _ZIP_ERRORS as error:
-        raise _Refused(_reason(error)) from error
+        raise NotArraysError(_reason(error)) from error
     with archive:
         members = archive.infolist()
         _check_members(members, size)
@@ -91,10 +107,10 @@ def _read_zip(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
             try:
                 with archive.open(member) as content:
                     array = _read_array(content, member.file_size)
-            except _Refused as error:
-                raise _Refused(f"array {name}: {error}") from error
+            except NotArraysError as error:
+                raise NotArraysError(f"array {name}: {error}") from error
             except _ZIP_ERRORS as error:
-                raise _Refused(f"array {name}: {_reason(error)}") from error
+                raise NotArraysError(f"array {name}: {_reason(error)}") from error
             arrays[member.filename.removesuffix(_NAME_END)] = array
     return arrays
 
@@ -102,60 +118,62 @@ def _read_zip(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
 def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
     """Reject an archive of ``size`` bytes if its directory is invalid or it would unpack to far more."""
     if len(members) > MAX_ARRAYS:
-        raise _Refused(f"it has {len(members)} arrays; at most {MAX_ARRAYS} are allowed")
+        raise NotArraysError(f"it has {len(members)} arrays; at most {MAX_ARRAYS} are allowed")
     names: set[str] = set()
     for member in members:
         name = shown(member.filename)
         if not member.filename.endswith(_NAME_END):
-            raise _Refused(f"it holds {name}, which is not an .npy array")
+            raise NotArraysError(f"it holds {name}, which is not an .npy array")
         if member.filename in names:
-            raise _Refused(f"it holds {name} twice")
+            raise NotArraysError(f"it holds {name} twice")
         names.add(member.filename)
         if member.flag_bits & 1:
-            raise _Refused(f"{name} is encrypted")
+            raise NotArraysError(f"{name} is encrypted")
         # numpy writes these two. Python decompresses blocks of other methods without a size limit.
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise _Refused(f"{name} uses compression method {member.compress_type}; numpy stores or deflates")
+            raise NotArraysError(f"{name} uses compression method {member.compress_type}; numpy stores or deflates")
         if member.file_size > max(FREE_BYTES, MAX_EXPANSION * member.compress_size):
-            raise _Refused(
+            raise NotArraysError(
                 f"{name} would unpack from {member.compress_size:,} to {member.file_size:,} bytes, more than "
                 f"{MAX_EXPANSION} times as many"
             )
     # Overlapping members would unpack the same bytes many times.
     if sum(member.compress_size for member in members) > size:
-        raise _Refused("its arrays claim more packed bytes than the file has")
+        raise NotArraysError("its arrays claim more packed bytes than the file has")
     unpacked = sum(member.file_size for member in members)
     if unpacked > max(FREE_BYTES, MAX_EXPANSION * size):
-        raise _Refused(f"its {size:,} bytes would unpack to {unpacked:,}, more than {MAX_EXPANSION} times as many")
+        raise NotArraysError(
+            f"its {size:,} bytes would unpack to {unpacked:,}, more than {MAX_EXPANSION} times as many"
+        )
 
 
 def _read_array(file: IO[bytes], size: int) -> NDArray[Any]:
     """One array in ``.npy`` format with ``size`` bytes, including the header."""
     magic = file.read(len(_MAGIC) + 2)
     if len(magic) < len(_MAGIC) + 2 or not magic.startswith(_MAGIC):
-        raise _Refused("it is not in .npy format")
+        raise NotArraysError("it is not in .npy format")
     version = magic[len(_MAGIC)]
     if version not in _LENGTHS:
-        raise _Refused(f"unknown format version {version}")
+        raise NotArraysError(f"unknown format version {version}")
     field = struct.calcsize(_LENGTHS[version])
     length = int.from_bytes(file.read(field), "little")
     if length > _LONGEST_HEADER:
-        raise _Refused(f"its header claims {length:,} bytes; an array of numbers needs about a hundred")
+        raise NotArraysError(f"its header claims {length:,} bytes; an array of numbers needs about a hundred")
     header = file.read(length)
     left = size - len(magic) - field - length
     if len(header) < length or left < 0:
-        raise _Refused("its header is incomplete")
+        raise NotArraysError("its header is incomplete")
     dtype, shape, fortran = _read_header(header)
     claimed = math.prod(shape) * dtype.itemsize
     if claimed != left:
-        raise _Refused(f"its header claims {shown(claimed)} bytes of shape {shown(shape)}, it has {left:,}")
+        raise NotArraysError(f"its header claims {shown(claimed)} bytes of shape {shown(shape)}, it has {left:,}")
     content = file.read(claimed)
     if len(content) < claimed:
-        raise _Refused(f"it ends after {len(content):,} of {claimed:,} bytes")
+        raise NotArraysError(f"it ends after {len(content):,} of {claimed:,} bytes")
     try:
         return np.frombuffer(content, dtype).copy().reshape(shape, order="F" if fortran else "C")
     except ValueError as error:  # an empty array with a dimension too large for numpy
-        raise _Refused(f"its header claims the shape {shown(shape)}") from error
+        raise NotArraysError(f"its header claims the shape {shown(shape)}") from error
 
 
 def _read_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
@@ -171,13 +189,13 @@ def _read_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
         entries[entry[1]], at = entry[2], entry.end()
     complete = at == len(inner) and set(entries) == {"descr", "fortran_order", "shape"}
     if not complete or entries["fortran_order"] not in _FLAGS:
-        raise _Refused("its header does not describe an array of numbers")
+        raise NotArraysError("its header does not describe an array of numbers")
     dtype = _number_type(entries["descr"].strip("'"))
     lengths = [length.strip() for length in entries["shape"].strip("()").split(",")]
     if lengths[-1] == "":  # as after the comma of "(3,)", or of "()"
         lengths.pop()
     if len(lengths) > _MOST_AXES or not all(_LENGTH.fullmatch(length) for length in lengths):
-        raise _Refused(f"its header has the invalid shape {shown(entries['shape'])}")
+        raise NotArraysError(f"its header has the invalid shape {shown(entries['shape'])}")
     return dtype, tuple(int(length.rstrip("L")) for length in lengths), entries["fortran_order"] == "True"
 
 
@@ -188,7 +206,7 @@ def _number_type(descr: str) -> np.dtype[Any]:
             return np.dtype(descr)
         except TypeError:
             pass  # an invalid size, such as "<i3"
-    raise _Refused(f"it is of type {shown(descr)}; expected numbers")
+    raise NotArraysError(f"it is of type {shown(descr)}; expected numbers")
 
 
 def _reason(error: Exception) -> str:

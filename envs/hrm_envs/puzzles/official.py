@@ -1,28 +1,23 @@
-"""The two formats of HRM's official data sets: CSV files, and the folders that its scripts build.
+"""The folders that the scripts of HRM's official data sets build, and folders with ``train`` and ``test``.
 
 The tokens equal ours: 0 is padding, Sudoku has 1 for a blank and digit + 1, and mazes have positions in ``"# SGo"``
-plus 1. Both readers return the arrays of the file. The caller must check that each solution solves its puzzle.
+plus 1. The caller must check that each solution solves its puzzle.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
-from io import TextIOWrapper
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.checks import shown, shown_path, whole_number
 from hrm_envs.puzzles.arrays import load_arrays
-from hrm_envs.puzzles.files import is_plain_name, kind_of, list_folder, open_file, read_json
-from hrm_envs.spec import PAD, TaskSpec, Tokens
-
-#: Number of rows read at once.
-CHUNK = 4096
+from hrm_envs.puzzles.files import is_plain_name, kind_of, list_folder, read_json
+from hrm_envs.puzzles.numbers import as_tokens
+from hrm_envs.puzzles.rows import Places, Rows
+from hrm_envs.spec import PAD, TaskSpec
 
 _SUFFIX = "__inputs.npy"
 _ARC = "ARC-AGI"
@@ -30,29 +25,6 @@ _KNOWN = {(81, 11): "9x9 Sudoku", (900, 6): "30x30 mazes", (900, 12): _ARC}
 _ARC_ADVICE = (
     "for ARC, pass the folder of JSON tasks that these puzzles were built from to HRM/ARC-AGI-1-v0 or HRM/ARC-AGI-2-v0"
 )
-
-
-class Places(NamedTuple):
-    """The positions of rows in a file, for error messages."""
-
-    path: Path
-    #: The unit of the numbers, ``"line"`` or ``"puzzle"``.
-    unit: str
-    numbers: Sequence[int]
-
-    def of(self, row: int) -> str:
-        """The position of a row."""
-        return f"{shown_path(self.path)}, {self.unit} {self.numbers[row]}"
-
-
-class Rows(NamedTuple):
-    """Puzzles and solutions of a file."""
-
-    #: integer ``[N, S]``.
-    puzzle: NDArray[Any]
-    #: integer ``[N, S]``.
-    solution: NDArray[Any]
-    places: Places
 
 
 def find_splits(folder: Path) -> dict[str, Path]:
@@ -103,7 +75,11 @@ def read_folder(folder: Path, spec: TaskSpec) -> Rows:
     if ignored is not None:
         name = f"{shown_path(folder / 'dataset.json')}: ignore_label_id"
         labels = np.where(labels == whole_number(name, ignored, -(2**31), 2**31), inputs, labels)
-    return Rows(inputs, labels, Places(folder, "puzzle", range(len(inputs))))
+    puzzle, solution = (
+        as_tokens(array, spec, f"{shown_path(folder)}, {part}")
+        for part, array in (("puzzle", inputs), ("solution", labels))
+    )
+    return Rows(puzzle, solution, Places(shown_path(folder), "puzzle", range(len(puzzle))))
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
@@ -166,91 +142,3 @@ def _load(path: Path) -> NDArray[Any]:
     if set(arrays) != {""}:
         raise ValueError(f"{shown_path(path)} holds {shown(sorted(arrays))}; expected one array, as in .npy files")
     return arrays[""]
-
-
-def read_csv(path: Path, spec: TaskSpec) -> Iterator[Rows]:
-    """Read a CSV file with the columns ``question`` and ``answer``, at most ``CHUNK`` rows at a time.
-
-    Each cell is one character of :attr:`TaskSpec.symbols`, in row-major order; ``0`` is also a blank if ``.`` is. Other
-    columns (``source``, ``rating``) are ignored. The iterator reads lazily.
-
-    Raises:
-        ValueError: the file cannot be read, has another header, or a row is malformed; the message names the line.
-    """
-    codes = _codes(spec)
-    what = f"puzzles={shown_path(path)!r} cannot be read as a CSV file"
-    try:
-        # Excel writes a byte-order mark, which this encoding skips.
-        with open_file(path) as file, TextIOWrapper(file, newline="", encoding="utf-8-sig") as text:
-            reader = csv.reader(text)
-            columns = _columns(path, next(reader, []))
-            line = 2
-            while rows := list(islice(reader, CHUNK)):
-                kept = [row for row in rows if row]
-                places = Places(path, "line", [line + i for i, row in enumerate(rows) if row])
-                line += len(rows)
-                if kept:
-                    yield _read_rows(kept, columns, codes, spec, places)
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise ValueError(f"{what}: byte {byte:#04x} is not UTF-8; save it as UTF-8 text") from error
-    except csv.Error as error:
-        raise ValueError(f"{what}: line {reader.line_num}: {error}") from error
-    except OSError as error:
-        raise ValueError(f"{what}: {error.strerror or error}") from error
-
-
-def _codes(spec: TaskSpec) -> NDArray[np.uint8]:
-    """The token of each character code; 0 (padding, which files do not contain) for others and for the last entry."""
-    codes = np.zeros(max(map(ord, (*spec.symbols, "9"))) + 2, np.uint8)
-    for token, symbol in enumerate(spec.symbols[1:], start=1):
-        codes[ord(symbol)] = token
-    if "0" not in spec.symbols:
-        codes[ord("0")] = codes[ord(".")]
-    return codes
-
-
-def _columns(path: Path, header: list[str]) -> tuple[int, int, int]:
-    """The indices of question and answer, and the number of columns."""
-    names = [name.strip() for name in header]
-    if "question" not in names or "answer" not in names:
-        raise ValueError(
-            f"{shown_path(path)}, line 1: the header is {shown(','.join(header))}; expected source,question,answer,"
-            "rating (question and answer are required, other columns are ignored)"
-        )
-    return names.index("question"), names.index("answer"), len(names)
-
-
-def _read_rows(
-    rows: list[list[str]],
-    columns: tuple[int, int, int],
-    codes: NDArray[np.uint8],
-    spec: TaskSpec,
-    places: Places,
-) -> Rows:
-    """The tokens of a chunk of non-empty rows."""
-    question, answer, width = columns
-    if set(map(len, rows)) != {width}:
-        bad = next(i for i, row in enumerate(rows) if len(row) != width)
-        raise ValueError(f"{places.of(bad)}: has {len(rows[bad])} fields, the header has {width}")
-    puzzle = _read_cells([row[question] for row in rows], "question", codes, spec, places)
-    return Rows(puzzle, _read_cells([row[answer] for row in rows], "answer", codes, spec, places), places)
-
-
-def _read_cells(texts: list[str], name: str, codes: NDArray[np.uint8], spec: TaskSpec, places: Places) -> Tokens:
-    """The tokens uint8 ``[N, S]`` of a column."""
-    if set(map(len, texts)) != {spec.num_cells}:
-        bad = next(i for i, text in enumerate(texts) if len(text) != spec.num_cells)
-        raise ValueError(
-            f"{places.of(bad)}: the {name} has {len(texts[bad])} characters; {spec.name} has {spec.num_cells} cells"
-        )
-    characters = np.frombuffer("".join(texts).encode("utf-32-le"), "<u4").reshape(len(texts), -1)
-    tokens = codes[np.minimum(characters, len(codes) - 1)]
-    if not tokens.all():
-        bad, cell = map(int, np.argwhere(tokens == 0)[0])
-        row, column = divmod(cell, spec.grid_shape[1])
-        raise ValueError(
-            f"{places.of(bad)}: the {name} holds {texts[bad][cell]!r} at row {row + 1}, column {column + 1} "
-            f"(character {cell + 1}); cells are {''.join(spec.symbols[1:])!r}"
-        )
-    return tokens

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import os
+import logging
+import re
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.checks import as_array, form, shown, shown_path, type_name
-from hrm_envs.limits import most_puzzles
-from hrm_envs.puzzles.arrays import load_arrays
-from hrm_envs.puzzles.files import kind_of, read_text
-from hrm_envs.puzzles.official import CHUNK, Rows, find_splits, read_csv, read_folder
+from hrm_envs.checks import as_array, form, shown_path
+from hrm_envs.puzzles.contents import read_content, read_text
+from hrm_envs.puzzles.decoding import open_unpacked, unpack
+from hrm_envs.puzzles.files import kind_of
+from hrm_envs.puzzles.numbers import as_tokens, numbers_as_tokens
+from hrm_envs.puzzles.official import find_splits, read_folder
+from hrm_envs.puzzles.rows import Rows, checked
 from hrm_envs.puzzles.splits import Split, in_split
-from hrm_envs.spec import TaskSpec, Tokens
+from hrm_envs.spec import Tokens
 from hrm_envs.task import PuzzleBatch, Task
 
-#: A batch, an array of puzzles, a pair (puzzles, solutions), a path, or text.
-PuzzlesLike = PuzzleBatch | NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | str | Path
+#: A batch, an array of puzzles, a pair (puzzles, solutions), a path, text, or the content of a file.
+PuzzlesLike = PuzzleBatch | NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | str | Path | bytes
 
-_SUFFIXES = (".npz", ".npy", ".txt", ".csv")
+#: Says what was read from files. Silent unless the program that uses this package listens.
+_log = logging.getLogger(__name__)
 
 
 def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzzles: int | None = None) -> PuzzleBatch:
@@ -34,9 +39,9 @@ def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzz
 
     Args:
         source: a PuzzleBatch; puzzles uint8 ``[N, S]``, ``[N, rows, columns]`` or one puzzle ``[S]``; a pair
-            (puzzles, solutions); the path of an ``.npz`` (``inputs`` and optionally ``labels``), ``.npy``, ``.csv`` or
-            text file; a folder built by HRM's scripts, or with ``train.csv`` and ``test.csv``; or text in the notation
-            of the task.
+            (puzzles, solutions); the path of a file or folder; the content of a file as bytes; or text in the notation
+            of the task. A string that names a file that exists is its path. ``docs/files.md`` lists the formats of
+            files; their content decides, not their suffix.
         task: the task that parses, checks and solves the puzzles.
         split: which puzzles to take.
         num_puzzles: maximum number of puzzles; the first ones are taken.
@@ -45,7 +50,7 @@ def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzz
         ValueError: the source cannot be read, a puzzle is invalid, or none is in the split; the message gives the
             puzzle and the reason.
     """
-    if isinstance(source, str) and _looks_like_path(source, task):
+    if isinstance(source, str) and _is_path(source):
         source = Path(source)
     parts = [source]
 
@@ -84,154 +89,95 @@ def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzz
 def _read(source: PuzzlesLike, task: Task) -> Iterator[PuzzleBatch]:
     """All puzzles of a source; large sources come in several parts."""
     if isinstance(source, PuzzleBatch):
-        yield _checked(task, source.puzzle, source.solution, source.task_id, source.example)
+        yield _checked_batch(task, source)
     elif isinstance(source, tuple):
         if len(source) != 2:
             raise ValueError(f"puzzles: a tuple must be (puzzles, solutions), found {len(source)} entries")
-        yield _checked(task, *source)
+        yield _checked_arrays(task, *source)
     elif isinstance(source, Path):
         yield from _read_path(source, task)
+    elif isinstance(source, bytes):
+        yield from _checked_rows(read_content(BytesIO(unpack(source)), "", task), "", task)
     elif isinstance(source, str):
-        yield task.complete(task.parse(source))
+        yield from _checked_rows(_read_string(source, task), "", task)
     else:
-        yield _checked(task, np.asarray(source), None)
+        yield _checked_arrays(task, np.asarray(source), None)
 
 
 def _read_path(path: Path, task: Task) -> Iterator[PuzzleBatch]:
     """All puzzles of a folder or a file; large ones come in several parts."""
-    kind, where = kind_of(path), f"puzzles={shown_path(path)!r}"
+    kind, name = kind_of(path), shown_path(path)
     if kind == "absent":
-        raise ValueError(f"{where}: there is no such file or folder")
+        raise ValueError(f"puzzles={name!r}: there is no such file or folder")
     if kind == "other":
-        raise ValueError(f"{where} is neither a regular file nor a readable folder")
+        raise ValueError(f"puzzles={name!r} is neither a regular file nor a readable folder")
     if kind == "folder":
-        yield from _checked_folder(path, task)
-    elif path.suffix.lower() == ".csv":
-        yield from _checked_csv(path, task)
-    else:
-        try:
-            batch = _read_file(path, task)
-        except ValueError as error:
-            raise ValueError(str(error) if shown_path(path) in str(error) else f"{where}: {error}") from error
-        yield batch
+        yield from _checked_rows(iter(read_folder(path, task.spec).chunks()), name, task)
+        return
+    with open_unpacked(path) as file:
+        yield from _checked_rows(read_content(file, name, task), name, task)
 
 
-def _looks_like_path(text: str, task: Task) -> bool:
-    if "\n" in text:
-        return False
-    is_place = os.path.isdir(text) or ("/" in text and "/" not in task.spec.symbols)
-    return is_place or text.lower().endswith(_SUFFIXES)
-
-
-def _read_file(path: Path, task: Task) -> PuzzleBatch:
-    if path.suffix.lower() not in (".npz", ".npy"):
-        return task.complete(task.parse(read_text(path)))
-    arrays = load_arrays(path)
-    if set(arrays) == {""}:  # an .npy file, regardless of its suffix
-        arrays = {"inputs": arrays[""]}
-    if "inputs" not in arrays:
-        raise ValueError(
-            f"puzzles={shown_path(path)!r} holds {shown(sorted(arrays))}; expected 'inputs' and optionally 'labels'"
-        )
-    return _checked(task, arrays["inputs"], arrays.get("labels"))
-
-
-def _checked_csv(path: Path, task: Task) -> Iterator[PuzzleBatch]:
-    """The rows of a CSV file, in chunks."""
-    empty = True
-    for rows in read_csv(path, task.spec):
-        empty = False
-        yield _checked_rows(rows, task)
-    if empty:
-        raise ValueError(f"puzzles={shown_path(path)!r} has no rows below its header")
-
-
-def _checked_folder(folder: Path, task: Task) -> Iterator[PuzzleBatch]:
-    """The puzzles of a built folder, in chunks."""
-    puzzle, solution, places = read_folder(folder, task.spec)
-    puzzle = as_tokens(puzzle, task.spec, f"{shown_path(folder)}, puzzle")
-    solution = as_tokens(solution, task.spec, f"{shown_path(folder)}, solution")
-    for start in range(0, len(puzzle), CHUNK):
-        chunk = slice(start, start + CHUNK)
-        yield _checked_rows(Rows(puzzle[chunk], solution[chunk], places._replace(numbers=places.numbers[chunk])), task)
-
-
-def _checked_rows(rows: Rows, task: Task) -> PuzzleBatch:
-    """Rows of a file as a batch; if the task rejects one, the error names its position in the file."""
-    batch = PuzzleBatch(rows.puzzle, rows.solution)
+def _read_string(text: str, task: Task) -> Iterator[Rows]:
+    """Puzzles in a string that names no file; one that was meant as a path gets an error that says so."""
     try:
-        task.check(batch)
-    except ValueError:
-        for row in range(len(batch)):
-            try:
-                task.check(batch.take(slice(row, row + 1)))
-            except ValueError as error:
-                reason = str(error).removeprefix("puzzle 0: ").removesuffix(" (1 in total)")
-                raise ValueError(f"{rows.places.of(row)}: {reason}") from None
+        yield from read_text(text, "", task)
+    except ValueError as error:
+        if _looks_like_path(text):
+            raise ValueError(f"puzzles={shown_path(text)!r}: there is no such file or folder") from error
         raise
-    return batch
 
 
-def _checked(
-    task: Task,
-    puzzle: NDArray[Any],
-    solution: NDArray[Any] | None,
-    task_id: NDArray[Any] | None = None,
-    example: NDArray[Any] | None = None,
-) -> PuzzleBatch:
-    puzzle = as_tokens(puzzle, task.spec, "puzzle")
+def _is_path(text: str) -> bool:
+    """Whether a string names a file, folder, pipe or device that exists."""
+    return "\n" not in text and kind_of(Path(text)) != "absent" and text != ""
+
+
+def _looks_like_path(text: str) -> bool:
+    """Whether a string that holds no puzzle was probably meant as a path: it has a separator, or a suffix."""
+    return "\n" not in text and bool(re.search(r"[/\\]|\.[A-Za-z]\w{0,9}$", text))
+
+
+def _checked_rows(parts: Iterator[Rows], name: str, task: Task) -> Iterator[PuzzleBatch]:
+    """The rows of a file as batches; at the end, says what was read."""
+    count, skipped = 0, 0
+    for rows in parts:
+        count, skipped = count + len(rows.puzzle), skipped + len(rows.skipped)
+        yield checked(rows, task)
+    if count == 0:
+        raise ValueError(f"puzzles={name!r} holds no puzzle")
+    if name:
+        more = f", {skipped} line{'s' * (skipped > 1)} skipped" if skipped else ""
+        _log.info("read %d puzzle%s (%s) from %s%s", count, "s" * (count > 1), task.spec.name, name, more)
+
+
+def _checked_arrays(task: Task, puzzle: NDArray[Any], solution: NDArray[Any] | None) -> PuzzleBatch:
+    tokens, known = numbers_as_tokens(puzzle, solution, task)
     if solution is None:
-        return task.complete(puzzle)
-    solution = as_tokens(solution, task.spec, "solution")
-    if len(puzzle) != len(solution):
-        raise ValueError(f"{len(puzzle)} puzzles but {len(solution)} solutions")
-    ids = _numbers("task_id", task_id, len(puzzle))
-    if ids.min() < 0 or ids.max() >= task.spec.num_task_ids:
-        raise ValueError(f"task_id: {task.spec.name} has identities 0 to {task.spec.num_task_ids - 1}")
-    numbers = _numbers("example", example, len(puzzle))
-    batch = PuzzleBatch(puzzle, solution, ids, numbers)
+        return task.complete(tokens)
+    batch = PuzzleBatch(tokens, known)
     task.check(batch)
     return batch
 
 
-def _numbers(name: str, values: NDArray[Any] | None, num: int) -> NDArray[np.int32]:
-    """One number per puzzle, int32; zeros if ``values`` is None."""
-    if values is None:
-        return np.zeros(num, np.int32)
+def _checked_batch(task: Task, source: PuzzleBatch) -> PuzzleBatch:
+    puzzle = as_tokens(source.puzzle, task.spec, "puzzle")
+    solution = as_tokens(source.solution, task.spec, "solution")
+    if len(puzzle) != len(solution):
+        raise ValueError(f"{len(puzzle)} puzzles but {len(solution)} solutions")
+    ids = _numbers("task_id", source.task_id, len(puzzle))
+    if ids.min() < 0 or ids.max() >= task.spec.num_task_ids:
+        raise ValueError(f"task_id: {task.spec.name} has identities 0 to {task.spec.num_task_ids - 1}")
+    batch = PuzzleBatch(puzzle, solution, ids, _numbers("example", source.example, len(puzzle)))
+    task.check(batch)
+    return batch
+
+
+def _numbers(name: str, values: NDArray[Any], num: int) -> NDArray[np.int32]:
+    """One number per puzzle, int32."""
     array = as_array(name, values)
     if array.shape != (num,) or array.dtype.kind not in "ui":
         raise ValueError(f"{name}: expected one integer for each of {num} puzzles, found {form(array)}")
     if array.min() < 0 or array.max() >= 2**31:
         raise ValueError(f"{name}: expected numbers from 0 to 2**31 - 1, found {array.min()} to {array.max()}")
     return array.astype(np.int32)
-
-
-def as_tokens(array: NDArray[Any], spec: TaskSpec, name: str) -> Tokens:
-    """An integer array of puzzles as uint8 ``[N, S]``.
-
-    Raises:
-        ValueError: the shape or a token does not fit the task; the message names the row and the cell.
-    """
-    array = as_array(name, array)
-    if array.dtype.kind not in "ui":
-        raise ValueError(f"{name}: expected integer tokens, found {type_name(array)}")
-    rows, columns = spec.grid_shape
-    found = array.shape
-    if array.shape[-2:] == (rows, columns):
-        array = array.reshape(*array.shape[:-2], rows * columns)
-    if array.ndim == 1:
-        array = array[None]
-    if array.ndim != 2 or array.shape[1] != rows * columns or len(array) == 0:
-        raise ValueError(
-            f"{name}: {spec.name} has {rows} x {columns} = {rows * columns} cells; found shape {shown(found)}"
-        )
-    if len(array) > most_puzzles(rows * columns):
-        raise ValueError(f"{name}: {len(array):,} puzzles; at most {most_puzzles(rows * columns):,} are allowed")
-    bad = np.argwhere((array < 0) | (array >= spec.vocab_size))
-    if len(bad):
-        row, cell = bad[0]
-        raise ValueError(
-            f"{name} {row}: cell (row {cell // columns + 1}, column {cell % columns + 1}) holds "
-            f"{array[row, cell]}; tokens are 0 to {spec.vocab_size - 1}"
-        )
-    return array.astype(np.uint8)

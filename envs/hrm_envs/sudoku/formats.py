@@ -1,68 +1,35 @@
-"""Text formats of Sudoku grids.
-
-The parser reads two formats, which one text may mix: one line of ``S`` characters (81 for 9x9), or ``n`` lines of
-``n`` characters, with optional spaces, ``|``, ``-``, ``+`` and ``=`` between cells and boxes. ``.``, ``0`` and ``_``
-are blanks.
-"""
+"""Text of Sudoku grids: :mod:`.reading` reads it in the forms that people use, :func:`format_grid` writes it."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.spec import Tokens
 from hrm_envs.sudoku.layout import BLANK, cell_name, layout_for
+from hrm_envs.sudoku.lines import BLANKS
+from hrm_envs.sudoku.reading import read_grids
 
-_BLANKS = ".0_"
-_DECORATION = " \t|-+="
+
+def character_tokens(size: int) -> Mapping[str, int]:
+    """The token of each character of a cell in text.
+
+    Raises:
+        ValueError: unknown size.
+    """
+    digits = {symbol: token for token, symbol in enumerate(layout_for(size).symbols) if token > BLANK}
+    return {**dict.fromkeys(BLANKS, BLANK), **digits}
 
 
 def parse_grids(text: str, size: int = 9) -> Tokens:
-    """Read all grids of a text: tokens uint8 ``[B, S]``, in order.
-
-    Empty lines, lines of separators and comments (``#``) are skipped.
+    """Read all puzzles of a text: tokens uint8 ``[B, S]``, in order.
 
     Raises:
-        ValueError: unknown size, an invalid character, a line that is neither a row nor a grid, an incomplete grid, or
-            no grid at all. The message names the line and, for a character, the column, both counted from 1.
+        ValueError: as :func:`.reading.read_grids`, or unknown size.
     """
-    num_cells = layout_for(size).num_cells
-    token = {character: BLANK for character in _BLANKS}
-    token.update({str(digit): digit + 1 for digit in range(1, size + 1)})
-    grids: list[list[int]] = []
-    rows: list[int] = []
-    last = 0
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.lstrip().startswith("#"):
-            continue
-        cells: list[int] = []
-        for column, character in enumerate(line, start=1):
-            if character in _DECORATION:
-                continue
-            if character not in token:
-                raise ValueError(
-                    f"line {number}, column {column}: {character!r} is not a cell of a {size}x{size} Sudoku; "
-                    f"cells are digits 1 to {size} and blanks . 0 _"
-                )
-            cells.append(token[character])
-        if not cells:
-            continue
-        if len(cells) == size:
-            rows += cells
-            last = number
-            if len(rows) == num_cells:
-                grids.append(rows)
-                rows = []
-        elif len(cells) == num_cells and not rows:
-            grids.append(cells)
-        else:
-            expected = f"{size}" if rows else f"{size} (a row) or {num_cells} (a grid)"
-            raise ValueError(f"line {number}: has {len(cells)} cells, expected {expected}")
-    if rows:
-        raise ValueError(f"line {last}: the grid ends after {len(rows) // size} of {size} rows")
-    if not grids:
-        raise ValueError("the text holds no Sudoku grid")
-    return np.array(grids, np.uint8)
+    return read_grids(text, layout_for(size), character_tokens(size)).puzzle
 
 
 def format_grid(grid: NDArray[np.integer]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,15 @@ from hrm_envs.checks import choice, shown, whole_number
 from hrm_envs.limits import MAX_GUESSES
 from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD, TaskSpec, Tokens
 from hrm_envs.streams import Draws
-from hrm_envs.sudoku.formats import format_grid, parse_grids
+from hrm_envs.sudoku.formats import character_tokens, format_grid
 from hrm_envs.sudoku.generator import Range, generate
 from hrm_envs.sudoku.layout import BLANK, cell_name, layout_for
+from hrm_envs.sudoku.numbers import digits_to_tokens
+from hrm_envs.sudoku.reading import read_grids
 from hrm_envs.sudoku.solver import MOST_GUESSES, SearchTooLongError, solve
 from hrm_envs.sudoku.symmetry import class_key, random_symmetry
 from hrm_envs.sudoku.verifier import legal_cells, verify_grids
-from hrm_envs.task import PuzzleBatch, Task, Verdict
+from hrm_envs.task import PuzzleBatch, Reading, Task, Verdict
 
 if TYPE_CHECKING:
     from hrm_envs.rendering.board import Board
@@ -194,8 +197,23 @@ class SudokuTask(Task):
         return PuzzleBatch(tokens, result.solution)
 
     def parse(self, text: str) -> Tokens:
-        """Read puzzles from text, uint8 ``[N, S]``; see :func:`hrm_envs.sudoku.formats.parse_grids`."""
-        return parse_grids(text, self.layout.size)
+        """Read puzzles from text, uint8 ``[N, S]``; see :func:`hrm_envs.sudoku.reading.read_grids`."""
+        return self.read(text).puzzle
+
+    def read(self, text: str) -> Reading:
+        """Read puzzles from text, with solutions if it has them; see :func:`hrm_envs.sudoku.reading.read_grids`."""
+        return read_grids(text, self.layout, self.character_tokens)
+
+    @property
+    def character_tokens(self) -> Mapping[str, int]:
+        """Digits, and the characters for a blank."""
+        return character_tokens(self.layout.size)
+
+    def from_numbers(
+        self, puzzle: NDArray[Any], solution: NDArray[Any] | None, fields: Mapping[str, Any]
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Tokens from tokens or from digits with 0 for a blank; see :func:`.numbers.digits_to_tokens`."""
+        return digits_to_tokens(self.layout, puzzle, solution)
 
     def format(self, tokens: Tokens) -> str:
         """One grid of digits with separators between the boxes, which :meth:`parse` reads back."""

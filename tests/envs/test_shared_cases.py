@@ -1,0 +1,57 @@
+"""Sample files in formats found in the wild, which lie beside the repository; each gives what it should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hrm_envs.puzzles.sources import read_puzzles
+from hrm_envs.sudoku import SudokuTask
+from hrm_envs.sudoku.solver import solve
+
+CASES = Path(__file__).parents[2].parent / "shared" / "cases"
+pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="the sample files are not here")
+
+SUDOKUS = {
+    "s01_kaggle1m.csv": (9, 12), "s02_kaggle3m.csv": (9, 12), "s04_euler96.txt": (9, 5),
+    "s07_trailing_comment.txt": (9, 12), "s09_sections.sdk": (9, 1), "s10_coll.sdm": (9, 12), "s11_frame.ss": (9, 1),
+    "s12_star.txt": (9, 4), "s12d_dash.txt": (9, 4), "s14_commagrid.csv": (9, 1), "s17_semicolon.csv": (9, 12),
+    "s18_puzzles.jsonl": (9, 12), "s19_question_only.csv": (9, 12), "s21_puzzles.csv.gz": (9, 12),
+    "s35_spaces.csv": (4, 1), "s38_rawdigits.npz": (4, 40), "s40_dot_4clues.txt": (4, 4),
+    "s40_dash_4clues.txt": (4, 4), "f4_bom.txt": (4, 1), "f4_list.txt": (4, 10), "f4_qa.csv": (4, 20),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SUDOKUS)
+def test_sudokus(name):
+    size, count = SUDOKUS[name]
+    task = SudokuTask(size)
+    batch = read_puzzles(CASES / "sudoku" / name, task)
+    assert len(batch) == count
+    result = solve(task.layout, batch.puzzle)
+    assert result.is_unique.all()
+    np.testing.assert_array_equal(result.solution, batch.solution)
+    if "4clues" in name:
+        assert (batch.puzzle == 1).sum(axis=1).tolist() == [12] * 4
+
+
+def test_the_same_puzzles_in_other_forms():
+    """The files hold the same puzzles, as far as they go."""
+    task = SudokuTask(9)
+    first = read_puzzles(CASES / "sudoku" / "s01_kaggle1m.csv", task)
+    for name, (size, count) in SUDOKUS.items():
+        if size == 9:
+            found = read_puzzles(CASES / "sudoku" / name, task)
+            np.testing.assert_array_equal(found.puzzle, first.puzzle[:count])
+
+
+def test_the_bad_line_is_named():
+    with pytest.raises(ValueError, match=r"s24_one_bad\.txt, line 7: the puzzle has several solutions"):
+        read_puzzles(CASES / "sudoku" / "s24_one_bad.txt", SudokuTask(9))
+
+
+def test_a_bare_name_from_its_own_folder(monkeypatch):
+    monkeypatch.chdir(CASES / "sudoku")
+    assert len(read_puzzles("s10_coll.sdm", SudokuTask(9))) == 12
