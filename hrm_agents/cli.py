@@ -53,8 +53,10 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         module = importlib.import_module(f"hrm_agents.commands.{name}")
         from hrm_agents.commands.common import HelpShown
         from hrm_agents.errors import UserError, one_line
+        from hrm_agents.terminal import notes_of_environments
     try:
-        code: int = module.run(arguments)
+        with notes_of_environments():
+            code: int = module.run(arguments)
         return code
     except HelpShown:
         return 0

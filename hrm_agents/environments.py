@@ -122,6 +122,17 @@ def of_unseen(kwargs: Mapping[str, Any], split: str = "test") -> dict[str, Any]:
     return {**kept, "split": split}
 
 
+def evaluation_split(env_id: str, kwargs: Mapping[str, Any]) -> str:
+    """The split to evaluate unless ``kwargs`` name one: the test split, or the whole file if they name puzzles.
+
+    Raises:
+        UserError: the id is unknown or has no version.
+    """
+    from hrm_envs.construction import default_split
+
+    return default_split(registered_keywords(env_id)["task"], kwargs.get("puzzles"))
+
+
 def plain_id(env_id: str) -> str:
     """The id without its module."""
     return env_id.rpartition(":")[2]

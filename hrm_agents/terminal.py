@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
-from contextlib import suppress
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from rich.console import Console
@@ -67,3 +70,33 @@ def steady_console(console: Console | None = None) -> Console:
     if not isinstance(console.file, SteadyOutput):
         console.file = SteadyOutput(console.file)  # type: ignore[assignment]
     return console
+
+
+class _Notes(logging.Handler):
+    """Prints each message once, on standard error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message of a record; never fails."""
+        text = record.getMessage()
+        if text not in self._seen:
+            self._seen.add(text)
+            warns = record.levelno >= logging.WARNING
+            SteadyOutput(sys.stderr).write(f"{'warning: ' if warns else ''}{text}\n")
+
+
+@contextmanager
+def notes_of_environments() -> Iterator[None]:
+    """Print what environments say of the files that they read, each message once."""
+    logger, notes = logging.getLogger("hrm_envs"), _Notes()
+    level = logger.level
+    logger.addHandler(notes)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(notes)
+        logger.setLevel(level)

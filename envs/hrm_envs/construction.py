@@ -21,7 +21,7 @@ from hrm_envs.checks import as_array, choice, flag, real_number, shown, unexpect
 from hrm_envs.dynamics import SegmentDynamics
 from hrm_envs.limits import MAX_BATCH_CELLS, MAX_COST, MAX_ROWS, MAX_SEED, MAX_SEGMENTS, most_puzzles
 from hrm_envs.puzzles.pool import cached_pool, hold_pool
-from hrm_envs.puzzles.sources import PuzzlesLike, read_puzzles
+from hrm_envs.puzzles.sources import PuzzlesLike, read_puzzles, whole_split
 from hrm_envs.puzzles.splits import SPLITS, Split
 from hrm_envs.rewards import Reward, resolve_reward
 from hrm_envs.spec import TaskSpec, Tokens
@@ -130,6 +130,15 @@ def _reads_puzzles(task: TaskLike) -> bool:
     return not isinstance(factory, Task) and "puzzles" in _parameters(factory)
 
 
+def default_split(task: TaskLike, puzzles: PuzzlesLike | None) -> Split:
+    """The split to evaluate unless one is asked for: all of a user's puzzles, or the test split.
+
+    Puzzles are already split if a task reads them itself, such as those of ARC, or if a folder has ``train`` and
+    ``test``.
+    """
+    return "test" if puzzles is None or _reads_puzzles(task) else whole_split(puzzles)
+
+
 def build_dynamics(
     task: TaskLike,
     num_rows: int,
@@ -156,7 +165,7 @@ def build_dynamics(
         whole_number("num_puzzles", settings.num_puzzles, 1, most_puzzles(made.spec.num_cells))
     pool: PuzzleBatch | Callable[[], PuzzleBatch]
     if source is not None:
-        pool = read_puzzles(source, made, settings.split, settings.num_puzzles)
+        pool = read_puzzles(source, made, settings.split, settings.num_puzzles, choose=True)
     else:
         # Files may change between two environments, so puzzles read from them are not cached.
         if isinstance(task, Task) or "puzzles" in task_kwargs:

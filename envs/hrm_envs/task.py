@@ -135,6 +135,8 @@ class Task(ABC):
     #: Whether :meth:`verify`, :meth:`augment` and :meth:`mark` work without ``batch.solution``. The environment's
     #: keyword ``num_labelled`` needs this.
     grades_without_solution: bool = False
+    #: Keywords of the constructor that describe generated puzzles and choose among a user's (:meth:`chosen`).
+    chosen_by: tuple[str, ...] = ()
     #: Largest value of the environment's keyword ``views``, the number of views of a puzzle for :meth:`ensemble`.
     max_views: int = 1
 
@@ -192,6 +194,10 @@ class Task(ABC):
             ValueError: a puzzle is malformed or has no (unique) solution; the message names row, cell and reason.
         """
         raise ValueError(f"{self.spec.name} cannot solve puzzles: pass the solutions too")
+
+    def chosen(self, batch: PuzzleBatch) -> NDArray[np.bool_]:
+        """Which of a user's puzzles the keywords in :attr:`chosen_by` ask for, bool ``[B]``; by default all."""
+        return np.ones(len(batch), np.bool_)
 
     def parse(self, text: str) -> Tokens:
         """Read puzzles from text: uint8 ``[N, S]``.

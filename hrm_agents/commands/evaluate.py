@@ -21,6 +21,7 @@ from hrm_agents.bundled import MAZE
 from hrm_agents.commands.charts import write_charts
 from hrm_agents.commands.common import EXPLAINED, Device, Keywords, Modules, keywords, parse, progress, say
 from hrm_agents.commands.evaluation_table import Reports
+from hrm_agents.environments import evaluation_split
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.evaluation.evaluate import Evaluation
 from hrm_agents.evaluation.search import Choose, SearchSettings
@@ -57,9 +58,9 @@ class Evaluate:
 
     checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = MAZE
     """Checkpoint folder; the bundled maze model if omitted."""
-    split: Literal["train", "validation", "test", "train+validation", "all"] = "test"
-    """Which puzzles. train, validation and test share none, nor symmetric copies of any. Choose settings by validation,
-    and report test."""
+    split: Annotated[Literal["train", "validation", "test", "train+validation", "all"] | None, EXPLAINED] = None
+    """Which puzzles: test if omitted, or all puzzles of your own file (--kwargs puzzles=FILE). train, validation and
+    test share none, nor symmetric copies of any. Choose settings by validation, and report test."""
     num_puzzles: Annotated[int | None, EXPLAINED] = None
     """Number of puzzles; the whole split if omitted."""
     seeds: Annotated[tuple[int, ...], EXPLAINED] = ()
@@ -115,7 +116,8 @@ def run(arguments: Sequence[str]) -> int:
     solver = load(options.checkpoint, options.device)
     reports: list[Evaluation] = []
     chosen = {} if options.num_puzzles is None else {"num_puzzles": options.num_puzzles}
-    kwargs = {"split": options.split, **chosen, **keywords(options.kwargs)}
+    kwargs = {**({} if options.split is None else {"split": options.split}), **chosen, **keywords(options.kwargs)}
+    kwargs = {"split": evaluation_split(solver.env_id, kwargs), **kwargs}
     kwargs |= _views(solver, options, kwargs)
     seeds = options.seeds or (kwargs.get("pool_seed", solver.env_kwargs.get("pool_seed", 0)),)
     if options.json is not None and options.json != Path("-"):

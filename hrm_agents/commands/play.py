@@ -14,7 +14,7 @@ import tyro
 from hrm_agents.bundled import MAZE
 from hrm_agents.commands.common import EXPLAINED, Device, Keywords, Modules, keywords, needs_display, parse, say
 from hrm_agents.commands.walking import is_walked
-from hrm_agents.environments import make_single, plain_id, user_id
+from hrm_agents.environments import evaluation_split, make_single, plain_id, user_id
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.user_modules import import_modules
 
@@ -104,7 +104,7 @@ def new_game(options: Play) -> Game:
     extra = keywords(options.kwargs)
     if options.checkpoint is None:
         env_id = options.env or _bundled_id()
-        env = make_single(env_id, {"split": "test", **extra})
+        env = make_single(env_id, {"split": evaluation_split(env_id, extra), **extra})
         solver = _bundled(env_id, env.unwrapped.task_spec, options.device)  # type: ignore[attr-defined]
     else:
         from hrm_agents.solving.solver import check_task, load
@@ -114,7 +114,7 @@ def new_game(options: Play) -> Game:
         if env_id == solver.env_id:
             env = solver.make_env(**extra)
         else:
-            env = make_single(env_id, {"split": "test", **extra})
+            env = make_single(env_id, {"split": evaluation_split(env_id, extra), **extra})
             spec = env.unwrapped.task_spec  # type: ignore[attr-defined]
             check_task(solver.model, solver.config, spec, options.checkpoint)
     with user_errors(env_id):

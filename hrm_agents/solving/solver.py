@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from hrm_agents.config import EnvConfig, TrainConfig, from_dict
-from hrm_agents.environments import check_saved, make_single, of_unseen
+from hrm_agents.environments import check_saved, evaluation_split, make_single, of_unseen
 from hrm_agents.errors import UserError
 from hrm_agents.evaluation.evaluate import Evaluation, HaltJudge, Until, evaluate, open_env
 from hrm_agents.evaluation.outcomes import Solutions
@@ -81,8 +81,16 @@ class Solver:
         return env
 
     def saved_kwargs(self, changed: Mapping[str, Any]) -> dict[str, Any]:
-        """The keywords of training for the split in ``changed``: all but its own are unseen puzzles, without labels."""
-        return dict(self.env_kwargs) if changed.get("split") == "train" else of_unseen(self.env_kwargs)
+        """The keywords of training for the split in ``changed``: all but its own are unseen puzzles, without labels.
+
+        For a user's puzzles, keywords that describe those of training are left out, and all are played by default.
+        """
+        kept = dict(self.env_kwargs) if changed.get("split") == "train" else of_unseen(self.env_kwargs)
+        if changed.get("puzzles") is None:
+            return kept
+        describing = () if self._has_identities else self._task.chosen_by
+        kept = {name: value for name, value in kept.items() if name not in describing}
+        return {**kept, "split": evaluation_split(self.env_id, changed)}
 
     def _solving_env(self, **kwargs: Any) -> gym.Env[Any, Any]:
         """Make an environment for given puzzles: without those of the checkpoint, whose file may have moved."""
@@ -90,7 +98,7 @@ class Solver:
 
     @cached_property
     def _task(self) -> Any:
-        # A task with identities may depend on the puzzles of the checkpoint.
+        # Identities may depend on the puzzles of the checkpoint.
         env = self.make_env() if self._has_identities else self._solving_env()
         return env.unwrapped.task  # type: ignore[attr-defined]
 
@@ -160,7 +168,7 @@ class Solver:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         limit = {} if max_segments is None else {"max_segments": max_segments}
         self._solving_env(**limit).close()
-        kwargs = {**self.env_kwargs, **limit, "puzzles": puzzles, "split": "all", "num_puzzles": None}
+        kwargs = {**self.saved_kwargs({"puzzles": puzzles}), **limit, "puzzles": puzzles, "split": "all"}
         try:
             env = open_env(self.env_id, kwargs, batch_size=batch_size)
         except UserError as error:
@@ -242,7 +250,7 @@ class Solver:
         search: SearchSettings = ONE_TRY,
         progress: Callable[[float], None] | None = None,
     ) -> Evaluation:
-        """Evaluate the model, on the test split by default.
+        """Evaluate the model, by default on the test split, or on all of the user's own ``puzzles``.
 
         Args:
             env_kwargs: keywords of the environment, changed or added; ``views=8`` shows eight views of each puzzle

@@ -39,12 +39,14 @@ class MazeTask(Task):
         kind: ``"perfect"`` for mazes with exactly one path between any two free cells (a uniformly random spanning tree
             of rooms on odd coordinates), ``"random"`` for random walls.
         min_path: minimum number of steps from S to G; by default ``size // 2`` for perfect mazes and ``size`` for
-            random ones.
+            random ones. If given, it also chooses among the mazes of the environment's keyword ``puzzles``.
         wall_share: range of the wall probability of random mazes, drawn for each maze.
 
     Raises:
         ValueError: an argument is out of range.
     """
+
+    chosen_by = ("min_path",)
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class MazeTask(Task):
         low, high = (real_number("wall_share", share, 0.0, 1.0) for share in wall_share)
         if not low <= high < 1:
             raise ValueError(f"wall_share must be (low, high) with 0 <= low <= high < 1, not {(low, high)}")
+        self._asks_for_length = min_path is not None
         if min_path is None:
             min_path = size // 2 if kind == "perfect" else size
         # The longest possible path visits every free cell: the rooms and one wall fewer, or the whole grid.
@@ -168,6 +171,11 @@ class MazeTask(Task):
         solution = puzzle.copy()
         solution[shortest_path(distance, goal).reshape(puzzle.shape)] = PATH
         return PuzzleBatch(puzzle, solution)
+
+    def chosen(self, batch: PuzzleBatch) -> NDArray[np.bool_]:
+        """Which mazes have a path as long as was asked for, bool ``[B]``."""
+        steps = (batch.solution == PATH).sum(axis=1) + 1
+        return steps >= (self.min_path if self._asks_for_length else 0)
 
     def check(self, batch: PuzzleBatch) -> None:
         """Check mazes and their solutions, which must be shortest paths because the verifier relies on their length.

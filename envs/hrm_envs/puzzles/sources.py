@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,14 @@ PuzzlesLike = PuzzleBatch | NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | s
 _log = logging.getLogger(__name__)
 
 
-def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzzles: int | None = None) -> PuzzleBatch:
+def read_puzzles(
+    source: PuzzlesLike,
+    task: Task,
+    split: Split = "all",
+    num_puzzles: int | None = None,
+    *,
+    choose: bool = False,
+) -> PuzzleBatch:
     """Read and check puzzles: each must be well formed, and each solution must pass the verifier.
 
     A folder with ``train`` and ``test`` is already split; one symmetry class in eight of ``train`` is for validation.
@@ -45,6 +52,7 @@ def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzz
         task: the task that parses, checks and solves the puzzles.
         split: which puzzles to take.
         num_puzzles: maximum number of puzzles; the first ones are taken.
+        choose: take only those that the keywords of the task ask for (:meth:`.Task.chosen`).
 
     Raises:
         ValueError: the source cannot be read, a puzzle is invalid, or none is in the split; the message gives the
@@ -52,38 +60,63 @@ def read_puzzles(source: PuzzlesLike, task: Task, split: Split = "all", num_puzz
     """
     if isinstance(source, str) and _is_path(source):
         source = Path(source)
-    parts = [source]
-
-    def chosen(puzzle: Tokens) -> NDArray[np.bool_]:
-        return in_split(task, puzzle, split)
-
-    if isinstance(source, Path) and kind_of(source) == "folder":
-        splits = find_splits(source)
-        if len(splits) == 2:
-            named = {"test": ["test"], "all": ["train", "test"]}.get(split, ["train"])
-            parts = [splits[name] for name in named]
-
-            def chosen(puzzle: Tokens) -> NDArray[np.bool_]:
-                held_out = in_split(task, puzzle, "validation")
-                return {"train": ~held_out, "validation": held_out}.get(split, np.ones(len(puzzle), np.bool_))
-
-        elif splits:
-            parts = list(splits.values())
+    parts, belongs = _parts(source, task, split)
     found: list[PuzzleBatch] = []
-    seen, left = 0, num_puzzles
+    seen, fitting, left = 0, 0, num_puzzles
     for batch in (batch for part in parts for batch in _read(part, task)):
         seen += len(batch)
-        found.append(batch.take(chosen(batch.puzzle)).take(slice(left)))
+        if choose:
+            batch = batch.take(task.chosen(batch))
+            fitting += len(batch)
+        found.append(batch.take(belongs(batch.puzzle)).take(slice(left)))
         if left is not None:
             left -= len(found[-1])
             if left == 0:
                 break
-    if not any(map(len, found)):
+    if choose and fitting == 0:
+        raise ValueError(f"none of the {seen} puzzles has the {' and '.join(task.chosen_by)} asked for")
+    chosen = PuzzleBatch.concatenate(found)
+    if not len(chosen):
         raise ValueError(
             f"none of the {seen} puzzles is in split {split!r} (splits are by symmetry class): "
             "pass more puzzles, or set split='all' to play them all"
         )
-    return PuzzleBatch.concatenate(found)
+    _say_what_was_left_out(task, split, seen, fitting if choose else seen, len(chosen), left == 0)
+    return chosen
+
+
+def whole_split(source: PuzzlesLike) -> Split:
+    """The split that has all of a user's puzzles: ``"test"`` of a folder that has it and ``train``, otherwise all."""
+    path = Path(source) if isinstance(source, str) and _is_path(source) else source
+    is_split = isinstance(path, Path) and kind_of(path) == "folder" and len(find_splits(path)) == 2
+    return "test" if is_split else "all"
+
+
+def _say_what_was_left_out(task: Task, split: Split, seen: int, fitting: int, chosen: int, enough: bool) -> None:
+    """Say how many puzzles do not have what was asked for, or are in other splits."""
+    if fitting < seen:
+        _log.info("%d of %d puzzles have the %s asked for", fitting, seen, " and ".join(task.chosen_by))
+    if chosen < fitting and not enough:
+        _log.info("%d of %d puzzles are in split %r; split='all' has them all", chosen, fitting, split)
+
+
+def _parts(
+    source: PuzzlesLike, task: Task, split: Split
+) -> tuple[list[PuzzlesLike], Callable[[Tokens], NDArray[np.bool_]]]:
+    """The sources of a split, and what tells which of their puzzles (uint8 ``[B, S]``) belong to it."""
+    if isinstance(source, Path) and kind_of(source) == "folder":
+        splits = find_splits(source)
+        if len(splits) == 2:
+            named = {"test": ["test"], "all": ["train", "test"]}.get(split, ["train"])
+
+            def belongs(puzzle: Tokens) -> NDArray[np.bool_]:
+                held_out = in_split(task, puzzle, "validation")
+                return {"train": ~held_out, "validation": held_out}.get(split, np.ones(len(puzzle), np.bool_))
+
+            return [splits[name] for name in named], belongs
+        if splits:
+            return list(splits.values()), lambda puzzle: in_split(task, puzzle, split)
+    return [source], lambda puzzle: in_split(task, puzzle, split)
 
 
 def _read(source: PuzzlesLike, task: Task) -> Iterator[PuzzleBatch]:

@@ -75,7 +75,8 @@ class SudokuExtremeTask(SudokuTask):
     environment's keyword ``puzzles``.
 
     Args:
-        difficulty: inclusive range of guess counts, which selects puzzles. None plays all.
+        difficulty: inclusive range of guess counts, which selects puzzles, also those of the keyword ``puzzles``. None
+            plays all.
 
     Raises:
         ValueError: the range is invalid or contains no puzzle.

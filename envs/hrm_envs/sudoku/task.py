@@ -59,7 +59,8 @@ class SudokuTask(Task):
 
     Args:
         size: number of digits: 4 (2x2 boxes), 6 (boxes of 2 rows and 3 columns) or 9 (3x3 boxes).
-        level: a named difficulty for 9x9, see below. None uses only ``empty_cells``.
+        level: a named difficulty for 9x9, see below. None uses only ``empty_cells``. These three also choose among
+            the puzzles of the environment's keyword ``puzzles``.
         empty_cells: inclusive range of the number of blanks, drawn uniformly for each puzzle. Overrides the level.
         difficulty: inclusive range of guess counts. Overrides the level. None accepts any puzzle.
         score: the cells that earn partial credit: ``"solution"``, blanks that equal the solution; ``"rules"``, cells
@@ -84,6 +85,8 @@ class SudokuTask(Task):
         ValueError: unknown size, level or score, or a range that no puzzle can satisfy.
     """
 
+    chosen_by = ("level", "empty_cells", "difficulty")
+
     def __init__(
         self,
         size: int = 9,
@@ -106,6 +109,7 @@ class SudokuTask(Task):
             self.default_num_puzzles = dict(default_num)
         self.empty_cells = checked_range("empty_cells", empty_cells, MAX_EMPTY_CELLS[size]) or level_empty
         self.difficulty = checked_range("difficulty", difficulty, MAX_GUESSES) or level_difficulty
+        self._asks_for_empty_cells = level is not None or empty_cells is not None
         self.spec = TaskSpec(f"Sudoku {size}x{size}", (size, size), self.layout.symbols)
 
     def sample(self, rng: np.random.Generator, num: int) -> PuzzleBatch:
@@ -196,6 +200,15 @@ class SudokuTask(Task):
             raise ValueError(f"{where[i]}the puzzle has {what}")
         return PuzzleBatch(tokens, result.solution)
 
+    def chosen(self, batch: PuzzleBatch) -> NDArray[np.bool_]:
+        """Which puzzles are in the ranges of empty cells and guess counts that were asked for, bool ``[B]``."""
+        found = np.ones(len(batch), np.bool_)
+        if self._asks_for_empty_cells:
+            found &= _within((batch.puzzle == BLANK).sum(axis=1), self.empty_cells)
+        if self.difficulty is not None:
+            found[found] = _within(solve(self.layout, batch.puzzle[found]).guesses, self.difficulty)
+        return found
+
     def parse(self, text: str) -> Tokens:
         """Read puzzles from text, uint8 ``[N, S]``; see :func:`hrm_envs.sudoku.reading.read_grids`."""
         return self.read(text).puzzle
@@ -232,6 +245,10 @@ class SudokuTask(Task):
         from hrm_envs.sudoku.drawing import draw_sudoku
 
         draw_sudoku(board, self.layout.size, self.layout.box_shape)
+
+
+def _within(numbers: NDArray[np.integer], bounds: Range) -> NDArray[np.bool_]:
+    return (bounds[0] <= numbers) & (numbers <= bounds[1])
 
 
 def checked_range(name: str, value: Range | None, limit: int) -> Range | None:
