@@ -199,6 +199,12 @@ class RunConfig(_Checked):
     """Updates between checkpoints."""
     device: str = "auto"
     """cpu, cuda, mps, or auto."""
+    micro_batch: int | None = limited(None, Limits(1, 65_536))
+    """Rows per forward and backward pass of each process, to save memory; the result is that of the whole batch, which
+    is the default."""
+    recompute: bool = False
+    """Keep only the input of each block for the backward pass, which computes the rest again: less memory, more
+    time."""
     compile: bool = False
     """Use torch.compile: a minute at the start, then 1.3 to 1.5 times the speed."""
     threads: int | None = limited(None, Limits(1, 1024))

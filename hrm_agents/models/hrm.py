@@ -83,5 +83,19 @@ class HRM(Recursion, GridModel):
         Returns:
             The new carry, detached, and the outputs of the segment, read from the planner's state.
         """
-        carry = self.think(carry, self.embedding(puzzle, task_id).to(self.dtype))
-        return carry.detach(), self.read(carry.z_H)
+        return self._outcome(self.think(carry, self._embed(puzzle, task_id)))
+
+    def prepare(self, carry: Carry, puzzle: Tensor, task_id: Tensor | None = None) -> Carry:
+        """See :class:`SegmentModel`."""
+        return self.think_untracked(carry, self._embed(puzzle, task_id))
+
+    def finish(self, carry: Carry, puzzle: Tensor, task_id: Tensor | None = None) -> tuple[Carry, SegmentOutput]:
+        """See :class:`SegmentModel`."""
+        return self._outcome(self.think_tracked(carry, self._embed(puzzle, task_id)))
+
+    def _embed(self, puzzle: Tensor, task_id: Tensor | None) -> Tensor:
+        x: Tensor = self.embedding(puzzle, task_id).to(self.dtype)
+        return x
+
+    def _outcome(self, states: Carry) -> tuple[Carry, SegmentOutput]:
+        return states.detach(), self.read(states.z_H)

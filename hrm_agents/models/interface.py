@@ -97,6 +97,12 @@ class SegmentModel(nn.Module, ABC):
     q_head: nn.Linear
     """``d -> 2``, applied in float32."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let a subclass with a forward of its own not inherit the two halves of another one."""
+        super().__init_subclass__(**kwargs)
+        if "forward" in vars(cls) and "finish" not in vars(cls):
+            cls.prepare, cls.finish = SegmentModel.prepare, SegmentModel.finish  # type: ignore[method-assign]
+
     @classmethod
     def build(cls, settings: Any, sizes: Sizes) -> SegmentModel:
         """Make a network with new weights; by default, call the constructor with the same arguments.
@@ -128,6 +134,19 @@ class SegmentModel(nn.Module, ABC):
         Returns:
             The new carry, detached, and the outputs, with gradient.
         """
+
+    def prepare(self, carry: Any, puzzle: Tensor, task_id: Tensor | None = None) -> Any:
+        """The carry after the part of a segment that has no gradient; by default there is none.
+
+        Together with :meth:`finish` it does what :meth:`forward` does. Training in micro-batches runs them apart, and
+        only the second one again.
+        """
+        return carry
+
+    def finish(self, carry: Any, puzzle: Tensor, task_id: Tensor | None = None) -> tuple[Any, SegmentOutput]:
+        """The rest of the segment, as :meth:`forward`; by default all of it."""
+        result: tuple[Any, SegmentOutput] = self(carry, puzzle, task_id)
+        return result
 
     def reset_carry(self, carry: Any, reset: Tensor) -> Any:
         """Replace the rows where ``reset`` bool ``[B]`` is set by the initial carry."""

@@ -8,6 +8,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from hrm_agents.models.architecture import BlockSettings
 
@@ -110,6 +111,9 @@ class Block(nn.Module):
 
     def __init__(self, settings: BlockSettings, num_slots: int) -> None:
         super().__init__()
+        #: Keep only the input for the backward pass, which then computes the rest again (activation checkpointing, Chen
+        #: et al. 2016, arXiv 1604.06174).
+        self.recompute = False
         self.eps = settings.rms_eps
         self.attention: Attention | None = None
         self.across: SwiGLU | None = None
@@ -121,6 +125,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rotary: Rotary | None) -> Tensor:
         """Map [B, T, d] to [B, T, d]."""
+        if self.recompute and torch.is_grad_enabled():
+            computed: Tensor = checkpoint(self._compute, x, rotary, use_reentrant=False)
+            return computed
+        return self._compute(x, rotary)
+
+    def _compute(self, x: Tensor, rotary: Rotary | None) -> Tensor:
         if self.attention is not None:
             x = rms_norm(x + self.attention(x, rotary), self.eps)
         else:

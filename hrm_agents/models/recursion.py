@@ -98,20 +98,41 @@ class Recursion(nn.Module):
         Returns:
             The new states, with gradient.
         """
-        config = self.config
-        rotary: Rotary | None = (self.rotary_cos, self.rotary_sin) if config.has_rotary else None
+        return self.think_tracked(self.think_untracked(carry, x), x)
+
+    @torch.no_grad()
+    def think_untracked(self, carry: Carry, x: Tensor) -> Carry:
+        """The steps of :meth:`think` that have no gradient."""
+        config, rotary = self.config, self._rotary
         z_H, z_L = carry
-        tracked_H = config.H_cycles if config.gradient == "segment" else 1
-        tracked_L = 1 if config.gradient == "step" else config.L_cycles
-        with torch.no_grad():
-            for _ in range(config.H_cycles - tracked_H):
-                for _ in range(config.L_cycles):
-                    z_L = self.L(z_L, z_H + x, rotary)
-                z_H = self.H(z_H, z_L, rotary)
-            for _ in range(config.L_cycles - tracked_L):
+        for _ in range(config.H_cycles - self._tracked_H):
+            for _ in range(config.L_cycles):
                 z_L = self.L(z_L, z_H + x, rotary)
-        for _ in range(tracked_H):
-            for _ in range(tracked_L):
+            z_H = self.H(z_H, z_L, rotary)
+        for _ in range(config.L_cycles - self._tracked_L):
+            z_L = self.L(z_L, z_H + x, rotary)
+        return Carry(z_H, z_L)
+
+    def think_tracked(self, carry: Carry, x: Tensor) -> Carry:
+        """The steps of :meth:`think` after those, with a gradient."""
+        rotary = self._rotary
+        z_H, z_L = carry
+        for _ in range(self._tracked_H):
+            for _ in range(self._tracked_L):
                 z_L = self.L(z_L, z_H + x, rotary)
             z_H = self.H(z_H, z_L, rotary)
         return Carry(z_H, z_L)
+
+    @property
+    def _rotary(self) -> Rotary | None:
+        return (self.rotary_cos, self.rotary_sin) if self.config.has_rotary else None
+
+    @property
+    def _tracked_H(self) -> int:
+        """H cycles with a gradient."""
+        return self.config.H_cycles if self.config.gradient == "segment" else 1
+
+    @property
+    def _tracked_L(self) -> int:
+        """L steps with a gradient in each of them."""
+        return 1 if self.config.gradient == "step" else self.config.L_cycles
