@@ -21,6 +21,9 @@ from torch import Tensor
 
 from hrm_agents.errors import UserError, one_line
 
+#: Variable of the environment: how often ``torchrun`` has started the processes again.
+_RESTARTS = "TORCHELASTIC_RESTART_COUNT"
+
 Result = TypeVar("Result")
 Joint = TypeVar("Joint", NDArray[Any], list[int])
 
@@ -314,7 +317,11 @@ def joined(environ: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
         yield ALONE
         return
     with _connected():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        store, rank, size = next(dist.rendezvous("env://"))
+        # torchrun may keep its store when it starts the processes again: the addresses in it are of dead ones.
+        attempt = dist.PrefixStore(f"attempt-{environ.get(_RESTARTS, '0')}", store)
+        backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backends, store=attempt, rank=rank, world_size=size)
     try:
         yield ManyRanks(int(environ.get("LOCAL_RANK", "0")))
     finally:
@@ -323,7 +330,7 @@ def joined(environ: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
 
 def was_restarted(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether ``torchrun`` has started the processes again after one of them ended."""
-    return environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+    return environ.get(_RESTARTS, "0") != "0"
 
 
 @contextmanager
@@ -332,4 +339,6 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise RankLost(f"another process of the run has ended or cannot be reached ({one_line(str(error))})") from error
+        raise RankLost(
+            f"another process of the run has ended or cannot be reached ({one_line(str(error), 100)})"
+        ) from error

@@ -20,6 +20,7 @@ from hrm_agents.config import (
     TrainConfig,
     with_model,
 )
+from hrm_agents.distributed import FailedElsewhere, Ranks, joined, was_restarted
 from hrm_agents.environments import user_id
 from hrm_agents.errors import UserError
 from hrm_agents.models.architecture import Architecture
@@ -96,7 +97,29 @@ class Train(Settings[ModelSettings]):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command."""
+    """Run the command, alone or in one of the processes that torchrun started."""
+    with joined() as ranks:
+        try:
+            return _run(arguments, ranks)
+        except FailedElsewhere:
+            return 2  # the process that failed says why
+        except KeyboardInterrupt:
+            if ranks.is_first:
+                raise
+            return 130
+
+
+def _run(arguments: Sequence[str], ranks: Ranks) -> int:
+    from hrm_agents.records.run_lock import hold_folder
+
+    options, config = ranks.each(lambda: _read(arguments, ranks))
+    out = options.resume or options.out or options.folder()
+    with hold_folder(out, ranks):
+        return _train(config, out, resume=options.resume is not None, gif=options.gif, ranks=ranks)
+
+
+def _read(arguments: Sequence[str], ranks: Ranks) -> tuple[Train[Any], TrainConfig]:
+    """The options, and the settings that they give."""
     options = parse_settings(Train, "train", arguments)
     if options.resume is not None:
         if options.out is not None:
@@ -108,27 +131,24 @@ def run(arguments: Sequence[str]) -> int:
         config = options.config_in(env)
     else:
         config = options.config()
-    out = options.resume or options.out or options.folder()
-    from hrm_agents.records.run_lock import hold_folder
-
-    with hold_folder(out):
-        return _train(config, out, resume=options.resume is not None, gif=options.gif)
+    ranks.rows(config.run.batch_size)  # refuses a batch that cannot be split
+    return options, config
 
 
-def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool) -> int:
-    """Train in a folder that this process has locked."""
-    from hrm_agents.records.checkpoint import CONFIG, MODEL
+def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool, ranks: Ranks) -> int:
+    """Train in a folder that this run has locked."""
     from hrm_agents.trainer import Trainer
 
-    if not resume and (out / CONFIG).exists():
-        raise UserError(f"{out} already holds a run: continue it with --resume {out}, or choose another --out")
-    if not resume and (out / MODEL).exists():
-        raise UserError(f"{out} already holds a model: choose another --out")
-    trainer = Trainer.resume(out, config) if resume else Trainer(config, out)
-    say(
-        f"training {config.env.id} with {config.model_name}, {num_parameters(trainer.model):,} parameters; records and "
-        f"checkpoint in {out} (tensorboard --logdir {out})"
-    )
+    resume = ranks.each(lambda: resume or _is_restart(config, out))
+    if not resume:
+        ranks.first(lambda: _check_empty(out))
+    trainer = Trainer.resume(out, config, ranks=ranks) if resume else Trainer(config, out, ranks=ranks)
+    if ranks.is_first:
+        together = f" in {ranks.size} processes" if ranks.size > 1 else ""
+        say(
+            f"training {config.env.id} with {config.model_name}, {num_parameters(trainer.model):,} parameters"
+            f"{together}; records and checkpoint in {out} (tensorboard --logdir {out})"
+        )
     try:
         report = trainer.run()
     except KeyboardInterrupt:
@@ -138,6 +158,8 @@ def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool) -> int:
             f"saved after {trainer.updates_saved} updates; "
             f"continue with: hrm-agents train --resume {shlex.quote(str(out))}"
         ) from None
+    if not ranks.is_first:
+        return 0
     say(
         f"{100 * report.success_rate:.2f}% of {report.num_puzzles} unseen puzzles solved, "
         f"{report.mean_segments:.2f} segments on average, {100 * report.forced_rate:.1f}% out of segments"
@@ -145,6 +167,28 @@ def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool) -> int:
     if gif:
         _draw(trainer.updates_done, out)
     return 0
+
+
+def _is_restart(config: TrainConfig, out: Path) -> bool:
+    """Whether torchrun has started again what it began in ``out``, which holds a checkpoint by now."""
+    from hrm_agents.assembly import with_segment_cost
+    from hrm_agents.records.checkpoint import CONFIG
+
+    return was_restarted() and (out / CONFIG).exists() and _saved(out) == with_segment_cost(config)
+
+
+def _check_empty(out: Path) -> None:
+    """Check that a folder holds no run yet.
+
+    Raises:
+        UserError: it does.
+    """
+    from hrm_agents.records.checkpoint import CONFIG, MODEL
+
+    if (out / CONFIG).exists():
+        raise UserError(f"{out} already holds a run: continue it with --resume {out}, or choose another --out")
+    if (out / MODEL).exists():
+        raise UserError(f"{out} already holds a model: choose another --out")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def in_ranks(size, work, folder: Path):
         theirs.close()
     answers = []
     for rank, (mine, _) in enumerate(ends):
-        assert mine.poll(120), f"process {rank} does not answer"
+        assert mine.poll(300), f"process {rank} does not answer"
         answers.append(mine.recv())
     for process in processes:
         process.join()

@@ -49,6 +49,7 @@ LAYERS = {
         ["reports"],
         ["commands", "integrations"],
         ["cli"],
+        ["__main__"],
     ],
 }
 
