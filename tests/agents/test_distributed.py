@@ -1,13 +1,16 @@
 """Training in several processes: what they compute together is what one process computes from the joint batch."""
 
+import signal
+
 import numpy as np
 import pytest
 import shift_task
 import torch
 from rank_group import in_ranks
 
-from hrm_agents.distributed import ALONE, Rows
+from hrm_agents.distributed import ALONE, FailedElsewhere, Rows
 from hrm_agents.errors import UserError
+from hrm_agents.records.checkpoint import load_state
 from hrm_agents.records.logger import Logger
 from hrm_agents.trainer import Trainer
 
@@ -31,10 +34,9 @@ RUNS = {
 def make(tiny_config, tmp_path):
     """Makes a trainer of 6 rows whose Q-head is not constant."""
 
-    def make(ranks=ALONE, *, env="HRM/Sudoku-4x4-v0", run=None, name="run", sgd=False, **settings):
+    def make(ranks=ALONE, *, env="HRM/Sudoku-4x4-v0", run=None, name="run", optimizers=None, **settings):
         config = tiny_config(env, settings.pop("kwargs", None), run={"batch_size": 6, **(run or {})}, **settings)
-        torch.manual_seed(1)
-        trainer = Trainer(config, tmp_path / name, Logger(), ranks=ranks)
+        trainer = Trainer(config, tmp_path / name, Logger(), ranks=ranks, optimizers=optimizers)
         torch.nn.init.normal_(trainer.model.q_head.weight, std=0.2)
         return trainer
 
@@ -57,6 +59,10 @@ def learned(trainer, updates):
         for batch in seen
     ]
     return metrics, grads, rows
+
+
+def weights_of(trainer):
+    return {name: weight.numpy().copy() for name, weight in trainer.algorithm.averaged_weights().items()}
 
 
 def test_two_processes_compute_what_one_computes_from_the_joint_batch(make, tmp_path):
@@ -84,13 +90,93 @@ def test_processes_keep_the_same_weights(make, tmp_path):
     def work(ranks):
         trainer = make(ranks, env=shift_task.ID, kwargs={})
         learned(trainer, 50)
-        return {name: weight.numpy().copy() for name, weight in trainer.algorithm.averaged_weights().items()}
+        return weights_of(trainer)
 
     first, second = in_ranks(2, work, tmp_path)
     (table,) = make(env=shift_task.ID, kwargs={}).model.sparse_parameters()
     assert np.count_nonzero(first[table].any(-1)) > 1
     for name, weight in first.items():
         np.testing.assert_array_equal(second[name], weight)
+
+
+def descent(model):
+    """Steps in proportion to the gradients, so that differences of rounding stay small."""
+    return [torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.5)]
+
+
+@pytest.mark.parametrize("halting", [{"target": "returns", "exploration_prob": 0.5}, {"rule": "gain"}])
+def test_a_run_goes_on_in_another_number_of_processes(make, tmp_path, halting):
+    settings = {"halting": halting, "optimizers": descent, "run": {"updates": 8}}
+    alone = make(**settings, name="alone")
+    learned(alone, 4)
+    alone.save()
+
+    def begin(ranks):
+        trainer = make(ranks, **settings, name="two")
+        learned(trainer, 4)
+        trainer.save()
+
+    in_ranks(2, begin, tmp_path)
+    expected, found = load_state(tmp_path / "alone"), load_state(tmp_path / "two")
+    assert found[1]["rollout"] == expected[1]["rollout"]
+    assert found[0].keys() == expected[0].keys()
+    for path, tensor in expected[0].items():
+        torch.testing.assert_close(found[0][path], tensor, rtol=1e-4, atol=1e-5)
+
+    def go_on(ranks):
+        trainer = Trainer.resume(tmp_path / "two", None, Logger(), optimizers=descent, ranks=ranks)
+        metrics, _, rows = learned(trainer, 4)
+        return metrics, rows, weights_of(trainer)
+
+    metrics, _, rows = learned(alone, 4)
+    for other_metrics, other_rows, weights in (go_on(ALONE), in_ranks(3, go_on, tmp_path)[0]):
+        for right, other in zip(metrics, other_metrics, strict=True):
+            assert other == pytest.approx(right, rel=1e-3, abs=1e-5)
+        for right, other in zip(rows, other_rows, strict=True):
+            for right_part, other_part in zip(right, other, strict=True):
+                np.testing.assert_allclose(other_part, right_part, atol=1e-4)
+        for name, weight in weights_of(alone).items():
+            np.testing.assert_allclose(weights[name], weight, atol=1e-5)
+
+
+def test_an_evaluation_is_shared_and_has_the_same_report(make, tmp_path):
+    reports = in_ranks(3, lambda ranks: make(ranks, env=shift_task.ID, kwargs={}).evaluate().to_dict(), tmp_path)
+    assert reports == [make(env=shift_task.ID, kwargs={}).evaluate().to_dict()] * 3
+
+
+@pytest.mark.parametrize("place", ["update", "evaluate"])
+def test_a_signal_to_one_process_stops_all_with_a_save(make, tmp_path, place):
+    def work(ranks):
+        run = {"updates": 50, "save_every": 100, "eval_every": 2 if place == "evaluate" else 0}
+        trainer = make(ranks, env=shift_task.ID, kwargs={}, run=run)
+        act = getattr(trainer, place)
+
+        def act_and_signal(*arguments):
+            if ranks.rank == 1 and trainer.updates_done == 2 + (place == "update"):
+                signal.raise_signal(signal.SIGTERM)
+            return act(*arguments)
+
+        setattr(trainer, place, act_and_signal)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run()
+        return trainer.updates_done, trainer.updates_saved
+
+    done = 4 if place == "update" else 2
+    assert in_ranks(2, work, tmp_path) == [(done, done)] * 2
+    assert load_state(tmp_path / "run")[1]["updates_done"] == done
+
+
+def test_what_the_first_process_cannot_write_fails_in_all(make, tmp_path):
+    (tmp_path / "run").write_text("a file, no folder")
+
+    def work(ranks):
+        with pytest.raises(UserError) as error:
+            make(ranks).save()
+        return error.type, str(error.value)
+
+    (first, why), (second, _) = in_ranks(2, work, tmp_path)
+    assert (first, second) == (UserError, FailedElsewhere)
+    assert why.startswith(f"cannot write to {tmp_path / 'run'}")
 
 
 def test_rows_of_a_joint_batch():
