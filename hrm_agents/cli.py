@@ -15,7 +15,7 @@ from typing import TextIO
 COMMANDS = {
     "train": "train a model in an environment, evaluate it and draw a GIF",
     "evaluate": "measure success on unseen puzzles, at every segment",
-    "solve": "solve one puzzle from an argument, a file or standard input",
+    "solve": "solve puzzles from an argument, a file or standard input",
     "analyse": "show what happens inside a network, as a picture",
     "watch": "watch a model think, in a window or as a GIF",
     "play": "solve puzzles yourself in a window, with a model's advice",

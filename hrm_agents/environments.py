@@ -14,6 +14,7 @@ import gymnasium as gym
 
 from hrm_agents.errors import UserError, one_line, user_errors
 from hrm_agents.user_modules import import_module
+from hrm_envs import default_split
 
 #: ``[module:][namespace/]name-vN``.
 _ID = re.compile(r"(?:(?P<module>[\w.]+):)?(?P<name>(?:[\w:-]+/)?[\w:.-]+)")
@@ -128,8 +129,6 @@ def evaluation_split(env_id: str, kwargs: Mapping[str, Any]) -> str:
     Raises:
         UserError: the id is unknown or has no version.
     """
-    from hrm_envs.construction import default_split
-
     return default_split(registered_keywords(env_id)["task"], kwargs.get("puzzles"))
 
 

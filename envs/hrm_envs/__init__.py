@@ -3,8 +3,10 @@
 Importing this package registers the built-in ids. It loads no data and imports neither torch nor pygame.
 """
 
+from hrm_envs.construction import default_split
 from hrm_envs.puzzles.arrays import load_arrays
 from hrm_envs.puzzles.files import parse_json, read_json
+from hrm_envs.puzzles.sources import read_puzzles
 from hrm_envs.registration import register_moves, register_task, registered_ids
 from hrm_envs.rewards import REWARDS
 from hrm_envs.spec import IdTable, TaskSpec
@@ -18,10 +20,12 @@ __all__ = [
     "Task",
     "TaskSpec",
     "Verdict",
+    "default_split",
     "independent_seeds",
     "load_arrays",
     "parse_json",
     "read_json",
+    "read_puzzles",
     "register_moves",
     "register_task",
     "registered_ids",

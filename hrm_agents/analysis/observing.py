@@ -22,7 +22,8 @@ from hrm_agents.evaluation.evaluate import open_env, trace
 from hrm_agents.evaluation.outcomes import Trace
 from hrm_agents.models.interface import SegmentOutput
 from hrm_agents.policy import HRMPolicy
-from hrm_agents.solving.solver import Solver, check_task
+from hrm_agents.solving.solver import Solver
+from hrm_agents.solving.task_check import check_task
 from hrm_envs import TaskSpec
 
 #: Called with the carry before and after a segment of ``B`` rows and its outputs; returns tensors ``[B, ...]``.

@@ -107,7 +107,8 @@ def new_game(options: Play) -> Game:
         env = make_single(env_id, {"split": evaluation_split(env_id, extra), **extra})
         solver = _bundled(env_id, env.unwrapped.task_spec, options.device)  # type: ignore[attr-defined]
     else:
-        from hrm_agents.solving.solver import check_task, load
+        from hrm_agents.solving.solver import load
+        from hrm_agents.solving.task_check import check_task
 
         solver = load(options.checkpoint, options.device)
         env_id = options.env or solver.env_id
@@ -155,7 +156,8 @@ def _bundled(env_id: str, spec: Any, device: str) -> Solver | None:
     """The bundled model, or None if it does not fit the environment."""
     if plain_id(env_id) != _bundled_id():
         return None
-    from hrm_agents.solving.solver import check_task, load
+    from hrm_agents.solving.solver import load
+    from hrm_agents.solving.task_check import check_task
 
     solver = load(MAZE, device)
     try:

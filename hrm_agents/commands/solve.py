@@ -6,33 +6,46 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from hrm_agents.commands.common import EXPLAINED, Device, Modules, parse, say
+from hrm_agents.commands.common import EXPLAINED, Device, Modules, parse, progress, say
 from hrm_agents.errors import UserError, user_errors
+from hrm_agents.records.files import check_writable, write_atomically
+from hrm_agents.solving.answers import AnswerFormat, format_of, write_answers
 
-#: Maximum number of bytes of one puzzle's text.
-_LONGEST = 1_000_000
+if TYPE_CHECKING:
+    from hrm_agents.solving.solver import Solver
+    from hrm_envs import PuzzleBatch
+
+#: Maximum number of bytes on standard input.
+_LONGEST = 64 * 1024**2
 
 
 @dataclass(frozen=True)
 class Solve:
-    """Solve one puzzle and print the answer.
+    """Solve puzzles and print the answers.
 
-    The puzzle is text in the task's notation: for Sudoku, digits with . for blanks; for mazes, lines of #, spaces, S
-    and G. The exit code is 0 if the answer is right and 1 if not.
+    Puzzles are text in the task's notation (for Sudoku, digits with . for blanks; for mazes, lines of #, spaces, S and
+    G), or a file of any form that the environment's keyword puzzles takes: text, CSV, JSON, JSON lines, .npz, and
+    others (see docs/files.md). One puzzle is answered as a grid, several as lines, a table or a JSON document. The exit
+    code is 0 if all answers are right and 1 if not.
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
     """Checkpoint folder."""
     puzzle: Annotated[str, tyro.conf.Positional] = "-"
-    """The puzzle, a file that contains it, or - for standard input."""
+    """The puzzles, a file that contains them, or - for standard input."""
     max_segments: Annotated[int | None, EXPLAINED] = None
     """Maximum number of segments; as in training if omitted."""
+    out: Annotated[Path | None, EXPLAINED] = None
+    """Write the answers to this file instead of printing them."""
+    format: Annotated[AnswerFormat | None, EXPLAINED] = None
+    """Format of the answers; if omitted, by the suffix of --out, else text. csv and json also give the puzzle, whether
+    the answer is right, and the number of segments."""
     steps: bool = False
-    """Also print the answer of every segment, on standard error."""
+    """Also print the answer of every segment, on standard error; for one puzzle."""
     module: Modules = ()
     device: Device = "cpu"
 
@@ -40,6 +53,8 @@ class Solve:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Solve, "solve", arguments)
+    if options.out is not None:
+        check_writable(options.out)
     from hrm_agents.solving.solver import load
     from hrm_agents.user_modules import import_modules
 
@@ -47,9 +62,30 @@ def run(arguments: Sequence[str]) -> int:
 
     solver = load(options.checkpoint, options.device)
     solver.check_solves_from_outside()  # before waiting for standard input
-    text = _read(options.puzzle)
-    with user_errors("puzzle"):
-        solution = solver.solve(text, options.max_segments)
+    source = _standard_input() if options.puzzle == "-" else options.puzzle
+    with user_errors("standard input" if options.puzzle == "-" else "puzzle"):
+        puzzles = solver.read(source)
+        if len(puzzles) == 1 and options.out is None and options.format is None:
+            return _solve_one(solver, puzzles, options)
+        if options.steps:
+            raise UserError(
+                f"--steps shows the segments of one puzzle, without --out and --format; found {len(puzzles)}"
+            )
+        return _solve_all(solver, puzzles, options)
+
+
+def _standard_input() -> bytes:
+    content = sys.stdin.buffer.read(_LONGEST + 1)
+    if len(content) > _LONGEST:
+        raise UserError(f"standard input is longer than {_LONGEST:,} bytes: give a file")
+    if not content.strip():
+        raise UserError("no puzzle: give it as an argument, a file, or on standard input")
+    return content
+
+
+def _solve_one(solver: Solver, puzzles: PuzzleBatch, options: Solve) -> int:
+    """Solve one puzzle, print the answer as a grid, and return the exit code."""
+    solution = solver.solve(puzzles.puzzle[0], options.max_segments)
     if options.steps:
         for number, segment in enumerate(solution.segments, 1):
             go_on = "" if segment.q_continue is None else f"Q(continue) {segment.q_continue:.3f}, "
@@ -64,31 +100,16 @@ def run(arguments: Sequence[str]) -> int:
     return 0 if solution.success else 1
 
 
-def _read(puzzle: str) -> str:
-    if puzzle == "-":
-        text = _decoded(sys.stdin.buffer.read(_LONGEST + 1), "standard input")
-        if not text.strip():
-            raise UserError("no puzzle: give it as an argument, a file, or on standard input")
-        return text
-    # A puzzle may be too long for a file name, so only short single lines are looked up as files.
-    if "\n" not in puzzle and len(puzzle) < 250 and Path(puzzle).is_file():
-        try:
-            with Path(puzzle).open("rb") as file:
-                return _decoded(file.read(_LONGEST + 1), puzzle)
-        except OSError as error:
-            raise UserError(f"{puzzle} cannot be read: {error.strerror or error}") from error
-    return puzzle
-
-
-def _decoded(data: bytes, name: str) -> str:
-    """Decode the text of a puzzle.
-
-    Raises:
-        UserError: it is not text, or too long for one puzzle.
-    """
-    if len(data) > _LONGEST:
-        raise UserError(f"{name} is too long for a puzzle: more than {_LONGEST:,} bytes")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{name} is not UTF-8 text: byte {error.start} is {data[error.start]:#04x}") from error
+def _solve_all(solver: Solver, puzzles: PuzzleBatch, options: Solve) -> int:
+    """Solve puzzles, print or write the answers, and return the exit code."""
+    with progress("solving") as share:
+        solutions = solver.solve_all(puzzles, options.max_segments, progress=share)
+    text = write_answers(solver.task, puzzles, solutions, options.format or format_of(options.out))
+    if options.out is None:
+        print(text, end="")
+    else:
+        write_atomically(options.out, text.encode())
+        say(f"wrote {options.out}")
+    solved = int(solutions.success.sum())
+    say(f"{solved} of {len(puzzles)} solved, {solutions.segments.mean():.2f} segments on average")
+    return 0 if solved == len(puzzles) else 1

@@ -24,9 +24,9 @@ from hrm_agents.losses import LOG_PROBABILITIES
 from hrm_agents.models.interface import SegmentModel
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.records import checkpoint
-from hrm_agents.records.identities import first_difference, saved_table
 from hrm_agents.solving.solution import Segment, Solution
-from hrm_envs import TaskSpec
+from hrm_agents.solving.task_check import check_task
+from hrm_envs import PuzzleBatch, read_puzzles
 
 
 class Solver:
@@ -88,7 +88,7 @@ class Solver:
         kept = dict(self.env_kwargs) if changed.get("split") == "train" else of_unseen(self.env_kwargs)
         if changed.get("puzzles") is None:
             return kept
-        describing = () if self._has_identities else self._task.chosen_by
+        describing = () if self._has_identities else self.task.chosen_by
         kept = {name: value for name, value in kept.items() if name not in describing}
         return {**kept, "split": evaluation_split(self.env_id, changed)}
 
@@ -97,7 +97,8 @@ class Solver:
         return self.make_env(**{"puzzles": None, "split": "all", **kwargs})
 
     @cached_property
-    def _task(self) -> Any:
+    def task(self) -> Any:
+        """The task of the model."""
         # Identities may depend on the puzzles of the checkpoint.
         env = self.make_env() if self._has_identities else self._solving_env()
         return env.unwrapped.task  # type: ignore[attr-defined]
@@ -117,6 +118,14 @@ class Solver:
                 f"{self.folder} needs the task identity of each puzzle, which a given puzzle lacks: use `hrm-agents "
                 f"evaluate` or `hrm-agents watch` on the puzzles of {self.env_id}"
             )
+
+    def read(self, puzzles: Any) -> PuzzleBatch:
+        """Read and check puzzles of any form that the environment's keyword ``puzzles`` takes.
+
+        Raises:
+            ValueError: they cannot be read, or one has no (unique) solution; the message names the place.
+        """
+        return read_puzzles(puzzles, self.task)
 
     def solve(self, puzzle: Any, max_segments: int | None = None) -> Solution:
         """Solve one puzzle.
@@ -231,7 +240,7 @@ class Solver:
 
     def format(self, answer: NDArray[np.uint8]) -> str:
         """Turn an answer, uint8 ``[S]``, into text in the task's notation."""
-        task = self._task
+        task = self.task
         try:
             text: str = task.format(answer)
         except ValueError:
@@ -298,34 +307,6 @@ class Solver:
 
     def _value(self, q: torch.Tensor) -> float:
         return float(self.q_scale.value(q)[0])
-
-
-def check_task(model: SegmentModel, config: Mapping[str, Any], spec: TaskSpec, folder: Path) -> None:
-    """Check that an environment has the model's grid, alphabet and task identities.
-
-    Args:
-        model: the network.
-        config: contents of its checkpoint's ``config.json``.
-        spec: of the environment's task.
-        folder: of the checkpoint, for messages.
-
-    Raises:
-        UserError: naming both sizes, or the first identity that differs.
-    """
-    mine = (tuple(model.sizes.grid_shape), model.sizes.vocab_size)
-    theirs = (tuple(spec.grid_shape), spec.vocab_size)
-    if mine != theirs:
-        raise UserError(
-            f"{folder} was trained on grids of {mine[0][0]} x {mine[0][1]} with {mine[1]} tokens; {spec.name} has "
-            f"{theirs[0][0]} x {theirs[0][1]} with {theirs[1]}: choose a checkpoint of that task"
-        )
-    # Embeddings of the same shape may belong to other tasks, or to other augmented copies.
-    difference = first_difference(saved_table(config.get("task"), f"{folder / checkpoint.CONFIG}: task"), spec.id_table)
-    if difference is not None:
-        raise UserError(
-            f"{folder} was trained with other task identities than {spec.name} has here ({difference}): use the "
-            "environment's keywords of training, or choose a checkpoint of these tasks"
-        )
 
 
 def load(
