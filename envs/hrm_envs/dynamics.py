@@ -188,6 +188,29 @@ class SegmentDynamics:
         reward = np.asarray(self._reward(verdict), np.float32)
         return Verdict(verdict.success.reshape(shape), verdict.score.reshape(shape)), reward.reshape(shape)
 
+    def nearest(self, scores: NDArray[Any]) -> Tokens:
+        """The right answers nearest to an agent's own (:meth:`Task.nearest`), uint8 ``[B, S]``.
+
+        Rows without a label stay all padding.
+
+        Args:
+            scores: float ``[B, S, V]``.
+
+        Raises:
+            ValueError: the scores have another shape or type, or are not finite.
+        """
+        scores = np.asarray(scores)
+        expected = (*self.answer.shape, self.task.spec.vocab_size)
+        if scores.shape != expected or scores.dtype.kind != "f":
+            raise ValueError(f"scores: expected floats {list(expected)}, found {form(scores)}")
+        if not np.isfinite(scores).all():
+            raise ValueError("scores: not all are finite")
+        labelled = np.flatnonzero(self.batch.solution.any(axis=1))
+        found = self.batch.solution.copy()
+        if len(labelled):
+            found[labelled] = self.task.nearest(self.batch.take(labelled), scores[labelled])
+        return found
+
     def observe(self) -> dict[str, NDArray[Any]]:
         """The observation of every row, as copies."""
         return {

@@ -135,6 +135,8 @@ class Task(ABC):
     #: Whether :meth:`verify`, :meth:`augment` and :meth:`mark` work without ``batch.solution``. The environment's
     #: keyword ``num_labelled`` needs this.
     grades_without_solution: bool = False
+    #: Whether a puzzle may have several right answers, of which :meth:`nearest` chooses.
+    many_answers: bool = False
     #: Keywords of the constructor that describe generated puzzles and choose among a user's (:meth:`chosen`).
     chosen_by: tuple[str, ...] = ()
     #: Largest value of the environment's keyword ``views``, the number of views of a puzzle for :meth:`ensemble`.
@@ -163,6 +165,19 @@ class Task(ABC):
     @abstractmethod
     def verify(self, batch: PuzzleBatch, answer: Tokens) -> Verdict:
         """Grade ``answer`` (uint8 ``[B, S]``) for each row of ``batch``; must accept every right answer."""
+
+    def nearest(self, batch: PuzzleBatch, scores: NDArray[np.floating[Any]]) -> Tokens:
+        """The right answer to each puzzle that an agent is closest to, uint8 ``[B, S]``: the best one to learn from.
+
+        Where a puzzle has several right answers, learning one of them at random punishes the others. The default is the
+        only one that is known, ``batch.solution``.
+
+        Args:
+            batch: puzzles with solutions.
+            scores: float ``[B, S, V]``, finite, how much the agent favours each token in each cell: the logits or the
+                log-probabilities of its answer. The nearest answer has the largest sum.
+        """
+        return batch.solution
 
     def augment(self, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
         """Apply a random symmetry to each row, drawn from the stream of that row. The default changes nothing."""

@@ -213,9 +213,29 @@ class ReasoningVectorEnv(ReasoningBase, gym.vector.VectorEnv[Observations, Mappi
         Raises:
             ValueError: the environment was not made with ``expose_solution=True``.
         """
+        self._check_exposed()
+        return self._dynamics.batch.solution.copy()
+
+    def nearest(self, scores: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+        """The right answer to each current puzzle that is nearest to an agent's own, uint8 ``[n, S]``.
+
+        It has the largest sum of scores of all right answers, where the task knows several
+        (:attr:`Task.many_answers <hrm_envs.Task.many_answers>`); else it is the solution. Rows without a label are all
+        padding.
+
+        Args:
+            scores: float ``[n, S, V]``, how much the agent favours each token in each cell, such as logits.
+
+        Raises:
+            ValueError: the environment was not made with ``expose_solution=True``, or the scores have another shape or
+                type or are not finite.
+        """
+        self._check_exposed()
+        return self._dynamics.nearest(scores)
+
+    def _check_exposed(self) -> None:
         if not self._expose_solution:
             raise ValueError("solutions are hidden: make the environment with expose_solution=True")
-        return self._dynamics.batch.solution.copy()
 
     def _what_to_reset(self, options: Mapping[str, Any] | None) -> tuple[NDArray[np.int64], dict[str, Any]]:
         """The rows, and the keywords of ``SegmentDynamics.reset`` for them."""

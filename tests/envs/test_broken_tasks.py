@@ -688,6 +688,77 @@ class DrawsTheAnswerAlone(SortTask):
             board.tile(board.rect(index), board.symbol(int(token)), True, 0, False, None)
 
 
+# -- the nearest answer ------------------------------------------------------------------------------------------
+
+ASKED = "many_answers says whether nearest is defined"
+RIGHT = "nearest returns a right answer to each row"
+NEAREST = "nearest returns the answer with the largest sum of scores"
+
+
+class EitherWayTask(SortTask):
+    """Sorted up or down: both are right."""
+
+    many_answers = True
+
+    def verify(self, batch, answer):
+        up = np.sort(batch.puzzle, axis=1)
+        right = np.maximum((answer == up).mean(axis=1), (answer == up[:, ::-1]).mean(axis=1)).astype(np.float32)
+        return Verdict(right == 1, right)
+
+    def nearest(self, batch, scores):
+        up = np.sort(batch.puzzle, axis=1)
+        totals = [np.take_along_axis(scores, each[..., None], -1).sum(axis=(1, 2)) for each in (up, up[:, ::-1])]
+        return np.where((totals[0] >= totals[1])[:, None], up, up[:, ::-1])
+
+
+@breaks(ASKED, r"many_answers is False: set it to True if and only if the task defines nearest")
+class NearestNobodyAsksFor(EitherWayTask):
+    many_answers = False
+
+
+@breaks(ASKED, r"many_answers is True: set it to True if and only if")
+class ManyAnswersWithoutNearest(SortTask):
+    many_answers = True
+
+
+@breaks(RIGHT, r"verify rejects the nearest answer to row 0\npuzzle:\n[?abcd.]{8}\nnearest:\n[?abcd.]{8}")
+class NearestIsWhatTheAgentSays(EitherWayTask):
+    def nearest(self, batch, scores):
+        return scores.argmax(axis=-1).astype(np.uint8)
+
+
+@breaks(RIGHT, r"nearest has dtype int64, not uint8")
+class NearestOfAnotherType(EitherWayTask):
+    def nearest(self, batch, scores):
+        return super().nearest(batch, scores).astype(np.int64)
+
+
+@breaks(RIGHT, r"nearest changes its input puzzles: solution of row 0")
+class NearestWritesIntoTheBatch(EitherWayTask):
+    def nearest(self, batch, scores):
+        batch.solution[:] = batch.solution[:, ::-1]
+        return batch.solution
+
+
+@breaks(RIGHT, r"nearest changes its input scores")
+class NearestWritesIntoTheScores(EitherWayTask):
+    def nearest(self, batch, scores):
+        scores -= scores.max(axis=-1, keepdims=True)
+        return super().nearest(batch, scores)
+
+
+@breaks(RIGHT, r"the nearest answer to row \d+ differs between the batch and the row alone")
+class NearestToAllRowsTogether(EitherWayTask):
+    def nearest(self, batch, scores):
+        return super().nearest(batch, np.broadcast_to(scores.sum(axis=0), scores.shape))
+
+
+@breaks(NEAREST, r"the nearest answer to row \d+ has a lower sum of scores than its solution")
+class NearestIsFarthest(EitherWayTask):
+    def nearest(self, batch, scores):
+        return super().nearest(batch, -scores)
+
+
 # -- all of them -------------------------------------------------------------------------------------------------
 
 
@@ -711,7 +782,7 @@ def test_every_rule_is_broken_by_some_task():
     assert {rule for _, rule, _ in BROKEN} == set(RULES)
 
 
-@pytest.mark.parametrize("base", [SortTask, HintTask, FillTask])
+@pytest.mark.parametrize("base", [SortTask, HintTask, FillTask, EitherWayTask])
 def test_what_they_break_was_whole(base):
     check_task(base())
 

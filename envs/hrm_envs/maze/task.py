@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isqrt
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from hrm_envs.checks import choice, real_number, shown, whole_number
 from hrm_envs.limits import MAX_CELLS
 from hrm_envs.maze.formats import parse_maze
 from hrm_envs.maze.generator import count_perfect_puzzles, perfect_grids, random_grids, sample_mazes
+from hrm_envs.maze.nearest import best_shortest_path
 from hrm_envs.maze.search import UNREACHED, distances, shortest_path
 from hrm_envs.maze.tokens import FREE, GOAL, PAD, PATH, START, SYMBOLS, WALL
 from hrm_envs.maze.verifier import verify_paths
@@ -47,6 +48,7 @@ class MazeTask(Task):
     """
 
     chosen_by = ("min_path",)
+    many_answers = True
 
     def __init__(
         self,
@@ -108,6 +110,19 @@ class MazeTask(Task):
     def verify(self, batch: PuzzleBatch, answer: Tokens) -> Verdict:
         """Accept exactly the shortest paths; the proof is in :func:`hrm_envs.maze.verifier.verify_paths`."""
         return verify_paths(batch, answer, self.size)
+
+    def nearest(self, batch: PuzzleBatch, scores: NDArray[np.floating[Any]]) -> Tokens:
+        """The shortest path with the largest sum of ``scores[path] - scores[free]`` over its cells, uint8 ``[B, S]``.
+
+        Args:
+            batch: mazes with a path.
+            scores: float ``[B, S, V]``.
+        """
+        goal = (batch.puzzle == GOAL).argmax(axis=1)
+        gain = (scores[..., PATH] - scores[..., FREE]).reshape(-1, self.size, self.size)
+        from_start, from_goal = (self._distances(batch.puzzle, token) for token in (START, GOAL))
+        path = best_shortest_path(from_start, from_goal, goal, gain).reshape(batch.puzzle.shape)
+        return np.where(path, np.uint8(PATH), batch.puzzle)
 
     def augment(self, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
         """A random rotation or reflection of each row, one of 8 including the identity."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hrm_envs.task import Task
-from hrm_envs.testing import drawing, optional, puzzles, symmetries, verdicts
+from hrm_envs.testing import drawing, nearest, optional, puzzles, symmetries, verdicts
 from hrm_envs.testing.specimen import Specimen, TaskError
 
 __all__ = ["RULES", "TaskError", "check_task"]
@@ -23,6 +23,7 @@ __all__ = ["RULES", "TaskError", "check_task"]
 RULES: dict[str, Callable[[Specimen], None]] = {
     **puzzles.RULES,
     **verdicts.RULES,
+    **nearest.RULES,
     **symmetries.RULES,
     **optional.RULES,
     **drawing.RULES,
