@@ -20,7 +20,7 @@ from hrm_agents.environments import make_vector, of_unseen
 from hrm_agents.errors import UserError, one_line
 from hrm_agents.evaluation.evaluate import Evaluation, evaluate
 from hrm_agents.halting.decisions import HaltingRule
-from hrm_agents.interrupts import stop_requests
+from hrm_agents.interrupts import TIME_IS_UP, Stopped, stop_requests
 from hrm_agents.learning.algorithm import OptimizerFactory
 from hrm_agents.learning.health import Diverged
 from hrm_agents.learning.monitor import HaltingMonitor
@@ -103,7 +103,7 @@ class Trainer:
         self.updates_saved: int | None = None
         #: Which puzzles the evaluations on the way are on.
         self._evaluation_split = "validation"
-        #: Signals that asked to stop.
+        #: Reasons to stop, such as numbers of signals.
         self._stop: list[int] = []
         self._own_optimizers = optimizers is not None
         self._log = None if state is not None else self._opened(log)
@@ -118,13 +118,16 @@ class Trainer:
             return own
         return assembly.new_network(self.config, drawn, spec, resumed=state is not None)
 
-    def run(self) -> Evaluation:
+    def run(self, max_seconds: float | None = None) -> Evaluation:
         """Train to the configured number of updates, evaluating and saving on the way; returns the final report.
+
+        Args:
+            max_seconds: stop after the update in which this time is over.
 
         Raises:
             TrainingDiverged: see :meth:`update` and :meth:`save`.
             UserError: another process trains in the folder, or it cannot be written.
-            KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state is saved.
+            Stopped: after Ctrl-C, SIGTERM or ``max_seconds``, once the state is saved.
         """
         run = self.config.run
         # Fail before hours of training, not after, if there are no unseen puzzles.
@@ -134,13 +137,13 @@ class Trainer:
             if problem is not None:
                 self.log.warning(f"{problem}: evaluations on the way use the test split")
         held = hold_folder(self.out, self.ranks)
-        with held, stop_requests() as self._stop, self.log, self._saving_on_errors():
+        with held, stop_requests(max_seconds) as self._stop, self.log, self._saving_on_errors():
             self._evaluate_if_due()  # a run that was killed in an evaluation takes it up again
             while self.updates_done < run.updates:
                 self.update()
-                if self._is_stopped():
+                if reason := self._reason_to_stop():
                     self.save()
-                    raise KeyboardInterrupt
+                    raise Stopped(reason)
                 # Saved first: whatever ends an evaluation early must not cost the updates before it.
                 if self.schedule.saves(self.updates_done) or self._evaluation_is_due():
                     self.save()
@@ -150,13 +153,13 @@ class Trainer:
             report = self.evaluate()
             self.log.hyperparameters(report)
             self.save(report)
-            if self._is_stopped():
-                raise KeyboardInterrupt
+            if (reason := self._reason_to_stop()) and reason != TIME_IS_UP:
+                raise Stopped(reason)
         return report
 
-    def _is_stopped(self) -> bool:
-        """Whether any process was asked to stop: all of them stop together, after the same update."""
-        return self.ranks.any(bool(self._stop))
+    def _reason_to_stop(self) -> int:
+        """Why any process was asked to stop, 0 if none was: all of them stop together, after the same update."""
+        return self.ranks.highest(self._stop[0] if self._stop else 0)
 
     def update(self) -> dict[str, float]:
         """One segment of thought in every row, and one optimiser step on it. Returns what to log.
@@ -190,13 +193,13 @@ class Trainer:
         """Success of the averaged weights on unseen puzzles: the first ``num_puzzles`` of a split, or all of it.
 
         Raises:
-            KeyboardInterrupt: a run was asked to stop.
+            Stopped: a run was asked to stop.
         """
         with self.algorithm.ema.swap(), self.log.evaluating() as show:
 
             def progress(share: float) -> None:
                 if self._stop:
-                    raise KeyboardInterrupt
+                    raise Stopped(self._stop[0])
                 show(share)
 
             report = evaluate(
@@ -328,10 +331,7 @@ class Trainer:
 
     @contextmanager
     def _saving_on_errors(self) -> Iterator[None]:
-        """Save before an error from outside ends the run, such as records that cannot be written; then raise it.
-
-        Not with several processes, of which the others wait for an update.
-        """
+        """Save before an error from outside ends the run of one process, such as records that cannot be written."""
         try:
             yield
         except TrainingDiverged:

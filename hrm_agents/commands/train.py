@@ -20,9 +20,11 @@ from hrm_agents.config import (
     TrainConfig,
     with_model,
 )
-from hrm_agents.distributed import FailedElsewhere, Ranks, joined, was_restarted
+from hrm_agents.distributed import FailedElsewhere, Ranks, joined, restarts_failures, was_restarted
 from hrm_agents.environments import user_id
 from hrm_agents.errors import UserError
+from hrm_agents.interrupts import TIME_IS_UP, Stopped
+from hrm_agents.limits import Limits
 from hrm_agents.models.architecture import Architecture
 from hrm_agents.models.matching import num_parameters
 from hrm_agents.models.registry import HRM_NAME, model_kind, model_names
@@ -94,6 +96,8 @@ class Train(Settings[ModelSettings]):
     """Continue the run in this folder, with its settings unless given here."""
     gif: bool = True
     """Draw a GIF at the end (needs the extra `render`)."""
+    max_minutes: float | None = None
+    """Stop with a save after this time, and with exit code 75; --resume continues."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -103,6 +107,11 @@ def run(arguments: Sequence[str]) -> int:
             return _run(arguments, ranks)
         except FailedElsewhere:
             return 2  # the process that failed says why
+        except Stopped as stop:
+            is_over = stop.reason == TIME_IS_UP
+            if ranks.is_first:
+                say(f"{'time is up' if is_over else 'interrupted'}: {stop}")
+            return 0 if is_over and restarts_failures() else stop.exit_code
         except KeyboardInterrupt:
             if ranks.is_first:
                 raise
@@ -115,7 +124,7 @@ def _run(arguments: Sequence[str], ranks: Ranks) -> int:
     options, config = ranks.each(lambda: _read(arguments, ranks))
     out = options.resume or options.out or options.folder()
     with hold_folder(out, ranks):
-        return _train(config, out, resume=options.resume is not None, gif=options.gif, ranks=ranks)
+        return _train(config, out, options, ranks)
 
 
 def _read(arguments: Sequence[str], ranks: Ranks) -> tuple[Train[Any], TrainConfig]:
@@ -131,15 +140,18 @@ def _read(arguments: Sequence[str], ranks: Ranks) -> tuple[Train[Any], TrainConf
         config = options.config_in(env)
     else:
         config = options.config()
+    if options.max_minutes is not None:
+        Limits(0.0, 1e6, open_low=True).check("--max-minutes", options.max_minutes)
     ranks.rows(config.run.batch_size)  # refuses a batch that cannot be split
     return options, config
 
 
-def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool, ranks: Ranks) -> int:
+def _train(config: TrainConfig, out: Path, options: Train[Any], ranks: Ranks) -> int:
     """Train in a folder that this run has locked."""
     from hrm_agents.trainer import Trainer
 
-    resume = ranks.each(lambda: resume or _is_restart(config, out))
+    max_minutes = options.max_minutes
+    resume = options.resume is not None or ranks.each(lambda: _is_restart(config, out))
     if not resume:
         ranks.first(lambda: _check_empty(out))
     trainer = Trainer.resume(out, config, ranks=ranks) if resume else Trainer(config, out, ranks=ranks)
@@ -150,21 +162,22 @@ def _train(config: TrainConfig, out: Path, *, resume: bool, gif: bool, ranks: Ra
             f"{together}; records and checkpoint in {out} (tensorboard --logdir {out})"
         )
     try:
-        report = trainer.run()
-    except KeyboardInterrupt:
-        if trainer.updates_saved is None:
-            raise KeyboardInterrupt("nothing was saved yet") from None
-        raise KeyboardInterrupt(
-            f"saved after {trainer.updates_saved} updates; "
-            f"continue with: hrm-agents train --resume {shlex.quote(str(out))}"
-        ) from None
+        report = trainer.run(None if max_minutes is None else 60.0 * max_minutes)
+    except KeyboardInterrupt as interrupt:
+        advice = "nothing was saved yet"
+        if trainer.updates_saved is not None:
+            done, folder = trainer.updates_saved, shlex.quote(str(out))
+            advice = f"saved after {done} updates; continue with: hrm-agents train --resume {folder}"
+        if isinstance(interrupt, Stopped):
+            raise Stopped(interrupt.reason, advice) from None
+        raise KeyboardInterrupt(advice) from None
     if not ranks.is_first:
         return 0
     say(
         f"{100 * report.success_rate:.2f}% of {report.num_puzzles} unseen puzzles solved, "
         f"{report.mean_segments:.2f} segments on average, {100 * report.forced_rate:.1f}% out of segments"
     )
-    if gif:
+    if options.gif:
         _draw(trainer.updates_done, out)
     return 0
 
