@@ -197,6 +197,11 @@ class RunConfig(_Checked):
     """Number of unseen puzzles per evaluation; the final one takes the whole test split."""
     save_every: int = limited(1000, Limits(1, _MANY))
     """Updates between checkpoints."""
+    keep: int = limited(0, Limits(0, 100_000))
+    """Number of last checkpoints to keep in folder `checkpoints` of the run, each of which can be resumed."""
+    patience: int | None = limited(None, Limits(1, _MANY))
+    """Stop early, after this many evaluations in a row without a higher success rate than all before; best/ keeps the
+    best. Never if omitted."""
     device: str = "auto"
     """cpu, cuda, mps, or auto."""
     micro_batch: int | None = limited(None, Limits(1, 65_536))

@@ -29,20 +29,13 @@ from hrm_agents.policy import HRMPolicy
 from hrm_agents.records.best import BestCheckpoint
 from hrm_agents.records.checkpoint import check_own_parts_given, load_state, resolve_device, save_run
 from hrm_agents.records.described import description_of_run, origin_of, parts_of_your_own
+from hrm_agents.records.kept import KeptCheckpoints
 from hrm_agents.records.logger import Logger
-from hrm_agents.records.resume import (
-    State,
-    check_fits,
-    check_like,
-    check_resumable,
-    pack,
-    settings_of,
-    unpack,
-)
+from hrm_agents.records.resume import State, check_fits, check_like, check_resumable, pack, settings_of, unpack
 from hrm_agents.records.row_state import RowAxes, gathered, like_gathered, row_axes, rows_of
 from hrm_agents.records.run_lock import hold_folder
 from hrm_agents.records.run_log import RunLog
-from hrm_agents.schedule import Schedule
+from hrm_agents.schedule import Patience, Schedule
 
 
 class TrainingDiverged(UserError):
@@ -97,6 +90,7 @@ class Trainer:
         self.rollout = assembly.rollout(config, self.env, self.model, rule or config.halting_rule(), rows)
         self.algorithm = assembly.algorithm(config, self.env.max_segments, self.rollout.policy, optimizers, ranks)
         self.monitor = HaltingMonitor(q_scale=config.q_scale())
+        self.patience = Patience(config.run.patience)
         #: After how many updates the last evaluation on the way was.
         self.evaluated_at = 0
         #: How many updates the checkpoint on disk has seen; None before the first.
@@ -139,13 +133,13 @@ class Trainer:
         held = hold_folder(self.out, self.ranks)
         with held, stop_requests(max_seconds) as self._stop, self.log, self._saving_on_errors():
             self._evaluate_if_due()  # a run that was killed in an evaluation takes it up again
-            while self.updates_done < run.updates:
+            while self.updates_done < run.updates and not self.patience.is_over:
                 self.update()
                 if reason := self._reason_to_stop():
                     self.save()
                     raise Stopped(reason)
                 # Saved first: whatever ends an evaluation early must not cost the updates before it.
-                if self.schedule.saves(self.updates_done) or self._evaluation_is_due():
+                if self.schedule.saves(self.updates_done, self.evaluated_at):
                     self.save()
                 self._evaluate_if_due()
             if self.updates_saved != self.updates_done:
@@ -179,14 +173,12 @@ class Trainer:
             self.log.warning(warning)
         return metrics
 
-    def _evaluation_is_due(self) -> bool:
-        return self.schedule.evaluates(self.updates_done, self.evaluated_at)
-
     def _evaluate_if_due(self) -> None:
         """Evaluate the checkpoint just saved if it is time for it, and keep it if it is the best so far."""
-        if self._evaluation_is_due():
+        if self.schedule.evaluates(self.updates_done, self.evaluated_at):
             report = self.evaluate(self.config.run.eval_puzzles, self._evaluation_split)
             self.ranks.first(lambda: self.best.offer(report))
+            self.patience.observe(report.success_rate)
             self.evaluated_at = self.updates_done
 
     def evaluate(self, num_puzzles: int | None = None, split: str = "test") -> Evaluation:
@@ -236,6 +228,7 @@ class Trainer:
             with hold_folder(self.out):
                 config = {**origin, **run, "evaluation": evaluation}
                 save_run(self.out, self.algorithm.averaged_weights(), config, *state)
+                KeptCheckpoints(self.out, self.config.run.keep).add(self.updates_done)
 
         self.ranks.first(write)
         self.updates_saved = self.updates_done
@@ -281,6 +274,7 @@ class Trainer:
         except (KeyError, ValueError, TypeError, OverflowError, AttributeError, RuntimeError) as error:
             # From the parts, each of which checks the values that only it understands.
             raise UserError(f"{where} is damaged: {type(error).__name__} {one_line(str(error))}") from error
+        ranks.check_equal(trainer.updates_done, f"{out}: the number of updates done")
         trainer.updates_saved = trainer.updates_done
         trainer._log = trainer._opened(log)
         return trainer
@@ -303,6 +297,7 @@ class Trainer:
             "algorithm": self.algorithm.state_dict(),
             "rollout": self.rollout.state_dict(),
             "monitor": self.monitor.state_dict(),
+            "patience": self.patience.state_dict(),
             "torch_rng": torch.get_rng_state(),
         }
 
@@ -315,6 +310,8 @@ class Trainer:
         self.algorithm.load_state_dict(state["algorithm"])
         self.rollout.load_state_dict(state["rollout"])
         self.monitor.load_state_dict(state["monitor"])
+        if "patience" in state:  # older runs did not stop early
+            self.patience.load_state_dict(state["patience"])
         torch.set_rng_state(state["torch_rng"])
         self.evaluated_at = state["evaluated_at"]
 

@@ -126,6 +126,15 @@ class ManyRanks(Ranks):
         """See :class:`Ranks`."""
         return max(self._numbers(number))
 
+    def check_equal(self, number: int, what: str) -> None:
+        """See :class:`Ranks`."""
+        numbers = self._numbers(number)
+        if len(set(numbers)) > 1:
+            raise UserError(
+                f"{what} is {min(numbers)} to one process and {max(numbers)} to another: their file systems are not in "
+                "step; try again in a minute"
+            )
+
     def share(self, tensors: Sequence[Tensor]) -> None:
         """See :class:`Ranks`."""
         for tensor in tensors:

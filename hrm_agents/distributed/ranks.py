@@ -117,6 +117,13 @@ class Ranks:
         """The highest number that any process gives."""
         return number
 
+    def check_equal(self, number: int, what: str) -> None:
+        """Check that all processes have read the same number from a file.
+
+        Raises:
+            UserError: they have not.
+        """
+
     def share(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors, in place, by those of the first process."""
 
