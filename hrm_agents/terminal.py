@@ -73,30 +73,48 @@ def steady_console(console: Console | None = None) -> Console:
 
 
 class _Notes(logging.Handler):
-    """Prints each message once, on standard error."""
+    """Keeps messages, each once, until they are printed on standard error."""
 
     def __init__(self) -> None:
         super().__init__()
         self._seen: set[str] = set()
+        self._waiting: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print the message of a record; never fails."""
-        text = record.getMessage()
+        """Keep the message of a record, unless it came before."""
+        text = f"{'warning: ' if record.levelno >= logging.WARNING else ''}{record.getMessage()}"
         if text not in self._seen:
             self._seen.add(text)
-            warns = record.levelno >= logging.WARNING
-            SteadyOutput(sys.stderr).write(f"{'warning: ' if warns else ''}{text}\n")
+            self._waiting.append(text)
+
+    def print(self) -> None:
+        """Print the messages that wait; never fails."""
+        SteadyOutput(sys.stderr).write("".join(f"{text}\n" for text in self._waiting))
+        self._waiting.clear()
+
+
+_LOGGER = logging.getLogger("hrm_envs")
+
+
+def print_notes() -> None:
+    """Print what environments have said since the last call, inside :func:`notes_of_environments`."""
+    for handler in _LOGGER.handlers:
+        if isinstance(handler, _Notes):
+            handler.print()
 
 
 @contextmanager
 def notes_of_environments() -> Iterator[None]:
-    """Print what environments say of the files that they read, each message once."""
-    logger, notes = logging.getLogger("hrm_envs"), _Notes()
-    level = logger.level
-    logger.addHandler(notes)
-    logger.setLevel(logging.INFO)
+    """Print what environments say of the files that they read, each message once.
+
+    The messages wait for :func:`print_notes`, or for the end; an error, which is one line alone, comes without them.
+    """
+    notes, level = _Notes(), _LOGGER.level
+    _LOGGER.addHandler(notes)
+    _LOGGER.setLevel(logging.INFO)
     try:
         yield
+        notes.print()
     finally:
-        logger.removeHandler(notes)
-        logger.setLevel(level)
+        _LOGGER.removeHandler(notes)
+        _LOGGER.setLevel(level)

@@ -267,6 +267,14 @@ class Task(ABC):
         """
         return puzzle, solution
 
+    def from_picture(self, pixels: NDArray[np.uint8]) -> Tokens:
+        """Read puzzles, uint8 ``[N, S]``, from a picture, uint8 ``[height, width, 3]``. The default refuses it.
+
+        Raises:
+            ValueError: the picture is not one of puzzles; the message names the cell.
+        """
+        raise ValueError(f"{self.spec.name} cannot be read from a picture")
+
     def format(self, tokens: Tokens) -> str:
         """One grid (uint8 ``[S]``) as text, one line per row."""
         columns = self.spec.grid_shape[1]

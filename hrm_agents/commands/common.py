@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from hrm_agents.environments import check_keywords
 from hrm_agents.errors import UserError, one_line
-from hrm_agents.terminal import steady_console
+from hrm_agents.terminal import print_notes, steady_console
 
 Options = TypeVar("Options")
 
@@ -165,7 +165,11 @@ def progress(description: str) -> Iterator[Callable[[float], None]]:
 
 
 def say(line: str) -> None:
-    """Print a line for people on standard error, apart from results on standard output; never fails."""
+    """Print a line for people on standard error, apart from results on standard output; never fails.
+
+    What environments have said of their files comes before it.
+    """
+    print_notes()
     with suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)
 

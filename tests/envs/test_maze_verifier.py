@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from maze_text import parse_maze
 
 from hrm_envs.maze import MazeTask
-from hrm_envs.maze.formats import parse_maze
 from hrm_envs.maze.search import UNREACHED, distances, shortest_path
 from hrm_envs.maze.verifier import neighbour_count, verify_paths
 from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG

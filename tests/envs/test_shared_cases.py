@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hrm_envs.maze import MazeTask
 from hrm_envs.puzzles.sources import read_puzzles
 from hrm_envs.sudoku import SudokuTask
 from hrm_envs.sudoku.solver import solve
@@ -55,3 +56,17 @@ def test_the_bad_line_is_named():
 def test_a_bare_name_from_its_own_folder(monkeypatch):
     monkeypatch.chdir(CASES / "sudoku")
     assert len(read_puzzles("s10_coll.sdm", SudokuTask(9))) == 12
+
+
+@pytest.mark.parametrize("name", ["m02_SE.txt", "m05_unicode.txt"])
+def test_mazes(name):
+    task = MazeTask(9)
+    batch = read_puzzles(CASES / "maze" / name, task)
+    text = (CASES / "maze" / name).read_text().replace("\u2588", "#")
+    text = text.replace("E", "G")
+    assert task.format(batch.puzzle[0]) == text.rstrip("\n")
+
+
+def test_a_maze_of_rooms_without_ends():
+    with pytest.raises(ValueError, match=r"m10_plus\.txt, line 1: no S and G are marked: write S into the cell"):
+        read_puzzles(CASES / "maze" / "m10_plus.txt", MazeTask(9))

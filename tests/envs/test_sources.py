@@ -385,9 +385,9 @@ def test_mazes_in_one_text(tmp_path):
     (tmp_path / "mazes.txt").write_text(f"{maze}\n\n{maze}\n")
     task = MazeTask(5)
     assert task.parse((tmp_path / "mazes.txt").read_text()).shape == (2, 25)
-    with pytest.raises(ValueError, match="line 8, column 2"):
-        task.parse(f"{maze}\n\n#####\n#XoG#\n#.#.#\n#...#\n#####")
-    with pytest.raises(ValueError, match="the maze in line 7 is 4 x 5"):
+    with pytest.raises(ValueError, match="line 8, column 2: 'y' is not a maze character"):
+        task.parse(f"{maze}\n\n#####\n#yoG#\n#.#.#\n#...#\n#####")
+    with pytest.raises(ValueError, match="line 7: the maze has 4 x 5 cells, not 5 x 5"):
         task.parse(f"{maze}\n\n#####\n#S.G#\n#...#\n#####")
     for kwargs in ({"size": 7.0}, {"min_path": 2.5}, {"wall_share": 0.4}):
         with pytest.raises(ValueError, match=next(iter(kwargs))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isqrt
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -10,15 +11,17 @@ from numpy.typing import NDArray
 
 from hrm_envs.checks import choice, real_number, shown, whole_number
 from hrm_envs.limits import MAX_CELLS
-from hrm_envs.maze.formats import parse_maze
 from hrm_envs.maze.generator import count_perfect_puzzles, perfect_grids, random_grids, sample_mazes
 from hrm_envs.maze.nearest import best_shortest_path
+from hrm_envs.maze.numbers import digits_to_tokens
+from hrm_envs.maze.picture import read_maze
+from hrm_envs.maze.reading import read_mazes
 from hrm_envs.maze.search import UNREACHED, distances, shortest_path
 from hrm_envs.maze.tokens import FREE, GOAL, PAD, PATH, START, SYMBOLS, WALL
 from hrm_envs.maze.verifier import verify_paths
 from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, TaskSpec, Tokens
 from hrm_envs.streams import Draws, hash_rows
-from hrm_envs.task import PuzzleBatch, Task, Verdict
+from hrm_envs.task import PuzzleBatch, Reading, Task, Verdict
 
 if TYPE_CHECKING:
     from hrm_envs.rendering.board import Board
@@ -219,28 +222,22 @@ class MazeTask(Task):
         return np.where((answer != batch.puzzle) & (answer != PAD), marks, MARK_NONE).astype(np.uint8)
 
     def parse(self, text: str) -> Tokens:
-        """Read mazes from text, uint8 ``[N, S]``: blocks of lines, separated by empty lines.
+        """Read mazes from text, uint8 ``[N, S]``; see :func:`hrm_envs.maze.reading.read_mazes`."""
+        return self.read(text).puzzle
 
-        Raises:
-            ValueError: a maze is malformed (see :func:`hrm_envs.maze.formats.parse_maze`) or has another size.
-        """
-        lines = text.splitlines()
-        empty = [number for number, line in enumerate(lines) if not line]
-        grids = []
-        for start, end in zip([0, *(number + 1 for number in empty)], [*empty, len(lines)], strict=True):
-            if start == end:
-                continue
-            # Leading empty lines make errors name the line in the whole text.
-            grid = parse_maze("\n" * start + "\n".join(lines[start:end]))
-            if grid.shape != self.spec.grid_shape:
-                raise ValueError(
-                    f"the maze in line {start + 1} is {grid.shape[0]} x {grid.shape[1]}; "
-                    f"{self.spec.name} expects {self.size} x {self.size}"
-                )
-            grids.append(grid.reshape(-1))
-        if not grids:
-            raise ValueError("the maze text is empty")
-        return np.stack(grids)
+    def read(self, text: str) -> Reading:
+        """Read mazes from text, with the paths drawn into them; see :func:`hrm_envs.maze.reading.read_mazes`."""
+        return read_mazes(text, self.spec.grid_shape)
+
+    def from_numbers(
+        self, puzzle: NDArray[Any], solution: NDArray[Any] | None, fields: Mapping[str, Any]
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Tokens from tokens or from digits such as 0 and 1; see :func:`.numbers.digits_to_tokens`."""
+        return digits_to_tokens(puzzle, solution, self.spec.grid_shape, fields)
+
+    def from_picture(self, pixels: NDArray[np.uint8]) -> Tokens:
+        """One maze, uint8 ``[1, S]``, from a picture; see :func:`hrm_envs.maze.picture.read_maze`."""
+        return read_maze(pixels, self.spec.grid_shape).reshape(1, -1)
 
     def draw(self, board: Board) -> None:
         """Draw walls, ends and the path; see :func:`hrm_envs.maze.drawing.draw_maze`."""

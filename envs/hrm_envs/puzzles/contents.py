@@ -1,4 +1,4 @@
-"""What the content of a file is, and its puzzles: arrays, a table, a JSON document, or text.
+"""What the content of a file is, and its puzzles: arrays, a picture, a table, a JSON document, or text.
 
 The content decides, not the suffix, except that a file called ``.npz`` or ``.npy`` must hold arrays.
 """
@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from io import StringIO, TextIOWrapper
 from typing import BinaryIO
 
+import numpy as np
+
 from hrm_envs.checks import shown
 from hrm_envs.limits import MAX_JSON_BYTES
 from hrm_envs.puzzles.arrays import NotArraysError, is_arrays, read_arrays
 from hrm_envs.puzzles.decoding import decode, encoding_of, wrong_byte
 from hrm_envs.puzzles.documents import looks_like_json, read_document
 from hrm_envs.puzzles.numbers import numbers_as_tokens
+from hrm_envs.puzzles.picture import PNG, read_png
 from hrm_envs.puzzles.rows import Places, Rows, located
 from hrm_envs.puzzles.tables import Table, find_table, read_table
 from hrm_envs.puzzles.values import find_names
@@ -64,6 +67,12 @@ def read_content(file: BinaryIO, name: str, task: Task) -> Iterator[Rows]:
                 raise ValueError(located(name, f"it is {what}; save it as CSV, JSON lines, .npz or text"))
         if is_arrays(start) or name.lower().endswith(ARRAYS):
             yield from _read_arrays(file, name, task)
+        elif start.startswith(PNG):
+            try:
+                tokens = task.from_picture(read_png(file))
+            except ValueError as error:
+                raise ValueError(located(name, str(error))) from error
+            yield Rows(tokens, np.zeros_like(tokens), Places(name, "puzzle", range(1, len(tokens) + 1)))
         else:
             yield from _read_encoded(file, start, name, task)
     except OSError as error:
