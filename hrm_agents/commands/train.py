@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
-from hrm_agents.commands.common import EXPLAINED, Keywords, Modules, keywords, parse, parse_some, say
+from hrm_agents.commands.common import EXPLAINED, HelpShown, Keywords, Modules, keywords, parse, parse_some, say
 from hrm_agents.config import (
     AnswerConfig,
     EnvConfig,
@@ -121,15 +121,21 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str], ranks: Ranks) -> int:
     from hrm_agents.records.run_lock import hold_folder
 
-    options, config = ranks.each(lambda: _read(arguments, ranks))
+    read = ranks.each(lambda: _read(arguments, ranks))
+    if read is None:
+        return 0
+    options, config = read
     out = options.resume or options.out or options.folder()
     with hold_folder(out, ranks):
         return _train(config, out, options, ranks)
 
 
-def _read(arguments: Sequence[str], ranks: Ranks) -> tuple[Train[Any], TrainConfig]:
-    """The options, and the settings that they give."""
-    options = parse_settings(Train, "train", arguments)
+def _read(arguments: Sequence[str], ranks: Ranks) -> tuple[Train[Any], TrainConfig] | None:
+    """The options, and the settings that they give; None if they ask for help, which was printed."""
+    try:
+        options = parse_settings(Train, "train", arguments)
+    except HelpShown:
+        return None
     if options.resume is not None:
         if options.out is not None:
             raise UserError("--resume continues in the folder of the run: omit --out")

@@ -18,29 +18,27 @@ _RESTARTS, _MAX_RESTARTS = "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTA
 
 
 @contextmanager
-def joined(environ: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
+def joined() -> Iterator[Ranks]:
     """Join the other processes of a run inside a ``with`` block; yields :data:`ALONE` if there are none.
 
-    GPUs exchange tensors with NCCL, CPUs with gloo.
-
-    Args:
-        environ: variables of the environment, by which ``torchrun`` and other launchers describe the group.
+    Variables of the environment describe them, as ``torchrun`` and other launchers set them. GPUs exchange tensors with
+    NCCL, CPUs with gloo.
 
     Raises:
         RankLost: the other processes cannot be reached.
     """
-    described = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= environ.keys()
-    if not described or environ["WORLD_SIZE"] == "1":
+    described = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+    if not described or os.environ["WORLD_SIZE"] == "1":
         yield ALONE
         return
     with connected():
         store, rank, size = next(rendezvous("env://"))
         # torchrun may keep its store when it starts the processes again: the addresses in it are of dead ones.
-        attempt = dist.PrefixStore(f"attempt-{environ.get(_RESTARTS, '0')}", store)  # type: ignore[attr-defined]
+        attempt = dist.PrefixStore(f"attempt-{os.environ.get(_RESTARTS, '0')}", store)  # type: ignore[attr-defined]
         backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backends, store=attempt, rank=rank, world_size=size)
     try:
-        yield ManyRanks(int(environ.get("LOCAL_RANK", "0")))
+        yield ManyRanks(int(os.environ.get("LOCAL_RANK", "0")))
     finally:
         dist.destroy_process_group()
 

@@ -57,7 +57,7 @@ class ManyRanks(Ranks):
         return total / self.size
 
     def average_gradients(self, dense: Sequence[Tensor], sparse: Sequence[Tensor], numbers: Tensor) -> Tensor:
-        """See :class:`Ranks`: one exchange of all dense gradients, and two for each sparse one."""
+        """See :class:`Ranks`: one exchange for all dense gradients, three for each sparse one."""
         device = numbers.device
         present = torch.tensor([float(parameter.grad is not None) for parameter in dense], device=device)
         pieces = [torch.zeros_like(each) if each.grad is None else each.grad for each in dense]
