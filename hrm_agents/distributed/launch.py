@@ -31,6 +31,9 @@ def joined() -> Iterator[Ranks]:
     if not described or os.environ["WORLD_SIZE"] == "1":
         yield ALONE
         return
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if local_rank < torch.cuda.device_count():
+        torch.cuda.set_device(local_rank)  # before anything takes memory on the first GPU
     with connected():
         store, rank, size = next(rendezvous("env://"))
         # torchrun may keep its store when it starts the processes again: the addresses in it are of dead ones.
@@ -38,7 +41,7 @@ def joined() -> Iterator[Ranks]:
         backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backends, store=attempt, rank=rank, world_size=size)
     try:
-        yield ManyRanks(int(os.environ.get("LOCAL_RANK", "0")))
+        yield ManyRanks(local_rank)
     finally:
         dist.destroy_process_group()
 

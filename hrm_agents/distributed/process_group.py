@@ -37,16 +37,17 @@ class ManyRanks(Ranks):
         """See :class:`Ranks`: each process of a machine has a GPU of its own.
 
         Raises:
-            UserError: there are fewer GPUs than processes.
+            UserError: there are fewer GPUs than processes, or they cannot share the device.
         """
-        if device != "cuda":
+        if device == "cpu":
             return device
+        if device != "cuda":
+            raise UserError(f"{self.size} processes cannot train on {device}: choose --run.device cuda or cpu")
         if self._local_rank >= torch.cuda.device_count():
             raise UserError(
                 f"process {self._local_rank + 1} of this machine finds {torch.cuda.device_count()} GPUs: start one "
                 "process for each GPU, or train with --run.device cpu"
             )
-        torch.cuda.set_device(self._local_rank)
         return f"cuda:{self._local_rank}"
 
     def mean(self, value: Tensor) -> Tensor:
