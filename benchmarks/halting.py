@@ -99,7 +99,7 @@ METHODS = {
     "gain-weight": Method(HaltingConfig(rule="gain", gamma=0.995, q_weight=0.05)),
     "gain-detached": Method(HaltingConfig(rule="gain", gamma=0.995), DetachedHRM),
     "gain-certainty": Method(HaltingConfig(rule="gain", gamma=0.995), CertaintyHRM),
-    "gain-01": Method(HaltingConfig(rule="gain", gamma=0.995, least_gain=0.01)),
+    "gain-plain": Method(HaltingConfig(rule="gain", gamma=0.995, q_loss="mse", least_gain=0.05)),
     "probability": Method(HaltingConfig(rule="probability", threshold=0.99)),
     "convergence": Method(HaltingConfig(rule="convergence")),
     "fixed": Method(HaltingConfig(rule="fixed")),

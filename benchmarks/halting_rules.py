@@ -22,7 +22,7 @@ from hrm_agents.policy import HRMPolicy
 from hrm_agents.solving.solver import load
 
 RULES: dict[str, HaltingRule] = {
-    **{f"gain above {least:g}": Gain(least) for least in (0.005, 0.01, 0.02, 0.03, 0.05, 0.1)},
+    **{f"gain above {least:g}": Gain(least, LOGIT) for least in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)},
     **{f"probability above {share:g}": HaltingProbability(share, LOGIT) for share in (0.9, 0.99)},
     "answer as before": Convergence(),
     "always M": FixedLength(None),

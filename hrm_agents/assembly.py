@@ -144,7 +144,7 @@ def algorithm(
         ranks: the processes that learn together.
     """
     halting, scale, model = config.halting, config.q_scale(), policy.model
-    objective = Objective(scale, max_segments, config.env.kwargs.get("segment_cost", 0.0), halting.gamma)
+    objective = Objective(scale, max_segments, config.segment_cost, halting.gamma)
     learner = config.halting_method.learner(
         LearnerContext(
             halting, objective, model.q_head, policy.forward, num_rows=len(ranks.rows(config.run.batch_size))

@@ -92,7 +92,7 @@ class TrainConfig:
         Raises:
             UserError: logits were asked for (bce) and the returns can leave [0, 1].
         """
-        return self.halting_method.q_scale(self.halting, self.env.kwargs.get("segment_cost", 0.0))
+        return self.halting_method.q_scale(self.halting, self.segment_cost)
 
     def halting_rule(self) -> HaltingRule:
         """The rule that decides when to halt, in training and after.
@@ -100,7 +100,13 @@ class TrainConfig:
         Raises:
             UserError: there is no such rule, or its settings do not fit together.
         """
-        return self.halting_method.rule(self.halting, self.q_scale())
+        return self.halting_method.rule(self.halting, self.q_scale(), self.segment_cost)
+
+    @property
+    def segment_cost(self) -> float:
+        """The environment's cost of a segment, in units of reward, as far as its keywords name it."""
+        cost: float = self.env.kwargs.get("segment_cost", 0.0)
+        return cost
 
 
 def with_model(config: TrainConfig, name: str) -> TrainConfig:

@@ -145,7 +145,7 @@ class HaltingConfig(_Checked):
     network alone."""
     threshold: float = limited(0.5, Limits(-math.inf, open_low=True))
     """Rule probability: halt above this probability of a right answer, or above this plain value."""
-    least_gain: float = limited(0.05, Limits(-math.inf, open_low=True))
+    least_gain: float = limited(0.005, Limits(-math.inf, open_low=True))
     """Rule gain: think on only for a larger expected gain than this, in units of reward."""
     fixed_segments: int | None = limited(None, Limits(1, 4_096))
     """Rule fixed: number of segments; the environment's maximum if omitted."""

@@ -107,15 +107,17 @@ class Gain(HaltingRule):
     learns_gain: ClassVar[bool] = True
 
     least: float
-    """In units of reward."""
+    """In units of reward, the cost of a segment included."""
+    scale: QScale
+    """Of the gain; a logit stands for a gain between 0 and 1."""
 
     def decide(self, thought: Thought) -> Tensor:
         """See :class:`HaltingRule`."""
-        return thought.q_continue <= self.least
+        return self.scale.value(thought.q_continue) <= self.least
 
     def margin(self, q_halt: Tensor, q_continue: Tensor) -> Tensor:
         """What is missing to a gain worth continuing for."""
-        return self.least - q_continue
+        return self.least - self.scale.value(q_continue)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ R(x, y_t), continuing leads to segment t + 1. Where two segments meet, names end
 learns and in ``_t`` for the next one.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -60,31 +59,36 @@ def gain_target(
     gain_t: Tensor,
     is_last_t: Tensor,
     *,
+    scale: QScale = LOGIT,
     segment_cost: float = 0.0,
     gamma: float = 1.0,
-    highest_value: float = math.inf,
 ) -> Tensor:
     """Target for the gain of continuing at segment t - 1, float32 [B].
 
-    g_{t-1} -> gamma * V_t - segment_cost - R_{t-1} with V_t = R_t + max(g_t, 0): the advantage of one more segment, and
-    of later ones that still gain, over halting at once. The environment grades every segment, so both rewards are
-    known and no value of halting has to be estimated. After segment M nothing can be gained.
+    g_{t-1} -> gamma * V_t - R_{t-1} with V_t = R_t + max(g_t - segment_cost, 0): what one more segment, and later ones
+    that are still worth their cost, add to the reward of halting at once. The environment grades every segment, so both
+    rewards are known and no value of halting has to be estimated. After segment M nothing can be gained. The agent
+    should think on where the gain exceeds the cost.
 
-    Where rewards have a maximum, V_t cannot exceed it. Without this bound, a gain that is wrongly above 0 for an answer
-    that is already right feeds on itself: its target is almost as high as the estimate, and fades with 1 - gamma alone.
+    As a logit, the gain is an expected *improvement* between 0 and 1, the highest reward: V_t is at most 1, and a
+    target below 0 counts as 0, since the agent halts in either case. So there is nothing to gain for a right answer,
+    whatever is estimated of later segments, and the loss drives its logit as low as it gets. As a plain value, 0 is no
+    limit: the errors of a regression around 0 then decide whether a right answer halts.
 
     Args:
         reward_tm1: [B], reward of halting at segment t - 1.
         reward_t: [B], reward of halting at segment t.
-        gain_t: [B], estimated gain of continuing at segment t.
+        gain_t: [B], estimated gain of continuing at segment t, on the scale of Q-values.
         is_last_t: bool [B], segment t is segment M.
+        scale: of the gain; with logits, rewards lie in [0, 1].
         segment_cost: in units of reward.
         gamma: discount.
-        highest_value: bound on V_t.
     """
-    further = torch.where(is_last_t, 0.0, gain_t.detach().float().clamp(min=0.0))
-    value_t = (reward_t.float() + further).clamp(max=highest_value)
-    return gamma * value_t - segment_cost - reward_tm1.float()
+    worth_t = (scale.value(gain_t.detach().float()) - segment_cost).clamp(min=0.0)
+    value_t = reward_t.float() + torch.where(is_last_t, 0.0, worth_t)
+    if not scale.is_logit:
+        return gamma * value_t - reward_tm1.float()
+    return (gamma * value_t.clamp(max=1.0) - reward_tm1.float()).clamp(min=0.0)
 
 
 def lambda_returns(

@@ -8,7 +8,6 @@ the network before it. :class:`SecondForward` trains both, at the cost of a seco
 from __future__ import annotations
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,11 +36,6 @@ class Objective:
     """Cost of one more segment, in units of reward."""
     gamma: float = 1.0
     """Discount from segment to segment."""
-
-    @property
-    def highest_value(self) -> float:
-        """No segment is worth more: 1 if Q(halt) is a logit and thinking on is not rewarded, else infinity."""
-        return 1.0 if self.scale.is_logit and self.segment_cost >= 0.0 else math.inf
 
 
 class ContinueValue(ABC):

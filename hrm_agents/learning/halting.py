@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hrm_agents.errors import UserError
-from hrm_agents.halting.q_scale import PLAIN, QScale
+from hrm_agents.halting.q_scale import QScale
 from hrm_agents.halting.targets import episode_returns, gain_target, policy_gradient
 from hrm_agents.learning.continue_value import ContinueValue, Objective, TargetHead, head_input, values
 from hrm_agents.rollout import SegmentBatch
@@ -133,7 +133,7 @@ class GainLearner(HaltingLearner):
 
     Args:
         head: the Q-head.
-        objective: what returns are; its scale is that of Q(halt).
+        objective: what returns are; its scale is that of Q(halt) and of the gain.
         num_rows: ``B``.
     """
 
@@ -153,12 +153,12 @@ class GainLearner(HaltingLearner):
             batch.halt_reward,
             output.q_continue,
             batch.segment >= objective.max_segments,
+            scale=objective.scale,
             segment_cost=objective.segment_cost,
             gamma=objective.gamma,
-            highest_value=objective.highest_value,
         )
         _, gain_tm1 = values(self._head, self._state_tm1)
-        gain_loss = torch.where(self._open, PLAIN.loss(gain_tm1, target), 0.0).mean()
+        gain_loss = torch.where(self._open, objective.scale.loss(gain_tm1, target), 0.0).mean()
         self._state_tm1, self._reward_tm1 = head_input(batch).float(), batch.halt_reward
         self._open = to_device(~batch.terminated, self._open.device)
         return {"q_halt_loss": halt_loss(output.q_halt, batch, objective.scale), "gain_loss": gain_loss}

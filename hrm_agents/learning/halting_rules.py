@@ -51,8 +51,8 @@ def _unsolved(scale: QScale) -> tuple[float, float] | None:
 class HaltingMethod:
     """How a run halts and what it learns about halting."""
 
-    rule: Callable[[HaltingConfig, QScale], HaltingRule]
-    """Decides when to halt, in training and after."""
+    rule: Callable[[HaltingConfig, QScale, float], HaltingRule]
+    """Decides when to halt, in training and after; from the settings, what Q-values stand for and the segment cost."""
     learner: Callable[[LearnerContext], HaltingLearner]
     """Trains the Q-head."""
     q_scale: Callable[[HaltingConfig, float], QScale]
@@ -87,7 +87,7 @@ def _chance_scale(settings: HaltingConfig, segment_cost: float) -> QScale:
     return LOGIT
 
 
-def _threshold_rule(settings: HaltingConfig, scale: QScale) -> HaltingProbability:
+def _threshold_rule(settings: HaltingConfig, scale: QScale, segment_cost: float) -> HaltingProbability:
     if scale.is_logit and not 0.0 < settings.threshold < 1.0:
         raise UserError(
             f"halting.threshold must lie between 0 and 1, for it is a probability, got {settings.threshold}"
@@ -117,33 +117,35 @@ def _policy_learner(context: LearnerContext) -> PolicyLearner:
 #: By the values of ``halting.rule``.
 HALTING_METHODS: dict[str, HaltingMethod] = {
     "q": HaltingMethod(
-        rule=lambda settings, scale: GreaterValue(),
+        rule=lambda settings, scale, segment_cost: GreaterValue(),
         learner=_value_learner,
         q_scale=_return_scale,
         weighs_cost=True,
     ),
     "gain": HaltingMethod(
-        rule=lambda settings, scale: Gain(settings.least_gain),
+        rule=lambda settings, scale, segment_cost: Gain(settings.least_gain + segment_cost, scale),
         learner=lambda context: GainLearner(context.head, context.objective, context.num_rows),
         q_scale=_bounded_scale,
         weighs_cost=True,
         # At first thinking on looks worth while, so that it is tried.
-        initial_q=lambda scale: (-5.0 if scale.is_logit else 0.0, 0.1),
+        initial_q=lambda scale: (-5.0 if scale.is_logit else 0.0, scale.inverse(0.1)),
     ),
     "probability": HaltingMethod(
         rule=_threshold_rule, learner=_halt_value_learner(monitor=False), q_scale=_bounded_scale
     ),
     "fixed": HaltingMethod(
-        rule=lambda settings, scale: FixedLength(settings.fixed_segments),
+        rule=lambda settings, scale, segment_cost: FixedLength(settings.fixed_segments),
         learner=_halt_value_learner(monitor=True),
         q_scale=_bounded_scale,
         explores=False,
     ),
     "convergence": HaltingMethod(
-        rule=lambda settings, scale: Convergence(), learner=_halt_value_learner(monitor=True), q_scale=_bounded_scale
+        rule=lambda settings, scale, segment_cost: Convergence(),
+        learner=_halt_value_learner(monitor=True),
+        q_scale=_bounded_scale,
     ),
     "policy": HaltingMethod(
-        rule=lambda settings, scale: HaltingPolicy(),
+        rule=lambda settings, scale, segment_cost: HaltingPolicy(),
         learner=_policy_learner,
         q_scale=_chance_scale,
         weighs_cost=True,

@@ -216,7 +216,7 @@ class Solver:
             confidence = self._log_probabilities(decision.output.logits[0]).amax(-1).exp().cpu().numpy()
             q_halt = self._value(decision.output.q_halt)
             q_continue = self._value(decision.output.q_continue) if self.rule.values_continue else None
-            gain = float(decision.output.q_continue[0]) if self.rule.learns_gain else None
+            gain = self._value(decision.output.q_continue) if self.rule.learns_gain else None
             halt = bool(decision.halt[0])
             env.unwrapped.post_thoughts(  # type: ignore[attr-defined]
                 q_halt=q_halt,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import math
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -52,7 +51,8 @@ RULES = (
     FixedLength(2),
     FixedLength(None),
     Convergence(),
-    Gain(0.0),
+    Gain(0.0, PLAIN),
+    Gain(0.25, LOGIT),
     HaltingPolicy(),
 )
 ID = "HRM/Sudoku-4x4-v0"
@@ -113,8 +113,8 @@ def test_a_probability_is_compared_with_the_threshold():
 
 def test_a_gain_must_exceed_the_least_gain():
     seen = thought(q_continue=[-0.5, 0.25, 0.5], q_halt=[-9.0, 9.0, -9.0])
-    assert Gain(0.25).decide(seen).tolist() == [True, True, False]
-    assert Gain(-1.0).decide(seen).tolist() == [False, False, False]
+    assert Gain(0.25, PLAIN).decide(seen).tolist() == [True, True, False]
+    assert Gain(-1.0, PLAIN).decide(seen).tolist() == [False, False, False]
 
 
 def test_a_fixed_length_counts_from_one():
@@ -255,37 +255,47 @@ def test_gains_are_learned_from_two_verdicts():
         state = batch.decision.output.q_input[:, 0]
         batch.decision.output.q_halt, batch.decision.output.q_continue = 2 * state - 1, state
     losses = [{name: loss.item() for name, loss in learner.losses(batch).items()} for batch in batches]
-    # The gain is x. Row 0, segment 1: x = 0.5, then 0 is paid and 0.25 may still be gained. Row 1 had ended.
-    second = (0.5 - (0.5 * (0.0 + 0.25) - 0.25 - 0.0)) ** 2 / 2 / 2
-    # Row 0, segment 2: x = 0.25, then 1 is paid at the last segment. Row 1: x = 0.75, then 0.5 is paid, 0.125 gained.
-    third = (0.25 - (0.5 * 1.0 - 0.25)) ** 2 / 2 / 2 + (0.75 - (0.5 * (0.5 + 0.125) - 0.25)) ** 2 / 2 / 2
+    # The gain is x. Row 0, segment 1: x = 0.5, then 0 is paid and 0.25 could be gained at a cost of 0.25. Row 1 had
+    # ended.
+    second = (0.5 - 0.5 * (0.0 + 0.0)) ** 2 / 2 / 2
+    # Row 0, segment 2: x = 0.25, then 1 is paid at the last segment. Row 1: x = 0.75, then 0.5 is paid, 0.125 not worth
+    # its cost.
+    third = (0.25 - 0.5 * 1.0) ** 2 / 2 / 2 + (0.75 - 0.5 * (0.5 + 0.0)) ** 2 / 2 / 2
     assert [each["gain_loss"] for each in losses] == pytest.approx([0.0, second, third])
     assert losses[0]["q_halt_loss"] == pytest.approx((0.0 + 0.0) / 2)
     assert losses[2]["q_halt_loss"] == pytest.approx((0.5 * (3 - 1) ** 2 + 0.5 * (-0.75 - 0.5) ** 2) / 2)
 
 
-def test_a_gain_is_no_less_than_nothing_afterwards():
-    """What thinking on would lose need not be lost: the agent halts then."""
-    target = gain_target(column(0.5)[0], column(0.5)[0], column(-3.0)[0], torch.tensor([False]))
-    assert target.tolist() == [0.0]
+def test_a_gain_counts_as_far_as_it_exceeds_its_cost():
+    """What thinking on would lose, or cost, need not be lost: the agent halts then."""
+    reward, gain_t, is_last_t = (
+        torch.full((4,), 0.5),
+        torch.tensor([-3.0, 0.25, 0.75, 0.75]),
+        torch.tensor([0, 0, 0, 1]),
+    )
+    target = gain_target(reward, reward, gain_t, is_last_t.bool(), scale=PLAIN, segment_cost=0.25, gamma=0.5)
+    assert target.tolist() == [0.25 - 0.5, 0.25 - 0.5, 0.5 * (0.5 + 0.5) - 0.5, 0.25 - 0.5]
 
 
-def test_no_segment_is_worth_more_than_the_highest_reward():
+def test_as_a_logit_a_gain_lies_between_nothing_and_the_highest_reward():
     """A right answer has nothing to gain, whatever is estimated; a wrong one at most the discounted rest."""
-    reward_tm1, reward_t = torch.tensor([1.0, 0.25, 0.25]), torch.tensor([1.0, 0.5, 0.5])
-    gain_t, is_last_t = torch.tensor([0.75, 0.75, 0.25]), torch.tensor([False] * 3)
-    target = gain_target(reward_tm1, reward_t, gain_t, is_last_t, gamma=0.5, segment_cost=0.125, highest_value=1.0)
-    assert target.tolist() == [0.5 - 0.125 - 1.0, 0.5 - 0.125 - 0.25, 0.5 * 0.75 - 0.125 - 0.25]
-    unbounded = gain_target(reward_tm1, reward_t, gain_t, is_last_t, gamma=0.5, segment_cost=0.125)
-    assert unbounded.tolist() == [0.5 * 1.75 - 0.125 - 1.0, 0.5 * 1.25 - 0.125 - 0.25, target[2]]
+    reward_tm1, reward_t = torch.tensor([1.0, 0.25, 0.25, 0.5]), torch.tensor([1.0, 0.75, 0.25, 0.0])
+    gain_t, is_last_t = torch.logit(torch.tensor([0.75, 0.75, 0.5, 0.125])), torch.tensor([False] * 4)
+    target = gain_target(reward_tm1, reward_t, gain_t, is_last_t, gamma=0.75, segment_cost=0.125)
+    torch.testing.assert_close(target, torch.tensor([0.0, 0.75 - 0.25, 0.75 * (0.25 + 0.375) - 0.25, 0.0]))
 
 
-@pytest.mark.parametrize(
-    ("scale", "segment_cost", "highest"), [(LOGIT, 0.25, 1.0), (LOGIT, -0.25, math.inf), (PLAIN, 0.25, math.inf)]
-)
-def test_values_are_bounded_where_rewards_are(scale, segment_cost, highest):
-    """Plain values stand for any reward, and a negative cost pays for thinking on."""
-    assert Objective(scale, 3, segment_cost=segment_cost).highest_value == highest
+def test_a_gain_as_a_logit_is_learned_by_cross_entropy():
+    learner = GainLearner(q_head(), Objective(LOGIT, 3, gamma=0.5), num_rows=2)
+    for step in STEPS[:2]:
+        batch = segment_batch(*step)
+        state = batch.decision.output.q_input[:, 0]
+        batch.decision.output.q_halt, batch.decision.output.q_continue = 2 * state - 1, state
+        loss = learner.losses(batch)["gain_loss"].item()
+    # As above, with a logit of 0.5 at first, and sigmoid(0.25) to be gained afterwards.
+    target = 0.5 / (1 + np.exp(-0.25))
+    expected = np.log1p(np.exp(0.5)) - 0.5 * target
+    assert loss == pytest.approx(expected / 2)
 
 
 def test_what_a_policy_remembers_can_be_saved():
@@ -543,12 +553,12 @@ def test_a_gain_learns_what_thinking_on_is_worth(tiny_config, tmp_path, cost):
     for _ in range(100):
         trainer.update()
     with trainer.algorithm.ema.swap():
-        report = evaluate(HRMPolicy(trainer.model, rule=Gain(0.0)), config.env.id, of_unseen(config.env.kwargs))
+        report = evaluate(trainer.rollout.policy, config.env.id, of_unseen(config.env.kwargs))
     assert report.mean_segments == (1.0 if cost > 0 else 4.0)
     trainer.save()
     solver = hrm_agents.load(tmp_path)
     segments = list(solver.think(solver.make_env(num_puzzles=4)))
-    assert all(segment.q_continue is None and np.sign(segment.gain) == -np.sign(cost) for segment in segments)
+    assert all(segment.q_continue is None and (segment.gain > cost) == (cost < 0) for segment in segments)
 
 
 # The report on halting.
