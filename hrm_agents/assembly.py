@@ -113,10 +113,14 @@ def rollout(config: TrainConfig, env: Any, model: SegmentModel, rule: HaltingRul
         rows: those of the joint batch that ``env`` has.
 
     Raises:
-        UserError: the rule does not fit the environment.
+        UserError: the rule or the answers to learn do not fit the environment.
     """
     with user_errors(config.env.id):
         rule.check_length(env.max_segments)
+    many_answers = env.task.many_answers
+    if config.answer.target == "nearest" and not many_answers:
+        raise UserError(f"answer.target='nearest': the task of {config.env.id} knows one right answer only: use 'auto'")
+    learns_nearest = many_answers and config.answer.target != "label" and config.answer.supervised_weight > 0.0
     policy = HRMPolicy(model, training_forward(model, config.run), rule)
     exploration = Exploration(
         per=config.halting.exploration,
@@ -124,7 +128,16 @@ def rollout(config: TrainConfig, env: Any, model: SegmentModel, rule: HaltingRul
         max_segments=env.max_segments,
     )
     num_tries = config.answer.samples if config.answer.reward_weight else 0
-    return Rollout(env, policy, exploration, config.run.seed, num_tries=num_tries, earns=config.answer.earns, rows=rows)
+    return Rollout(
+        env,
+        policy,
+        exploration,
+        config.run.seed,
+        num_tries=num_tries,
+        earns=config.answer.earns,
+        nearest=learns_nearest,
+        rows=rows,
+    )
 
 
 def algorithm(

@@ -37,7 +37,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
-from hrm_agents.config import EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
+from hrm_agents.config import AnswerConfig, EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
 from hrm_agents.environments import plain_id
 from hrm_agents.models.hrm import Architecture
 
@@ -98,6 +98,7 @@ def _paper(env_id: str, *, epochs: int, examples: int, optim: OptimConfig, **kwa
         env=EnvConfig(env_id, kwargs),
         model=_PAPER_MODEL,
         optim=optim,
+        answer=AnswerConfig(target="label"),
         halting=HaltingConfig(exploration="segment", exploration_prob=0.1),
         run=RunConfig(
             updates=epochs * examples // _BATCH,

@@ -109,6 +109,8 @@ class Rollout:
         seed: of the environment, whose rows get independent seeds from it, and of the exploration.
         num_tries: number of answers to sample and judge in every segment, in addition to the agent's answer.
         earns: their reward: the verifier's partial credit, or the reward of halting on them.
+        nearest: learn from the right answer that the logits favour most, where a puzzle has several, not from the
+            stored one.
         rows: which rows of a joint batch ``env`` has; all by default.
 
     Raises:
@@ -124,6 +126,7 @@ class Rollout:
         *,
         num_tries: int = 0,
         earns: Literal["score", "reward"] = "score",
+        nearest: bool = False,
         rows: Rows | None = None,
     ) -> None:
         mode = env.metadata["autoreset_mode"]
@@ -133,7 +136,7 @@ class Rollout:
         if len(self._rows) != env.num_envs:
             raise ValueError(f"an environment of {env.num_envs} rows cannot play {len(self._rows)} rows")
         self.env, self.policy, self._exploration = env, policy, exploration
-        self._num_tries, self._earns = num_tries, earns
+        self._num_tries, self._earns, self._nearest = num_tries, earns, nearest
         self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
         self._obs, info = env.reset(seed=self._rows.of(independent_seeds(seed, self._rows.total)))
         self._solution = self._solutions(info)
@@ -155,12 +158,15 @@ class Rollout:
         decision = self.policy.act(observed, self._carry, self._reset, self._min_segments, draws)
         output, device = decision.output, self.policy.device
         sampled = self._sample(output.logits)
+        favoured = [output.logits.detach().float()] if self._nearest else []
         # The only copy from the device, which waits for it.
-        answer, halt, q_halt, q_continue, *answers = to_host(
-            decision.answer, decision.halt, output.q_halt.float(), output.q_continue.float(), *sampled
+        answer, halt, q_halt, q_continue, *others = to_host(
+            decision.answer, decision.halt, output.q_halt.float(), output.q_continue.float(), *favoured, *sampled
         )
         # Before the step, which may replace the puzzles.
-        earned = [to_device(self._judge(tried), device) for tried in answers]
+        if self._nearest:
+            solution = self.env.nearest(others.pop(0))
+        earned = [to_device(self._judge(tried), device) for tried in others]
         self._obs, reward, terminated, _, info = self.env.step({"answer": answer, "halt": halt})
         self._solution, self._carry, self._reset = self._solutions(info), decision.carry, terminated
         segment = obs["segment"].reshape(-1).astype(np.int64) + 1

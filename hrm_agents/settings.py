@@ -107,6 +107,9 @@ class AnswerConfig(_Checked):
 
     supervised_weight: float = limited(1.0, _NOT_NEGATIVE)
     """Weight of the cross-entropy with the solution; if 0, the environment is not asked for solutions."""
+    target: Literal["auto", "label", "nearest"] = "auto"
+    """The right answer that the cross-entropy teaches. label: the stored one. nearest: of all right answers the one
+    that the model favours most, at every segment. auto: nearest where the task knows several right answers."""
     reward_weight: float = limited(0.0, _NOT_NEGATIVE)
     """Weight of the policy gradient on sampled answers; if 0, none are sampled."""
     samples: int = limited(16, Limits(1, 4096))
