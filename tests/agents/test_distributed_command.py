@@ -47,6 +47,7 @@ def test_a_run_whose_process_was_killed_ends_like_an_undisturbed_one(tiny_flags,
     assert done.stderr.count("in 2 processes") == 2  # said by the first process, before and after
     assert done.stderr.count("unseen puzzles solved") == 1
     assert read_config(out)["updates"] == 12
+    assert len(list((out / "tensorboard").iterdir())) == 2  # of the first process, each time
 
     config, other = saved_config(out), tmp_path / "other"
     in_ranks(2, lambda ranks: Trainer(config, other, Logger(), ranks=ranks).run().num_puzzles, tmp_path)
