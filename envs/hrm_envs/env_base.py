@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hrm_envs.checks import choice
 from hrm_envs.construction import TaskLike, build_dynamics, split_settings
 from hrm_envs.puzzles.splits import puzzle_classes
-from hrm_envs.spec import TaskSpec
+from hrm_envs.spec import PAD, TaskSpec
 from hrm_envs.task import PuzzleBatch
 
 
@@ -49,6 +49,11 @@ class ReasoningBase:
     def puzzles(self) -> PuzzleBatch:
         """The puzzles, in the order of their index. The arrays are shared: copy them before changing them."""
         return self._dynamics.pool
+
+    @property
+    def has_known_answer(self) -> NDArray[np.bool_]:
+        """Which puzzles have a solution, or a task that grades without one: bool ``[N]``."""
+        return (self.puzzles.solution != PAD).any(axis=1) | self.task.grades_without_solution
 
     @cached_property
     def puzzle_classes(self) -> NDArray[np.uint64]:

@@ -105,6 +105,8 @@ class Reports:
         sets = f" x {len(self.seeds)} sets (pool_seed {', '.join(map(str, self.seeds))})" if len(self.seeds) > 1 else ""
         about = f"{first.num_puzzles} puzzles of {classes} classes{sets}"
         console.print(f"[bold]{first.env_id}[/] {first.split}, {about}")
+        if first.num_unscored:
+            console.print(_unscored(first))
         for name, (label, unit) in _FIGURES.items():
             more = f" of {first.max_segments}" if name == "mean_segments" else ""
             console.print(f"{label:<26} {self._text(self.reports, name, unit)}{more}")
@@ -181,6 +183,13 @@ class Reports:
             intervals: Mapping[str, Interval] = reports[0].intervals
             return unit.text(getattr(reports[0], name), intervals.get(name))
         return _mean([getattr(report, name) for report in reports], unit)
+
+
+def _unscored(report: Evaluation) -> str:
+    """How many answers cannot be judged."""
+    if not report.is_scored:
+        return "the answers to these puzzles are unknown: figures of success mean nothing"
+    return f"{report.num_unscored} more puzzles have no known answer: they are answered, but not scored"
 
 
 def _mean(values: Sequence[float], unit: Unit) -> str:

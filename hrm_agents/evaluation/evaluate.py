@@ -65,6 +65,10 @@ class Evaluation:
     success_per_segment: tuple[float, ...]
     #: Share of episodes that halt at segment 1, 2, ...
     halts_per_segment: tuple[float, ...]
+    #: Number of further puzzles, such as ARC tests without outputs, whose answers cannot be judged.
+    num_unscored: int = 0
+    #: Whether any answer can be judged; if not, the figures are over all answers, and none counts as right.
+    is_scored: bool = True
     #: 95% intervals of the rates and means above, over the choice of puzzles and not over seeds of training. Omits
     #: those about which the sample says nothing, and all of them if puzzles have several views.
     intervals: Mapping[str, Interval] = field(default_factory=dict, hash=False)
@@ -319,12 +323,17 @@ def evaluate(
             model.train(was_training)
         seconds = time.perf_counter() - started
         classes = _classes(env, kwargs, len(solutions))
+        scored = env.has_known_answer[: len(solutions)]
+        if not scored.all() and scored.any():
+            solutions, traced = solutions.take(scored), None if traced is None else traced.take(scored)
+            classes = None if classes is None else classes[scored]
         report = summarise(solutions, env_id, kwargs["split"], env.max_segments, traced, classes)
         report = replace(report, search=found, seconds=seconds)
+        report = replace(report, num_unscored=int((~scored).sum()), is_scored=bool(scored.any()))
         if judge is None:
             return report
         if traced is not None:
-            values_continue = policy.rule.values_continue
+            values_continue = policy.rule.second_output == "value"
             halting = judge.report(traced, env.segment_cost, values_continue=values_continue, classes=classes)
             report = replace(report, halting=halting)
         puzzles = env.puzzles.take(slice(len(chosen)))

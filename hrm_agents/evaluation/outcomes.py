@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar, get_args, get_type_hints
 
 import numpy as np
@@ -38,6 +38,10 @@ class Outcome:
             (dtype,) = get_args(get_args(hint)[1])  # NDArray[X] is ndarray[shape, dtype[X]]
             arrays[name] = np.zeros(shape, dtype)
         return cls(**arrays)
+
+    def take(self: AnyOutcome, rows: NDArray[np.bool_]) -> AnyOutcome:
+        """The outcomes of the puzzles that ``rows``, bool ``[N]``, selects."""
+        return replace(self, **{part.name: getattr(self, part.name)[rows] for part in fields(self)})
 
     def __len__(self) -> int:
         return len(self.answer)

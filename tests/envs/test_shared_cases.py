@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hrm_envs.arc import ARCTask
+from hrm_envs.arc.files import load_tasks
 from hrm_envs.maze import MazeTask
 from hrm_envs.puzzles.sources import read_puzzles
 from hrm_envs.sudoku import SudokuTask
@@ -70,3 +72,26 @@ def test_mazes(name):
 def test_a_maze_of_rooms_without_ends():
     with pytest.raises(ValueError, match=r"m10_plus\.txt, line 1: no S and G are marked: write S into the cell"):
         read_puzzles(CASES / "maze" / "m10_plus.txt", MazeTask(9))
+
+
+ARC = {
+    "a01_kaggle": (2, 2), "a02_noout": (0, 4), "a04_concept": (0, 4), "a10_single": (0, 1),
+    "a10_single/00aa11bb.json": (0, 1), "a15_macos": (0, 1), "b01_canvas": (0, 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ARC)
+def test_arc_tasks(name):
+    sets = load_tasks(CASES / "arc" / name)
+    assert (len(sets["training"]), len(sets["evaluation"])) == ARC[name]
+    outputs = [pair.output is not None for problem in sets["evaluation"] for pair in problem.tests]
+    assert all(outputs) != (name == "a02_noout")
+
+
+def test_a_task_larger_than_the_canvas():
+    task = ARCTask(puzzles=CASES / "arc" / "b01_canvas", canvas=6, augmentations=1)
+    assert [problem.name for problem in task.dropped] == ["large000"]
+    batch = task.stored("test")
+    result = task.ensemble(batch, batch.solution, np.ones(len(batch), np.float32))
+    assert result.metrics["pass@1"] == 0.5
+    assert sorted(result.submission()) == ["large000", "small000"]

