@@ -3,9 +3,10 @@
 The table that ``--halting.rule`` chooses from is :mod:`hrm_agents.learning.halting_rules`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,10 +42,8 @@ class HaltingRule(ABC):
 
     samples: ClassVar[bool] = False
     """Whether it decides by chance in training, and wants ``Thought.draw`` for it."""
-    values_continue: ClassVar[bool] = False
-    """Whether the second output of the Q-head is the value of thinking on."""
-    learns_gain: ClassVar[bool] = False
-    """Whether it is the gain of thinking on."""
+    second_output: ClassVar[Literal["value", "gain"] | None] = None
+    """What the second output of the Q-head stands for: the value of thinking on, its gain, or nothing that is asked."""
 
     @abstractmethod
     def decide(self, thought: Thought) -> Tensor:
@@ -71,7 +70,7 @@ class HaltingRule(ABC):
 class GreaterValue(HaltingRule):
     """The paper's: halt where Q(halt) is greater than Q(continue) (arXiv 2506.21734, section 2)."""
 
-    values_continue: ClassVar[bool] = True
+    second_output: ClassVar[Literal["value", "gain"] | None] = "value"
 
     def decide(self, thought: Thought) -> Tensor:
         """See :class:`HaltingRule`."""
@@ -102,18 +101,28 @@ class HaltingProbability(HaltingRule):
 
 @dataclass(frozen=True)
 class Gain(HaltingRule):
-    """Halt where the second output, the expected gain of continuing, is at most ``least``."""
+    """Halt where the second output, the expected gain of continuing, is at most ``least``.
 
-    learns_gain: ClassVar[bool] = True
+    In training the bar is a random one between ``least`` and ``sure``: a segment for a small gain is a segment less for
+    another puzzle, but a gain that is never tried is never corrected.
+    """
+
+    samples: ClassVar[bool] = True
+    second_output: ClassVar[Literal["value", "gain"] | None] = "gain"
 
     least: float
     """In units of reward, the cost of a segment included."""
     scale: QScale
     """Of the gain; a logit stands for a gain between 0 and 1."""
+    sure: float = -math.inf
+    """Training always thinks on for a larger gain than this; no more than ``least`` stands for ``least``."""
 
     def decide(self, thought: Thought) -> Tensor:
         """See :class:`HaltingRule`."""
-        return self.scale.value(thought.q_continue) <= self.least
+        gain = self.scale.value(thought.q_continue)
+        if thought.draw is None:
+            return gain <= self.least
+        return gain <= self.least + thought.draw * max(self.sure - self.least, 0.0)
 
     def margin(self, q_halt: Tensor, q_continue: Tensor) -> Tensor:
         """What is missing to a gain worth continuing for."""

@@ -123,7 +123,9 @@ HALTING_METHODS: dict[str, HaltingMethod] = {
         weighs_cost=True,
     ),
     "gain": HaltingMethod(
-        rule=lambda settings, scale, segment_cost: Gain(settings.least_gain + segment_cost, scale),
+        rule=lambda settings, scale, segment_cost: Gain(
+            settings.least_gain + segment_cost, scale, settings.sure_gain + segment_cost
+        ),
         learner=lambda context: GainLearner(context.head, context.objective, context.num_rows),
         q_scale=_bounded_scale,
         weighs_cost=True,

@@ -114,7 +114,7 @@ class HaltingMonitor:
             q_bar=None if bar is None else bar.numpy(),
             halt_reward=host.halt_reward,
             max_segments=max_segments,
-            advice=GAIN if rule.learns_gain else LEARNED if rule.values_continue else THRESHOLD,
+            advice={"gain": GAIN, "value": LEARNED, None: THRESHOLD}[rule.second_output],
         )
 
     def observe(

@@ -63,7 +63,14 @@ class Solver:
         #: Discount of the Q-values.
         self.gamma = settings.halting.gamma
         #: Decides when to halt.
-        self.rule = rule or settings.halting_rule()
+        self.rule = settings.halting_rule()
+        if rule is not None:
+            if rule.second_output not in (None, self.rule.second_output):
+                raise UserError(
+                    f"{folder} was trained with halting rule {settings.halting.rule!r}: it has no {rule.second_output} "
+                    f"of thinking on, by which {type(rule).__name__} decides"
+                )
+            self.rule = rule
 
     @property
     def policy(self) -> HRMPolicy:
@@ -215,8 +222,8 @@ class Solver:
             carry, reset = decision.carry, np.zeros(1, np.bool_)
             confidence = self._log_probabilities(decision.output.logits[0]).amax(-1).exp().cpu().numpy()
             q_halt = self._value(decision.output.q_halt)
-            q_continue = self._value(decision.output.q_continue) if self.rule.values_continue else None
-            gain = self._value(decision.output.q_continue) if self.rule.learns_gain else None
+            q_continue = self._value(decision.output.q_continue) if self.rule.second_output == "value" else None
+            gain = self._value(decision.output.q_continue) if self.rule.second_output == "gain" else None
             halt = bool(decision.halt[0])
             env.unwrapped.post_thoughts(  # type: ignore[attr-defined]
                 q_halt=q_halt,

@@ -114,6 +114,10 @@ def test_a_probability_is_compared_with_the_threshold():
 def test_a_gain_must_exceed_the_least_gain():
     seen = thought(q_continue=[-0.5, 0.25, 0.5], q_halt=[-9.0, 9.0, -9.0])
     assert Gain(0.25, PLAIN).decide(seen).tolist() == [True, True, False]
+    # In training the bar is somewhere between the least and the sure gain.
+    draw = seen._replace(draw=torch.tensor([0.5, 0.5, 0.5]))
+    assert Gain(-1.0, PLAIN, sure=1.5).decide(draw).tolist() == Gain(0.25, PLAIN).decide(seen).tolist()
+    assert Gain(0.25, PLAIN, sure=0.0).decide(draw).tolist() == Gain(0.25, PLAIN).decide(seen).tolist()
     assert Gain(-1.0, PLAIN).decide(seen).tolist() == [False, False, False]
 
 
@@ -482,6 +486,18 @@ def test_a_run_of_any_rule_resumes_bit_for_bit_and_is_used_as_trained(tiny_confi
     assert (segments[0].q_continue is None) == (name != "q")
     if name == "fixed":
         assert one.mean_segments == 2
+
+
+@pytest.mark.parametrize(
+    ("trained", "rule", "missing"),
+    [("gain", GreaterValue(), "value"), ("q", Gain(0.1, LOGIT), "gain"), ("fixed", GreaterValue(), "value")],
+)
+def test_a_rule_that_asks_for_what_was_not_learned_is_refused(tiny_config, tmp_path, trained, rule, missing):
+    Trainer(tiny_config(halting={"rule": trained}), tmp_path).save()
+    problem = f"was trained with halting rule '{trained}': it has no {missing} of thinking on, by which"
+    with pytest.raises(UserError, match=problem):
+        hrm_agents.load(tmp_path, rule=rule)
+    assert hrm_agents.load(tmp_path, rule=HaltingProbability(0.5, LOGIT)).rule.threshold == 0.5
 
 
 def test_a_fixed_length_is_kept_in_training_and_has_nothing_to_explore(tiny_config, tmp_path):
