@@ -29,7 +29,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 1 (not solved), 2 (an explained error), 130 (Ctrl-C), 75 or 143 (`train`)."""
+    """Run a command and return its exit code: 0, 1 (not solved), 2 (error), 130 (Ctrl-C), or 75 or 143 (`train`)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     _survive_odd_streams()
     if not arguments or arguments[0] in ("-h", "--help"):
