@@ -1,20 +1,33 @@
-"""Draw the charts of the documentation again, from the data in results/.
+"""Draw the pictures of the documentation again: charts from the data in results/, frames from the environments.
 
 python docs/pictures.py [--dark] [--format svg] [--out FOLDER]
+
+Frames need the extras render and arc. They are PNG files whatever the options, since the environments paint pixels.
 """
 
 import argparse
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
+import gymnasium as gym
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
 
+import hrm_agents
+import hrm_envs  # noqa: F401  (registers the ids)
 from hrm_agents.reports.figures import ChartFormat, save_figure
 from hrm_agents.reports.frontier_chart import FrontierPoint, draw_frontier
 from hrm_agents.reports.plots import draw_curves
+from hrm_agents.solving.recording import Frame, record_episode
+from hrm_envs.wrappers import CellEdit
 
 RESULTS = Path(__file__).parents[1] / "results"
+#: Index of a test maze that the bundled model first answers wrongly.
+MAZE = 2
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -63,15 +76,91 @@ def walking(*, dark: bool) -> Figure:
     )
 
 
+def draft(puzzle: NDArray[np.uint8], solution: NDArray[np.uint8], wrong: int) -> NDArray[np.uint8]:
+    """The solution of a 9x9 Sudoku, with other digits in the first ``wrong`` of its blanks."""
+    answer, blanks = solution.copy(), np.flatnonzero(puzzle != solution)[:wrong]
+    answer[blanks] = 2 + (answer[blanks] - 1) % 9
+    return answer
+
+
+def sudoku() -> Frame:
+    """A 9x9 Sudoku with an answer that is nearly right."""
+    env = gym.make("HRM/Sudoku-9x9-v0", render_mode="rgb_array", expose_solution=True)
+    obs, info = env.reset(seed=0)
+    env.step({"answer": draft(obs["puzzle"], info["solution"], wrong=3), "halt": 0})
+    return env.render()  # type: ignore[return-value]
+
+
+def maze() -> Frame:
+    """A maze that the bundled model has just solved."""
+    return thoughts()[-1]
+
+
+def arc() -> Frame:
+    """A task of ARC-AGI-1 with its demonstrations and a right answer."""
+    env = gym.make("HRM/ARC-AGI-1-v0", render_mode="rgb_array", expose_solution=True, canvas=10)
+    _, info = env.reset(seed=3)
+    env.step({"answer": info["solution"], "halt": 1})
+    return env.render()  # type: ignore[return-value]
+
+
+def maze_moves() -> Frame:
+    """A random walk of twelve steps in a maze with doors."""
+    env = gym.make("HRM/MazeMoves-9x9-Doors-v0", render_mode="rgb_array")
+    env.reset(seed=1)
+    env.action_space.seed(1)
+    for _ in range(12):
+        env.step(env.action_space.sample(env.unwrapped.sample_mask()))  # type: ignore[attr-defined]
+    return env.render()  # type: ignore[return-value]
+
+
+def cell_edit() -> Frame:
+    """A draft of a 4x4 Sudoku after three edits."""
+    env = CellEdit(gym.make("HRM/Sudoku-4x4-v0", render_mode="rgb_array"))
+    _, info = env.reset(seed=0)
+    for edit in (2, 6, 10):
+        *_, info = env.step(int(np.flatnonzero(info["action_mask"])[edit]))
+    return env.render()  # type: ignore[return-value]
+
+
+def segments() -> Frame:
+    """The first two segments of the bundled model on one maze, side by side."""
+    return np.concatenate(thoughts()[1:3], axis=1)
+
+
+def thoughts() -> list[Frame]:
+    """The frames of the bundled model on a maze that it does not solve in one segment."""
+    solver = hrm_agents.load(hrm_agents.BUNDLED_MAZE)
+    env = solver.make_env(render_mode="rgb_array")
+    return record_episode(solver, env, options={"index": MAZE})[0]
+
+
+#: Charts in the folder of the pages, by file name.
+CHARTS: dict[str, Callable[..., Figure]] = {"frontier": frontier, "walking": walking}
+#: Frames in its folder ``environments``, by file name.
+FRAMES: dict[str, Callable[[], Frame]] = {
+    "sudoku": sudoku,
+    "maze": maze,
+    "arc": arc,
+    "maze-moves": maze_moves,
+    "cell-edit": cell_edit,
+    "segments": segments,
+}
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Write all charts."""
+    """Write all pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dark", action="store_true", help="draw on a dark ground")
-    parser.add_argument("--format", choices=get_args(ChartFormat), default="png", help="file format")
+    parser.add_argument("--dark", action="store_true", help="draw charts on a dark ground")
+    parser.add_argument("--format", choices=get_args(ChartFormat), default="png", help="file format of the charts")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the files")
     args = parser.parse_args(arguments)
-    for draw in (frontier, walking):
-        save_figure(draw(dark=args.dark), args.out / f"{draw.__name__}.{args.format}")
+    for name, chart in CHARTS.items():
+        save_figure(chart(dark=args.dark), args.out / f"{name}.{args.format}")
+    folder = args.out / "environments"
+    folder.mkdir(exist_ok=True)
+    for name, frame in FRAMES.items():
+        Image.fromarray(frame()).save(folder / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -64,13 +65,45 @@ def test_there_are_snippets():
     """The pattern finds all of them."""
     fences = sum(page.read_text().count("```python") for page in PAGES)
     assert len(BLOCKS) == fences >= 10
-    assert len(TASKS) == 1
+    assert len(TASKS) == 2
 
 
-def test_links_lead_somewhere():
-    for path in PAGES:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text()):
-            assert (path.parent / target).exists(), f"{path.name}: {target}"
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        address = urlsplit(target)
+        if address.scheme:  # of another site: there may be no network, so only its form is checked
+            assert address.scheme == "https", target
+            assert re.fullmatch(r"[\w-]+(\.[\w-]+)+", address.netloc), target
+            continue
+        file = page.parent / address.path if address.path else page
+        assert file.exists(), target
+        assert not address.fragment or address.fragment in anchors(file), target
+
+
+def test_every_page_has_a_place_in_the_navigation():
+    """The site is built strictly in continuous integration; this one needs no extra."""
+    named = set(re.findall(r"([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert named == {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+
+
+def test_the_reference_names_what_the_package_has():
+    for page in (ROOT / "docs" / "reference").glob("*.md"):
+        for name in re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE):
+            module, _, thing = name.rpartition(".")
+            base = ROOT / "envs" if module.startswith("hrm_envs") else ROOT
+            path = base / module.replace(".", "/")
+            source = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
+            here = rf'^(class|def) {thing}\b|^    "{thing}",$'  # defined, or exported by a package
+            assert re.search(here, source.read_text(), re.MULTILINE), f"{page.name}: {name}"
 
 
 def test_continuous_integration_runs_the_tests_as_the_readme_does():
@@ -92,10 +125,9 @@ def test_the_citation_names_the_version_of_the_package():
     assert versions[0] == versions[1]
 
 
-def test_paths_in_the_guides_exist():
-    """README and CONTRIBUTING name files to read; NAME stands for a file that the reader writes."""
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
-        named = re.findall(r"`((?:envs|hrm_agents|tests|examples|docs)/[\w./]+)`", page.read_text())
-        assert named
-        missing = [path for path in named if "NAME" not in path and not (ROOT / path).exists()]
-        assert not missing, f"{page.name}: {missing}"
+def test_paths_in_the_pages_exist():
+    """Pages name files to read; NAME stands for a file that the reader writes."""
+    pattern = r"`((?:envs|hrm_agents|tests|examples|docs)/[\w./-]+)`"
+    named = {path for page in PAGES for path in re.findall(pattern, page.read_text())}
+    assert len(named) > 20
+    assert [path for path in sorted(named) if "NAME" not in path and not (ROOT / path).exists()] == []

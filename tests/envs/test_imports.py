@@ -138,11 +138,11 @@ def test_no_modules_import_each_other_in_a_circle(package):
     assert knows == {}
 
 
-def test_the_readmes_picture_of_the_layers_is_true():
-    readme = (ROOT / "README.md").read_text()
+def test_the_picture_of_the_layers_is_true():
+    page = (ROOT / "docs" / "structure.md").read_text()
     for package, layers in LAYERS.items():
         picture = "\n".join(f"  {'  '.join(layer)}" for layer in reversed(layers))
-        assert f"{package}\n{picture}\n" in readme, f"the README should have:\n{package}\n{picture}"
+        assert f"{package}\n{picture}\n" in page, f"docs/structure.md should have:\n{package}\n{picture}"
 
 
 def test_environments_know_neither_torch_nor_agents():
