@@ -106,6 +106,9 @@ def check_resumable(state: State, saved: TrainConfig, config: TrainConfig, out: 
         UserError: a setting that the state depends on has changed, or fewer updates are asked for than were done.
     """
     old, new = to_dict(saved), to_dict(config)
+    if None not in (old["env"]["kwargs"].get("puzzles"), new["env"]["kwargs"].get("puzzles")):
+        # The puzzles may have moved to another path: check_fits compares their hash.
+        new["env"]["kwargs"]["puzzles"] = old["env"]["kwargs"]["puzzles"]
     # Another network has other settings, so its name comes first.
     fixed = [(name, old[name], new[name]) for name in ("model_name", "env", "model")]
     fixed += [(f"{group}.{name}", old[group][name], new[group][name]) for group, name in FIXED_SETTINGS]
