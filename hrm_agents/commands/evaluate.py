@@ -126,6 +126,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.out is not None:
         check_writable(options.out / "halting.json")
     overlap = _overlap(solver, kwargs, options.seeds)
+    _warn_of_seen(solver, kwargs)
     for seed in seeds:
         with progress(f"evaluating (seed {seed})") as share:
             reports.append(
@@ -189,6 +190,31 @@ def _views(solver: Solver, options: Evaluate, kwargs: dict[str, Any]) -> dict[st
     return {"views": options.views or most}
 
 
+def _warn_of_seen(solver: Solver, kwargs: Mapping[str, Any]) -> None:
+    """Say how many of the user's own puzzles are symmetric copies of training puzzles.
+
+    ARC tasks are left out: their identities tell them apart, and a model trains on the demonstrations of those tested.
+    """
+    if kwargs.get("puzzles") is None or solver.has_identities:
+        return
+    mine = _classes(solver, kwargs)
+    try:
+        known = set(_classes(solver, {"split": "train", **solver.env_kwargs}))
+    except UserError as error:
+        say(f"these puzzles were not compared with those of training: {error}")
+        return
+    if seen := sum(one in known for one in mine):
+        say(f"warning: {seen} of {len(mine)} puzzles are symmetric copies of training puzzles")
+
+
+def _classes(solver: Solver, kwargs: Mapping[str, Any]) -> list[bytes]:
+    """The symmetry class of each puzzle of an environment."""
+    env: Any = solver.make_env(**kwargs).unwrapped
+    keys: NDArray[np.uint64] = env.puzzle_classes
+    env.close()
+    return [row.tobytes() for row in keys]
+
+
 def _overlap(solver: Solver, kwargs: Mapping[str, Any], seeds: Sequence[int]) -> float:
     """Mean share of the symmetry classes of a set of puzzles that another set has too.
 
@@ -202,10 +228,7 @@ def _overlap(solver: Solver, kwargs: Mapping[str, Any], seeds: Sequence[int]) ->
     """
     sets: dict[int, set[bytes]] = {}
     for seed in seeds if len(seeds) > 1 else ():
-        env: Any = solver.make_env(**{**kwargs, "pool_seed": seed}).unwrapped
-        keys: NDArray[np.uint64] = env.puzzle_classes
-        sets[seed] = {row.tobytes() for row in keys}
-        env.close()
+        sets[seed] = set(_classes(solver, {**kwargs, "pool_seed": seed}))
     for one, other in combinations(sets, 2):
         if sets[one] == sets[other]:
             raise UserError(

@@ -142,7 +142,7 @@ def _read(arguments: Sequence[str], ranks: Ranks) -> tuple[Train[Any], TrainConf
         if options.preset != SMALL:
             raise UserError("--resume continues with the settings of the run: omit --preset")
         saved = _saved(options.resume).env.kwargs
-        env = EnvConfig(options.env, keywords(options.kwargs) if options.kwargs else saved)
+        env = EnvConfig(options.env, {**saved, **keywords(options.kwargs)})
         config = options.config_in(env)
     else:
         config = options.config()

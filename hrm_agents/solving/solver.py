@@ -95,7 +95,7 @@ class Solver:
         kept = dict(self.env_kwargs) if changed.get("split") == "train" else of_unseen(self.env_kwargs)
         if changed.get("puzzles") is None:
             return kept
-        describing = () if self._has_identities else self.task.chosen_by
+        describing = () if self.has_identities else self.task.chosen_by
         kept = {name: value for name, value in kept.items() if name not in describing}
         return {**kept, "split": evaluation_split(self.env_id, changed)}
 
@@ -107,11 +107,12 @@ class Solver:
     def task(self) -> Any:
         """The task of the model."""
         # Identities may depend on the puzzles of the checkpoint.
-        env = self.make_env() if self._has_identities else self._solving_env()
+        env = self.make_env() if self.has_identities else self._solving_env()
         return env.unwrapped.task  # type: ignore[attr-defined]
 
     @property
-    def _has_identities(self) -> bool:
+    def has_identities(self) -> bool:
+        """Whether the model needs the identity of each puzzle's task."""
         return self.model.sizes.num_task_ids > 1
 
     def check_solves_from_outside(self) -> None:
@@ -120,7 +121,7 @@ class Solver:
         Raises:
             UserError: the model needs a task identity, which a given puzzle lacks.
         """
-        if self._has_identities:
+        if self.has_identities:
             raise UserError(
                 f"{self.folder} needs the task identity of each puzzle, which a given puzzle lacks: use `hrm-agents "
                 f"evaluate` or `hrm-agents watch` on the puzzles of {self.env_id}"

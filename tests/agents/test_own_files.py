@@ -11,6 +11,7 @@ import hrm_agents
 from hrm_agents.cli import main
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.maze import MazeTask
+from hrm_envs.puzzles.splits import in_split
 from hrm_envs.sudoku import SudokuTask
 from hrm_envs.sudoku.solver import solve
 
@@ -88,3 +89,64 @@ def test_a_shortest_path_chooses_among_the_mazes_of_a_file():
     make = {"task": "hrm_envs.maze:MazeTask", "size": 7, "puzzles": batch, "split": "all"}
     assert ReasoningEnv(**make).num_puzzles == 20
     assert ReasoningEnv(**make, min_path=6).num_puzzles == (steps >= 6).sum() not in (0, 20)
+
+
+# copies of training puzzles
+
+
+def swapped(batch):
+    """The puzzles with digits 1 and 2 exchanged."""
+    return np.array([0, 1, 3, 2, 4, 5], np.uint8)[batch]
+
+
+def write_folder(folder, train, test):
+    for name, part in (("train", train), ("test", test)):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.csv").write_text("id,puzzle\n" + "".join(f"1,{text}\n" for text in lines(part)))
+    return folder
+
+
+def test_copies_across_the_splits_of_a_folder_are_warned_of_once(tmp_path, caplog):
+    folder = write_folder(tmp_path / "leaks", BATCH.puzzle[:12], swapped(BATCH.puzzle[:7]))
+    for split in ("train", "test", "all", "validation"):
+        ReasoningEnv(TASK, puzzles=folder, split=split)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == [
+        f"7 of 7 test puzzles in {folder} are symmetric copies of training puzzles: a model may know them by heart"
+    ]
+
+
+def test_copies_of_the_puzzles_of_training_are_counted(sudoku_run, tiny_config, tmp_path, capsys):
+    from hrm_agents.trainer import Trainer
+
+    (tmp_path / "train.txt").write_text("\n".join(lines(BATCH.puzzle[:10])))
+    config = tiny_config(kwargs={"puzzles": str(tmp_path / "train.txt"), "max_segments": 2})
+    Trainer(config, tmp_path / "run").save()
+    (tmp_path / "test.txt").write_text("\n".join(lines(swapped(BATCH.puzzle[:4]))))
+    given = [str(tmp_path / "run"), "--kwargs", f"puzzles={tmp_path / 'test.txt'}"]
+    seen = in_split(TASK, BATCH.puzzle[:4], "train").sum()
+    assert f"warning: {seen} of 4 puzzles are symmetric copies of training puzzles" in evaluated(given, capsys)[2]
+    (tmp_path / "train.txt").unlink()
+    assert "were not compared with those of training: " in evaluated(given, capsys)[2]
+
+
+def test_a_run_resumes_after_its_file_has_moved(tiny_config, tmp_path, capsys):
+    from hrm_agents.errors import UserError
+    from hrm_agents.trainer import Trainer
+
+    old, new = tmp_path / "old.txt", tmp_path / "new.csv"
+    old.write_text("\n".join(lines(BATCH.puzzle)))
+    config = tiny_config(kwargs={"puzzles": str(old), "max_segments": 2}, run={"updates": 2})
+    Trainer(config, tmp_path / "run").save()
+    new.write_text("id,puzzle\n" + "".join(f"1,{text}\n" for text in lines(BATCH.puzzle)))
+    old.unlink()
+    resume = ["train", "--resume", str(tmp_path / "run"), "--no-gif", "--kwargs"]
+    assert main([*resume, f"puzzles={old}"]) == 2
+    assert "there is no such file" in capsys.readouterr().err
+    moved = tiny_config(kwargs={**config.env.kwargs, "puzzles": str(new)}, run={"updates": 2})
+    assert Trainer.resume(tmp_path / "run", moved).config.env.kwargs["puzzles"] == str(new)
+    new.write_text("\n".join(lines(BATCH.puzzle[:19])))
+    with pytest.raises(UserError, match="the puzzles of Sudoku 4x4 are not those the run began with"):
+        Trainer.resume(tmp_path / "run", moved)
+    assert main([*resume, f"puzzles={new}", "max_segments=3"]) == 2
+    assert "env.kwargs.max_segments=2, not 3" in capsys.readouterr().err

@@ -95,3 +95,9 @@ def test_a_task_larger_than_the_canvas():
     result = task.ensemble(batch, batch.solution, np.ones(len(batch), np.float32))
     assert result.metrics["pass@1"] == 0.5
     assert sorted(result.submission()) == ["large000", "small000"]
+
+
+def test_copies_of_training_puzzles_in_a_test_split(caplog):
+    read_puzzles(CASES / "sudoku" / "leakfold", SudokuTask(4), "test")
+    assert "10 of 10 test puzzles" in caplog.text
+    assert "are symmetric copies of training puzzles" in caplog.text

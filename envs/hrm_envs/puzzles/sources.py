@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hrm_envs.checks import as_array, form, shown_path
 from hrm_envs.puzzles.contents import read_content, read_text
+from hrm_envs.puzzles.copies import warn_of_copies
 from hrm_envs.puzzles.decoding import open_unpacked, unpack
 from hrm_envs.puzzles.files import kind_of
 from hrm_envs.puzzles.numbers import as_tokens, numbers_as_tokens
@@ -113,6 +114,7 @@ def _parts(
                 held_out = in_split(task, puzzle, "validation")
                 return {"train": ~held_out, "validation": held_out}.get(split, np.ones(len(puzzle), np.bool_))
 
+            warn_of_copies(source, _rows(splits["train"], task), _rows(splits["test"], task), task)
             return [splits[name] for name in named], belongs
         if splits:
             return list(splits.values()), lambda puzzle: in_split(task, puzzle, split)
@@ -128,7 +130,7 @@ def _read(source: PuzzlesLike, task: Task) -> Iterator[PuzzleBatch]:
             raise ValueError(f"puzzles: a tuple must be (puzzles, solutions), found {len(source)} entries")
         yield _checked_arrays(task, *source)
     elif isinstance(source, Path):
-        yield from _read_path(source, task)
+        yield from _checked_rows(_rows(source, task), shown_path(source), task)
     elif isinstance(source, bytes):
         yield from _checked_rows(read_content(BytesIO(unpack(source)), "", task), "", task)
     elif isinstance(source, str):
@@ -137,18 +139,18 @@ def _read(source: PuzzlesLike, task: Task) -> Iterator[PuzzleBatch]:
         yield _checked_arrays(task, np.asarray(source), None)
 
 
-def _read_path(path: Path, task: Task) -> Iterator[PuzzleBatch]:
-    """All puzzles of a folder or a file; large ones come in several parts."""
+def _rows(path: Path, task: Task) -> Iterator[Rows]:
+    """All rows of a folder or a file, unchecked; large ones come in several parts."""
     kind, name = kind_of(path), shown_path(path)
     if kind == "absent":
         raise ValueError(f"puzzles={name!r}: there is no such file or folder")
     if kind == "other":
         raise ValueError(f"puzzles={name!r} is neither a regular file nor a readable folder")
     if kind == "folder":
-        yield from _checked_rows(iter(read_folder(path, task.spec).chunks()), name, task)
+        yield from read_folder(path, task.spec).chunks()
         return
     with open_unpacked(path) as file:
-        yield from _checked_rows(read_content(file, name, task), name, task)
+        yield from read_content(file, name, task)
 
 
 def _read_string(text: str, task: Task) -> Iterator[Rows]:
@@ -156,7 +158,7 @@ def _read_string(text: str, task: Task) -> Iterator[Rows]:
     try:
         yield from read_text(text, "", task)
     except ValueError as error:
-        if _looks_like_path(text):
+        if _looks_like_path(text, task):
             raise ValueError(f"puzzles={shown_path(text)!r}: there is no such file or folder") from error
         raise
 
@@ -166,9 +168,11 @@ def _is_path(text: str) -> bool:
     return "\n" not in text and kind_of(Path(text)) != "absent" and text != ""
 
 
-def _looks_like_path(text: str) -> bool:
+def _looks_like_path(text: str, task: Task) -> bool:
     """Whether a string that holds no puzzle was probably meant as a path: it has a separator, or a suffix."""
-    return "\n" not in text and bool(re.search(r"[/\\]|\.[A-Za-z]\w{0,9}$", text))
+    if "\n" in text or set(text) <= set(task.character_tokens):
+        return False
+    return bool(re.search(r"[/\\]|\.[A-Za-z]\w{0,9}$", text))
 
 
 def _checked_rows(parts: Iterator[Rows], name: str, task: Task) -> Iterator[PuzzleBatch]:
