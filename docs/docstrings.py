@@ -8,7 +8,7 @@ from typing import Any
 
 from griffe import Attribute, Docstring, Extension, Object
 
-_ROLE = re.compile(r":[a-z]+:`(~?)\.?([\w.]+)`")
+_ROLE = re.compile(r":[a-z]+:`(~?)\.?([\w.]+)(?: <[\w.]+>)?`")
 _RULE = re.compile(r"\s*=+( +=+)+\s*")
 
 
