@@ -23,6 +23,9 @@ paper, code and these presets:
 - training puzzles: one symmetry class in eight of the Sudoku-Extreme and Maze-Hard training puzzles is held out for
   validation, so these runs train on about seven eighths of the paper's 1,000 puzzles and show each more often;
 - augmentation: as in the code's dataset builders, Sudoku and ARC train on symmetric copies, mazes do not (``augment``);
+- micro-batches: on boards of 900 cells a batch of 768 would need about 143 GiB in bfloat16, and with 256 rows at a time
+  it needs 49 (``hrm_agents.memory.predicted``, which counts tensors on the meta device; at 64 rows of Maze-Hard an H200
+  measured the predicted 12.4 GiB). The result is that of the whole batch;
 - no weight average (``ema_decay`` 0): neither paper nor code has one. Later work reports gains from 0.999;
 - the exploration minimum is redrawn at every segment, as in the code, which gave the published results;
 - Sudoku and mazes have one task, so its embedding is the learned prefix slot here. It is trained with the network
@@ -67,6 +70,8 @@ PRESETS: tuple[tuple[str, TrainConfig], ...] = (
 _ANY = TrainConfig(model=_SUDOKU, halting=_HALTING, run=RunConfig(updates=10_000))
 
 _BATCH = 768
+#: Rows at a time on boards of 900 cells, so that an update fits a GPU with 80 GB.
+_MICRO_BATCH = 256
 
 #: The paper's network. Its MLP width is 1,536: 4 * 512 * 2/3, rounded up to a multiple of 256.
 _PAPER_MODEL = Architecture(
@@ -85,7 +90,9 @@ _PAPER_MODEL = Architecture(
 )
 
 
-def _paper(env_id: str, *, epochs: int, examples: int, optim: OptimConfig, **kwargs: Any) -> TrainConfig:
+def _paper(
+    env_id: str, *, epochs: int, examples: int, optim: OptimConfig, micro_batch: int | None = None, **kwargs: Any
+) -> TrainConfig:
     """Settings of one experiment of the paper.
 
     Args:
@@ -93,6 +100,7 @@ def _paper(env_id: str, *, epochs: int, examples: int, optim: OptimConfig, **kwa
         epochs: number of epochs, as the authors' code counts them.
         examples: number of examples per epoch.
         optim: rates and decays.
+        micro_batch: rows per forward and backward pass.
         kwargs: keywords of the environment.
     """
     return TrainConfig(
@@ -104,6 +112,7 @@ def _paper(env_id: str, *, epochs: int, examples: int, optim: OptimConfig, **kwa
         run=RunConfig(
             updates=epochs * examples // _BATCH,
             batch_size=_BATCH,
+            micro_batch=micro_batch,
             eval_every=2500,
             eval_puzzles=1000,
             save_every=2500,
@@ -127,9 +136,30 @@ _ONE_TASK = replace(_MANY_TASKS, weight_decay=1.0, embedding_lr=1e-4, embedding_
 #: The named presets, each with its environment.
 NAMED: dict[str, TrainConfig] = {
     "paper-sudoku-extreme": _paper("HRM/Sudoku-Extreme-v0", epochs=20_000, examples=1000, optim=_ONE_TASK),
-    "paper-maze-hard": _paper("HRM/Maze-30x30-Hard-v0", epochs=20_000, examples=1000, optim=_ONE_TASK, augment=False),
-    "paper-arc-1": _paper("HRM/ARC-AGI-1-v0", epochs=100_000, examples=3080, optim=_MANY_TASKS, train_tests=True),
-    "paper-arc-2": _paper("HRM/ARC-AGI-2-v0", epochs=100_000, examples=4667, optim=_MANY_TASKS, train_tests=True),
+    "paper-maze-hard": _paper(
+        "HRM/Maze-30x30-Hard-v0",
+        epochs=20_000,
+        examples=1000,
+        optim=_ONE_TASK,
+        micro_batch=_MICRO_BATCH,
+        augment=False,
+    ),
+    "paper-arc-1": _paper(
+        "HRM/ARC-AGI-1-v0",
+        epochs=100_000,
+        examples=3080,
+        optim=_MANY_TASKS,
+        micro_batch=_MICRO_BATCH,
+        train_tests=True,
+    ),
+    "paper-arc-2": _paper(
+        "HRM/ARC-AGI-2-v0",
+        epochs=100_000,
+        examples=4667,
+        optim=_MANY_TASKS,
+        micro_batch=_MICRO_BATCH,
+        train_tests=True,
+    ),
 }
 assert set(NAMED) == set(get_args(PresetName)) - {SMALL}
 

@@ -33,8 +33,9 @@ ENVS = ("HRM/Sudoku-9x9-v0", "HRM/Maze-30x30-v0")
 class Bench:
     """Measure the steps per second of vector environments with random actions.
 
-    With --train, measure training updates instead: seconds, segments per second and peak memory of each. Only then
-    do --batch-size, --segments, --kwargs and --device count.
+    With --train, measure training updates instead: seconds, segments per second and peak memory of each, after a
+    prediction of the memory from shapes alone. Only then do --batch-size, --micro-batch, --recompute, --segments,
+    --kwargs and --device count.
     """
 
     envs: Annotated[tuple[str, ...], tyro.conf.Positional, EXPLAINED] = ()
@@ -48,6 +49,10 @@ class Bench:
     """Measure training updates with this preset."""
     batch_size: Annotated[int | None, EXPLAINED] = None
     """Rows in training; those of the preset if omitted."""
+    micro_batch: Annotated[int | None, EXPLAINED] = None
+    """Rows per forward and backward pass; those of the preset if omitted."""
+    recompute: bool = False
+    """Compute the activations of each block again in the backward pass."""
     segments: int = 8
     """Number of updates, each on one segment of every row."""
     kwargs: Keywords = ()
@@ -123,16 +128,18 @@ def _train(options: Bench) -> int:
     if options.segments < 1:
         raise UserError(f"--segments must be at least 1, got {options.segments}")
     config = preset(options.envs[0] if options.envs else None, options.train or SMALL)
-    changes: dict[str, Any] = {"updates": options.segments, "device": options.device}
-    if options.batch_size is not None:
-        changes["batch_size"] = options.batch_size
+    changes: dict[str, Any] = {"updates": options.segments, "device": options.device, "recompute": options.recompute}
+    sizes = {"batch_size": options.batch_size, "micro_batch": options.micro_batch}
+    changes |= {name: size for name, size in sizes.items() if size is not None}
     config = replace(
         config,
         env=replace(config.env, kwargs={**config.env.kwargs, **keywords(options.kwargs)}),
         run=replace(config.run, **changes),
     )
+    from hrm_agents.memory import counted, predicted
     from hrm_agents.trainer import Trainer
 
+    console = Console()
     table = Table("segment", "seconds", "segments/s", "peak memory, MiB")
     with tempfile.TemporaryDirectory() as folder, progress(f"training in {config.env.id}") as share:
         trainer = Trainer(config, Path(folder))
@@ -140,6 +147,12 @@ def _train(options: Bench) -> int:
         # Without task identities, the task embedding is an ordinary parameter.
         dense.pop("embedding.prefix", None)
         parameters = sum(parameter.numel() for parameter in dense.values())
+        needed = predicted(config, trainer.env.task_spec, trainer.env.max_segments, trainer.device.type)
+        _line(
+            console,
+            f"memory predicted from shapes: {_mib(needed.peak)} MiB, of which {_mib(needed.lasting)} for weights, "
+            "gradients, moments and the weight average, and the rest for the rows",
+        )
         for segment in range(1, options.segments + 1):
             start = time.perf_counter()
             trainer.update()  # reads the losses, which waits for the device
@@ -149,19 +162,28 @@ def _train(options: Bench) -> int:
                 str(segment),
                 f"{seconds:.2f}",
                 f"{config.run.batch_size / seconds:,.2f}",
-                "unknown" if peak is None else f"{peak / 2**20:,.0f}",
+                "unknown" if peak is None else _mib(peak),
             )
             share(segment / options.segments)
+        used = counted(trainer.algorithm, trainer.rollout)
         trainer.log.close()
-    console = Console()
-    console.print(
+    _line(console, f"memory of an update, counted: {_mib(used)} MiB")
+    _line(
+        console,
         f"{options.train} in {config.env.id} on {trainer.device}, {trainer.model.dtype}: {parameters:,} parameters "
         f"besides the task embedding, {config.run.batch_size} rows, M = {trainer.env.max_segments}",
-        highlight=False,
-        soft_wrap=True,
     )
     console.print(table)
     return 0
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def _mib(size: int) -> str:
+    """Bytes as MiB."""
+    return f"{size / 2**20:,.0f}"
 
 
 def peak_memory(device: torch.device) -> int | None:

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -260,7 +261,12 @@ def test_bench_of_training(capsys, monkeypatch):
     flags = ["--batch-size", "4", "--segments", "3", "--kwargs", "num_puzzles=8", "--device", "cpu"]
     assert main(["bench", "HRM/Sudoku-4x4-v0", "--train", "small", *flags]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("small in HRM/Sudoku-4x4-v0 on cpu, torch.float32: ")
+    predicted, used, settings = text.splitlines()[:3]
+    predicted = re.fullmatch(r"memory predicted from shapes: (\d+) MiB, of which (\d+) for weights, .*", predicted)
+    used = re.fullmatch(r"memory of an update, counted: (\d+) MiB", used)
+    assert 0 < int(predicted[2]) < int(predicted[1])
+    assert int(predicted[1]) == pytest.approx(int(used[1]), rel=0.1, abs=1)
+    assert settings.startswith("small in HRM/Sudoku-4x4-v0 on cpu, torch.float32: ")
     assert "4 rows, M = 8" in text
     rows = [line.strip("│ ").split("│") for line in text.splitlines() if line.startswith("│")]
     assert [int(row[0]) for row in rows] == [1, 2, 3]

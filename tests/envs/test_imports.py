@@ -44,7 +44,7 @@ LAYERS = {
         ["config"],
         ["presets", "records", "schedule"],
         ["assembly"],
-        ["solving", "trainer"],
+        ["memory", "solving", "trainer"],
         ["analysis"],
         ["reports"],
         ["commands", "integrations"],
