@@ -40,7 +40,7 @@ def test_a_run_whose_process_was_killed_ends_like_an_undisturbed_one(tiny_flags,
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=400,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr
