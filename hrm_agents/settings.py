@@ -150,7 +150,7 @@ class HaltingConfig(_Checked):
     """Rule probability: halt above this probability of a right answer, or above this plain value."""
     least_gain: float = limited(0.005, Limits(-math.inf, open_low=True))
     """Rule gain: think on only for a larger expected gain than this, in units of reward."""
-    sure_gain: float = limited(0.1, Limits(-math.inf, open_low=True))
+    sure_gain: float = limited(1.0, Limits(-math.inf, open_low=True))
     """Rule gain: training thinks on for a larger gain than this, and for a smaller one with a chance that falls to 0 at
     least_gain."""
     fixed_segments: int | None = limited(None, Limits(1, 4_096))

@@ -129,7 +129,8 @@ class GainLearner(HaltingLearner):
 
     The gain of a segment is learned at the next one, from the verdicts on both answers
     (:func:`hrm_agents.halting.targets.gain_target`), with the stored input of the Q-head: it trains the Q-head alone.
-    Where the agent halted there is no next segment; exploration keeps some of these episodes going.
+    Where the agent halted there is no next segment; exploration keeps some of these episodes going. But where rewards
+    have a maximum and the answer already earns it, there is nothing to gain, and no next segment is needed to know.
 
     Args:
         head: the Q-head.
@@ -161,6 +162,11 @@ class GainLearner(HaltingLearner):
         gain_loss = torch.where(self._open, objective.scale.loss(gain_tm1, target), 0.0).mean()
         self._state_tm1, self._reward_tm1 = head_input(batch).float(), batch.halt_reward
         self._open = to_device(~batch.terminated, self._open.device)
+        if objective.scale.is_logit:
+            _, gain = values(self._head, self._state_tm1)
+            settled = ~self._open & (batch.halt_reward >= objective.gamma)
+            nothing = objective.scale.loss(gain, torch.zeros_like(gain))
+            gain_loss = gain_loss + torch.where(settled, nothing, 0.0).mean()
         return {"q_halt_loss": halt_loss(output.q_halt, batch, objective.scale), "gain_loss": gain_loss}
 
     @property

@@ -302,6 +302,15 @@ def test_a_gain_as_a_logit_is_learned_by_cross_entropy():
     assert loss == pytest.approx(expected / 2)
 
 
+def test_an_answer_that_earns_the_most_teaches_that_nothing_is_left_to_gain():
+    """Also where the agent halts on it, and nothing follows; of other halts nothing is known."""
+    learner = GainLearner(q_head(), Objective(LOGIT, 3, gamma=0.75), num_rows=2)
+    batch = segment_batch([0.5, 0.25], [1, 1], [True, True], [1.0, 0.5])
+    state = batch.decision.output.q_input[:, 0]
+    batch.decision.output.q_halt, batch.decision.output.q_continue = 2 * state - 1, state
+    assert learner.losses(batch)["gain_loss"].item() == pytest.approx(np.log1p(np.exp(0.5)) / 2)
+
+
 def test_what_a_policy_remembers_can_be_saved():
     whole, first, second = (PolicyLearner(q_head(), OBJECTIVE, 0.1, 2) for _ in range(3))
     for step in STEPS[:2]:
