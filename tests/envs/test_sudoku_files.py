@@ -309,3 +309,26 @@ def test_every_style_reads_back(data):
     else:
         text = "\n".join(f"{text} {line(answer)}" for text, answer in zip(texts, batch.solution, strict=True))
     same(read_puzzles(ENCODINGS[data.draw(st.sampled_from(sorted(ENCODINGS)))](text), task), batch)
+
+
+@pytest.mark.parametrize("size", [12, 16])
+def test_large_grids(size):
+    """Letters or numbers for the digits from ten on, on a line, in rows and in boxes, and as arrays."""
+    task = SudokuTask(size)
+    batch = task.sample(np.random.default_rng(0), 2)
+    symbols = [[task.spec.symbols[token] for token in puzzle] for puzzle in batch.puzzle]
+    numbers = [[str(token - 1) for token in puzzle] for puzzle in batch.puzzle]
+    texts = [
+        "\n".join("".join(puzzle) for puzzle in symbols),
+        "\n".join("".join(puzzle).lower() + " # a note" for puzzle in symbols),
+        "\n\n".join(task.format(puzzle) for puzzle in batch.puzzle),
+        "\n".join(" ".join(puzzle[i : i + size]) for puzzle in numbers for i in range(0, size**2, size)),
+        "\n".join(",".join(puzzle) for puzzle in numbers),
+        json.dumps([[int(number) for number in puzzle] for puzzle in numbers]),
+    ]
+    for text in texts:
+        same(read_puzzles(text, task), batch)
+    same(read_puzzles(batch.puzzle.astype(int) - 1, task), batch)
+    assert task.verify(batch, batch.solution).success.all()
+    with pytest.raises(ValueError, match="are blanks, or 0 is a digit: write the digits as 1 to 9 and A"):
+        read_puzzles("0" + "".join(symbols[0])[1:], task)

@@ -176,13 +176,22 @@ def _looks_like_path(text: str, task: Task) -> bool:
 
 
 def _checked_rows(parts: Iterator[Rows], name: str, task: Task) -> Iterator[PuzzleBatch]:
-    """The rows of a file as batches; at the end, says what was read."""
+    """The rows of a file as batches; when no more are wanted, says what was read."""
     count, skipped = 0, 0
-    for rows in parts:
-        count, skipped = count + len(rows.puzzle), skipped + len(rows.skipped)
-        yield checked(rows, task)
+    try:
+        for rows in parts:
+            count, skipped = count + len(rows.puzzle), skipped + len(rows.skipped)
+            yield checked(rows, task)
+    except GeneratorExit:
+        _say_what_was_read(count, skipped, name, task)
+        raise
     if count == 0:
         raise ValueError(f"puzzles={name!r} holds no puzzle")
+    _say_what_was_read(count, skipped, name, task)
+
+
+def _say_what_was_read(count: int, skipped: int, name: str, task: Task) -> None:
+    """Say how many puzzles a file gave; text that comes from no file, whose ``name`` is empty, needs no word."""
     if name:
         more = f", {skipped} line{'s' * (skipped > 1)} skipped" if skipped else ""
         _log.info("read %d puzzle%s (%s) from %s%s", count, "s" * (count > 1), task.spec.name, name, more)

@@ -20,7 +20,8 @@ def character_tokens(size: int) -> Mapping[str, int]:
         ValueError: unknown size.
     """
     digits = {symbol: token for token, symbol in enumerate(layout_for(size).symbols) if token > BLANK}
-    return {**dict.fromkeys(BLANKS, BLANK), **digits}
+    small = {symbol.lower(): token for symbol, token in digits.items()}
+    return {**dict.fromkeys(BLANKS, BLANK), **digits, **small}
 
 
 def parse_grids(text: str, size: int = 9) -> Tokens:

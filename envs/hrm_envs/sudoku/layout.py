@@ -1,4 +1,4 @@
-"""Layout and tokens of Sudoku grids with 4, 6 or 9 digits.
+"""Layout and tokens of Sudoku grids with 4, 6, 9, 12 or 16 digits.
 
 A grid of size ``n`` has ``n`` rows, ``n`` columns and ``n`` boxes of ``box_rows * box_columns = n`` cells. A *band* is
 a row of boxes, a *stack* is a column of boxes, and a *unit* is a row, column or box. Cells are numbered in row-major
@@ -19,7 +19,9 @@ from hrm_envs.checks import shown
 BLANK = 1
 
 #: Rows and columns of one box, by grid size.
-BOX_SHAPES: dict[int, tuple[int, int]] = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
+BOX_SHAPES: dict[int, tuple[int, int]] = {4: (2, 2), 6: (2, 3), 9: (3, 3), 12: (3, 4), 16: (4, 4)}
+
+_DIGITS = "123456789ABCDEFG"
 
 #: Indexes a grid of shape ``[bands, rows in band, stacks, columns in stack, ...]``.
 CellSlices = tuple[slice, slice, slice, slice]
@@ -58,8 +60,8 @@ class Layout:
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """One character per token: a space for padding, a dot for a blank, the digits."""
-        return (" ", ".", *(str(digit) for digit in range(1, self.size + 1)))
+        """One character per token: a space for padding, a dot for a blank, the digits, of which A is ten."""
+        return (" ", ".", *_DIGITS[: self.size])
 
     @property
     def axes(self) -> tuple[int, int, int, int]:

@@ -22,6 +22,8 @@ _PROSE = re.compile(r"[^\W\d_xX]{2}")
 #: A line that only numbers a puzzle, or gives its size.
 _NUMBER = re.compile(r"\(?[0-9]+([xX][0-9]+|[.):])?")
 
+_TWO_DIGITS = re.compile(r"[0-9]{2}")
+
 Cells = list[int]
 Kind = Literal["empty", "comment", "title", "rule", "row", "either", "grid"]
 
@@ -58,10 +60,12 @@ def classify(text: str, layout: Layout, tokens: Mapping[str, int]) -> Line:
         if _SURELY.search(body) or len(blanks) != layout.size:
             return Line("rule")
         return Line("either", [[BLANK] * layout.size], frozenset(blanks))
-    parts = [_cells(word, tokens) for word in _BETWEEN.split(body) if word]
-    if not parts:
+    words = [word for word in _BETWEEN.split(body) if word]
+    if not words:
         return Line("rule")
-    blanks_used = frozenset(BLANKS).intersection(body)
+    parts = _numbers(words, layout, tokens) or [_cells(word, tokens) for word in words]
+    # Two digits are a number here; 10 has no blank.
+    blanks_used = frozenset("".join(word for word in words if not _TWO_DIGITS.fullmatch(word))) & frozenset(BLANKS)
     grids, rest = _find_grids(parts, layout)
     too_long = next((len(part) for part in rest if len(part) > layout.num_cells // 2), None)
     if grids and too_long is None:
@@ -71,6 +75,17 @@ def classify(text: str, layout: Layout, tokens: Mapping[str, int]) -> Line:
     if too_long is None and (_PROSE.search(body) or _NUMBER.fullmatch(body.strip())):
         return Line("title")
     raise ValueError(_problem(body, parts, too_long, layout, tokens))
+
+
+def _numbers(words: Sequence[str], layout: Layout, tokens: Mapping[str, int]) -> list[Cells]:
+    """One cell per word, if some words are numbers of two digits and the words are a row or a grid; otherwise none."""
+    if layout.size < 10 or len(words) < layout.size or not any(map(_TWO_DIGITS.fullmatch, words)):
+        return []
+    cells = [
+        [int(word) + BLANK] if _TWO_DIGITS.fullmatch(word) and int(word) <= layout.size else _cells(word, tokens)
+        for word in words
+    ]
+    return cells if all(len(cell) == 1 for cell in cells) else []
 
 
 def _cells(word: str, tokens: Mapping[str, int]) -> Cells:

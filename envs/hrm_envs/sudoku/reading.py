@@ -23,9 +23,11 @@ import numpy as np
 
 from hrm_envs.spec import PAD
 from hrm_envs.sudoku.layout import BLANK, Layout
-from hrm_envs.sudoku.lines import Cells, Line, classify
+from hrm_envs.sudoku.lines import BLANKS, Cells, Line, classify
 from hrm_envs.task import Reading
 
+#: What to do about grids whose digits begin with 0.
+_LETTERS = "write the digits as 1 to 9 and A, B, ..., or as numbers from 1 on"
 _SECTION = re.compile(r"\s*\[\s*([A-Za-z][\w ]*)\]\s*")
 
 
@@ -62,6 +64,7 @@ def read_grids(text: str, layout: Layout, tokens: Mapping[str, int]) -> Reading:
     skipped: list[int] = []
     stretch: list[Numbered] = []
     after_gap, section = False, "puzzle"
+    blanks: frozenset[str] = frozenset()
     for number, content in enumerate(text.splitlines(), start=1):
         header = _SECTION.fullmatch(content)
         section = header[1].strip().lower() if header else section
@@ -69,6 +72,10 @@ def read_grids(text: str, layout: Layout, tokens: Mapping[str, int]) -> Reading:
             line = Line("title")
         else:
             line = _classify(number, content, layout, tokens)
+        if layout.size > 9 and line.kind in ("row", "grid"):
+            blanks |= line.blanks
+            if "0" in blanks and len(blanks) > 1:
+                raise ValueError(f"line {number}: 0 and {min(blanks - {'0'})} are blanks, or 0 is a digit: {_LETTERS}")
         if line.kind in ("row", "either"):
             stretch.append(Numbered(number, line, after_gap))
             after_gap = False
@@ -94,7 +101,7 @@ def _classify(number: int, content: str, layout: Layout, tokens: Mapping[str, in
     plain = content.strip()
     cells = [tokens.get(character, PAD) for character in plain] if len(plain) == layout.num_cells else []
     if cells and PAD not in cells and set(cells) != {BLANK}:
-        return Line("grid", [cells])
+        return Line("grid", [cells], frozenset(plain) & frozenset(BLANKS))
     try:
         return classify(content, layout, tokens)
     except ValueError as error:

@@ -31,7 +31,7 @@ MOST_GUESSES = 50_000
 _SHARE = 1000
 
 _ONE = np.uint16(1)
-_POPCOUNT = np.array([bin(mask).count("1") for mask in range(1 << 9)], np.uint8)
+_POPCOUNT = np.array([bin(mask).count("1") for mask in range(1 << 16)], np.uint8)
 
 
 class SearchTooLongError(ValueError):

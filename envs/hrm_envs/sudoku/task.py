@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from hrm_envs.rendering.board import Board
 
 #: Maximum number of empty cells with a unique solution: the minimum number of clues is 4, 8 and 17 (McGuire et al.
-#: 2014 for 9x9).
-MAX_EMPTY_CELLS: dict[int, int] = {4: 12, 6: 28, 9: 64}
+#: 2014 for 9x9); 32 and 55 are the fewest known for 12x12 and 16x16.
+MAX_EMPTY_CELLS: dict[int, int] = {4: 12, 6: 28, 9: 64, 12: 112, 16: 201}
 
 #: Default range of empty cells. Random digging ends at 10 to 12 on 4x4, 24 to 28 on 6x6 and 53 to 60 on 9x9.
-DEFAULT_EMPTY_CELLS: dict[int, Range] = {4: (4, 11), 6: (8, 24), 9: (20, 35)}
+DEFAULT_EMPTY_CELLS: dict[int, Range] = {4: (4, 11), 6: (8, 24), 9: (20, 35), 12: (30, 60), 16: (50, 100)}
 
-#: Default number of puzzles of the train split, which takes about two seconds to generate.
-DEFAULT_TRAIN_PUZZLES: dict[int, int] = {4: 10_000, 6: 10_000, 9: 4000}
+#: Default number of puzzles of the train split, which takes about two seconds to generate (20 to 60 on 12x12, 16x16).
+DEFAULT_TRAIN_PUZZLES: dict[int, int] = {4: 10_000, 6: 10_000, 9: 4000, 12: 1000, 16: 500}
 
 #: Levels of 9x9: empty cells, guess counts, and number of puzzles by split (harder ones take longer to generate).
 LEVELS: dict[str, tuple[Range, Range, dict[str, int]]] = {
@@ -58,7 +58,7 @@ class SudokuTask(Task):
     the solution unique. The number of clues says little about difficulty.
 
     Args:
-        size: number of digits: 4 (2x2 boxes), 6 (boxes of 2 rows and 3 columns) or 9 (3x3 boxes).
+        size: number of digits: 4 (2x2 boxes), 6 (2 rows and 3 columns), 9 (3x3), 12 (3 rows and 4 columns) or 16 (4x4).
         level: a named difficulty for 9x9, see below. None uses only ``empty_cells``. These three also choose among
             the puzzles of the environment's keyword ``puzzles``.
         empty_cells: inclusive range of the number of blanks, drawn uniformly for each puzzle. Overrides the level.
@@ -100,7 +100,8 @@ class SudokuTask(Task):
         choice("score", score, ("solution", "rules"))
         self.grades_without_solution = score == "rules"
         level_empty, level_difficulty = DEFAULT_EMPTY_CELLS[size], None
-        self.default_num_puzzles = {"train": DEFAULT_TRAIN_PUZZLES[size], "test": 1000}
+        train = DEFAULT_TRAIN_PUZZLES[size]
+        self.default_num_puzzles = {"train": train, "test": min(1000, train)}
         if level is not None:
             choice("level", level, tuple(LEVELS))
             if size != 9:

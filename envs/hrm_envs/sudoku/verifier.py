@@ -29,8 +29,8 @@ def verify_grids(layout: Layout, batch: PuzzleBatch, answer: Tokens, *, score_by
     if score_by_rules:
         return Verdict(success, legal_cells(layout, batch.puzzle, answer).mean(axis=1, dtype=np.float32))
     right = blank & (answer == batch.solution)
-    num_asked = asked.view(np.uint8).sum(axis=1, dtype=np.uint8)
-    num_right = right.view(np.uint8).sum(axis=1, dtype=np.uint8)
+    num_asked = asked.view(np.uint8).sum(axis=1, dtype=np.uint16)
+    num_right = right.view(np.uint8).sum(axis=1, dtype=np.uint16)
     score = num_right / np.maximum(num_asked, 1).astype(np.float32)
     score[success] = 1.0
     return Verdict(success, score)
