@@ -8,6 +8,7 @@ Frames need the extras render and arc. They are PNG files whatever the options, 
 import argparse
 import csv
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -85,7 +86,7 @@ def draft(puzzle: NDArray[np.uint8], solution: NDArray[np.uint8], wrong: int) ->
 
 def sudoku() -> Frame:
     """A 9x9 Sudoku with an answer that is nearly right."""
-    env = gym.make("HRM/Sudoku-9x9-v0", render_mode="rgb_array", expose_solution=True)
+    env = gym.make("HRM/Sudoku-9x9-v0", num_puzzles=10, render_mode="rgb_array", expose_solution=True)
     obs, info = env.reset(seed=0)
     env.step({"answer": draft(obs["puzzle"], info["solution"], wrong=3), "halt": 0})
     return env.render()  # type: ignore[return-value]
@@ -98,7 +99,7 @@ def maze() -> Frame:
 
 def arc() -> Frame:
     """A task of ARC-AGI-1 with its demonstrations and a right answer."""
-    env = gym.make("HRM/ARC-AGI-1-v0", render_mode="rgb_array", expose_solution=True, canvas=10)
+    env = gym.make("HRM/ARC-AGI-1-v0", canvas=10, render_mode="rgb_array", expose_solution=True)
     _, info = env.reset(seed=3)
     env.step({"answer": info["solution"], "halt": 1})
     return env.render()  # type: ignore[return-value]
@@ -106,7 +107,7 @@ def arc() -> Frame:
 
 def maze_moves() -> Frame:
     """A random walk of twelve steps in a maze with doors."""
-    env = gym.make("HRM/MazeMoves-9x9-Doors-v0", render_mode="rgb_array")
+    env = gym.make("HRM/MazeMoves-9x9-Doors-v0", num_puzzles=10, render_mode="rgb_array")
     env.reset(seed=1)
     env.action_space.seed(1)
     for _ in range(12):
@@ -116,7 +117,7 @@ def maze_moves() -> Frame:
 
 def cell_edit() -> Frame:
     """A draft of a 4x4 Sudoku after three edits."""
-    env = CellEdit(gym.make("HRM/Sudoku-4x4-v0", render_mode="rgb_array"))
+    env = CellEdit(gym.make("HRM/Sudoku-4x4-v0", num_puzzles=10, render_mode="rgb_array"))
     _, info = env.reset(seed=0)
     for edit in (2, 6, 10):
         *_, info = env.step(int(np.flatnonzero(info["action_mask"])[edit]))
@@ -128,6 +129,7 @@ def segments() -> Frame:
     return np.concatenate(thoughts()[1:3], axis=1)
 
 
+@cache
 def thoughts() -> list[Frame]:
     """The frames of the bundled model on a maze that it does not solve in one segment."""
     solver = hrm_agents.load(hrm_agents.BUNDLED_MAZE)
