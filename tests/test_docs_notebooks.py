@@ -51,8 +51,8 @@ def test_watch_a_maze(run):
 def test_train_from_scratch(run):
     cells = run("train-4x4.ipynb").cells
     (trained,) = [text(cell) for cell in cells if "unseen puzzles solved" in cell.get("source", "")]
-    assert float(trained.rsplit("\n", 2)[-2].split("%")[0]) > 80
-    assert text(cells[-2]).endswith("solved\n")
+    assert float(trained.rsplit("\n", 2)[-2].split("%")[0]) > 60
+    assert "segment 1: right with a probability of" in text(cells[-2])
 
 
 def test_the_page_lists_every_notebook():
