@@ -28,10 +28,25 @@ _ARC_ADVICE = (
 
 
 def find_splits(folder: Path) -> dict[str, Path]:
-    """The splits ``train`` and ``test`` of a folder, each a built folder of that name or a CSV file."""
-    choices = {split: (folder / split, folder / f"{split}.csv") for split in ("train", "test")}
-    found = {split: next(filter(_is_data, paths), None) for split, paths in choices.items()}
-    return {split: path for split, path in found.items() if path is not None}
+    """The splits ``train`` and ``test`` of a folder, each a built folder of that name or a file such as ``train.csv``.
+
+    Raises:
+        ValueError: the folder cannot be read, or several files could be a split.
+    """
+    found = {}
+    entries = list_folder(folder, "")
+    for split in ("train", "test"):
+        files = [path for path in entries if path.name.lower().split(".")[0] == split and kind_of(path) == "file"]
+        if _is_data(folder / split):
+            found[split] = folder / split
+        elif len(files) > 1:
+            names = ", ".join(path.name for path in files)
+            raise ValueError(
+                f"puzzles={shown_path(folder)!r}: {names} could all be the split {split!r}: keep one of them"
+            )
+        elif files:
+            found[split] = files[0]
+    return found
 
 
 def _is_data(path: Path) -> bool:
