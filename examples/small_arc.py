@@ -1,9 +1,10 @@
-"""A small HRM on ARC: the 46 ARC-AGI-1 training tasks whose grids all fit 6x6, beside two baselines.
+"""A small HRM on ARC: the 46 of 400 ARC-AGI-1 training tasks whose grids all fit 6x6, beside two baselines.
 
     python examples/small_arc.py [--out runs/small-arc] [--updates 20000]
 
 It trains on the demonstrations alone, for about an hour on one CPU core. Then it answers each test input under 32
-augmented views, and the views vote. A run that was interrupted resumes when the script runs again.
+augmented views, and the views vote; tasks that do not fit count as unsolved. A run that was interrupted resumes when
+the script runs again.
 """
 
 import argparse

@@ -46,7 +46,7 @@ def test_small_arc_trains_votes_and_prints_its_baselines(tmp_path, capsys, small
     results = small("small_arc.py")(arguments)
     # In none of these tasks is the input itself the answer.
     assert results["copy the input"]["pass@1"] == 0.0
-    assert results["copy the input"]["tasks"] == results["HRM"]["tasks"] == 46
+    assert results["copy the input"]["tasks"] == results["HRM"]["tasks"] == 400
     assert results["HRM"]["votes per output"] <= 32
-    assert "of 46 tasks" in capsys.readouterr().out
+    assert "of 400 tasks" in capsys.readouterr().out
     assert (tmp_path / "submission.json").exists()

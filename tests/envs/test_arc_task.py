@@ -8,7 +8,7 @@ import re
 import gymnasium as gym
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hrm_envs  # noqa: F401  (registers the ids)
@@ -222,6 +222,7 @@ def test_marks_are_of_what_was_asked_for():
     assert (judge("____ ____ ____ ____")[2] == MARK_NONE).all()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_the_verdict_is_that_of_reading_one_by_one(seed):
     """Comparison with the plain definition, on nearly right answers."""
@@ -356,14 +357,15 @@ def test_views_vote(small):
     answer = batch.solution.copy()
     answer[:3] = batch.puzzle[:3]
     result = task.ensemble(batch, answer, np.full(len(batch), 0.5, np.float32))
-    assert result.metrics["tasks"] == 46
-    assert result.metrics["pass@1"] == pytest.approx(45 / 46)
+    # Of the 400 tasks, 354 are larger than the canvas, and count as unsolved.
+    assert result.metrics["tasks"] == 400
+    assert result.metrics["pass@1"] == pytest.approx(45 / 400)
     assert result.metrics["votes per output"] == 3
     # An answer that is right under one of three views is the second candidate.
     answer[0] = batch.solution[0]
     result = task.ensemble(batch, answer, np.full(len(batch), 0.5, np.float32))
-    assert result.metrics["pass@1"] == pytest.approx(45 / 46)
-    assert result.metrics["pass@2"] == 1
+    assert result.metrics["pass@1"] == pytest.approx(45 / 400)
+    assert result.metrics["pass@2"] == pytest.approx(46 / 400)
     assert task.ensemble(small.stored("train"), small.stored("train").solution, np.zeros(999, np.float32)) is None
 
 
@@ -386,7 +388,7 @@ def test_a_task_in_both_sets_is_refused(tmp_path):
     for part in ("training", "evaluation"):
         (tmp_path / part).mkdir()
         (tmp_path / part / "same.json").write_text(content)
-    with pytest.raises(ValueError, match="task same is in both sets"):
+    with pytest.raises(ValueError, match="task same occurs twice"):
         ARCTask(puzzles=tmp_path)
 
 
@@ -408,7 +410,7 @@ def test_a_task_in_both_sets_is_refused(tmp_path):
         ({"sets": 5}, "sets=5: choose one of"),
         ({"sets": ("training", "training")}, "each at most once"),
         ({"sets": "validation"}, "sets='validation': choose one of 'training', 'evaluation'"),
-        ({"puzzles": np.zeros((2, 900), np.uint8)}, "ARC takes a folder of JSON tasks, not ndarray"),
+        ({"puzzles": np.zeros((2, 900), np.uint8)}, "ARC takes a file or folder of JSON tasks, not ndarray"),
         ({"puzzles": "nowhere"}, "no such folder"),
     ],
 )

@@ -41,7 +41,8 @@ class ARCResult:
           attempts each. ``pass@1 (mean over outputs)`` and so on: each task counts by its share of right outputs.
           Only tasks with all outputs known are scored; if there are none, these metrics are omitted.
         - ``right views``: share of right single answers in scored tasks, for comparison with the vote.
-        - ``votes per output`` and ``candidates per output``: mean number of answers with a grid, and of distinct grids.
+        - ``votes per output`` and ``candidates per output``: mean number of answers with a grid, and of distinct grids,
+          over the outputs of tasks that were played.
         - ``scored tasks``, ``tasks``, ``outputs``: counts.
         """
         groups = known_tasks(self.ballots)
@@ -54,9 +55,9 @@ class ARCResult:
         if views := sum(ballot.views for ballot in scored):
             right = sum(ballot.candidates[ballot.rank - 1].count for ballot in scored if ballot.rank is not None)
             figures["right views"] = right / views
-        if outputs := len(self.ballots):
-            figures["votes per output"] = sum(ballot.votes for ballot in self.ballots) / outputs
-            figures["candidates per output"] = sum(len(ballot.candidates) for ballot in self.ballots) / outputs
+        if played := [ballot for ballot in self.ballots if ballot.views]:
+            figures["votes per output"] = sum(ballot.votes for ballot in played) / len(played)
+            figures["candidates per output"] = sum(len(ballot.candidates) for ballot in played) / len(played)
         figures["scored tasks"] = float(len(groups))
         figures["tasks"] = float(len(by_task(self.ballots)))
         figures["outputs"] = float(len(self.ballots))
