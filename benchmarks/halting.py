@@ -99,7 +99,10 @@ METHODS = {
     "gain-weight": Method(HaltingConfig(rule="gain", gamma=0.995, q_weight=0.05)),
     "gain-detached": Method(HaltingConfig(rule="gain", gamma=0.995), DetachedHRM),
     "gain-certainty": Method(HaltingConfig(rule="gain", gamma=0.995), CertaintyHRM),
-    "gain-plain": Method(HaltingConfig(rule="gain", gamma=0.995, q_loss="mse", least_gain=0.05)),
+    "gain-logit": Method(HaltingConfig(rule="gain", gamma=0.995, gain_loss="bce", least_gain=0.005, sure_gain=0.1)),
+    "gain-logit-sparing": Method(
+        HaltingConfig(rule="gain", gamma=0.995, gain_loss="bce", least_gain=0.005, sure_gain=1.0)
+    ),
     "probability": Method(HaltingConfig(rule="probability", threshold=0.99)),
     "convergence": Method(HaltingConfig(rule="convergence")),
     "fixed": Method(HaltingConfig(rule="fixed")),
@@ -150,7 +153,7 @@ def network(config: TrainConfig, kind: type[HRM]) -> HRM | None:
     torch.manual_seed(config.run.seed)
     env = make_vector(config.env.id, 1, config.env.kwargs)
     own = kind(HRMConfig.for_task(config.model, env.task_spec))
-    initial_q = config.halting_method.initial_q(config.q_scale())
+    initial_q = config.halting_method.initial_q(config.halting, config.q_scale())
     if initial_q is not None:
         with torch.no_grad():
             own.q_head.bias.copy_(torch.tensor(initial_q))

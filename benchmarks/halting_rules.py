@@ -17,12 +17,12 @@ from benchmarks.records import RESULTS, grouped, markdown, rewritten
 from hrm_agents.environments import of_unseen
 from hrm_agents.evaluation.evaluate import evaluate
 from hrm_agents.halting.decisions import Convergence, FixedLength, Gain, HaltingProbability, HaltingRule
-from hrm_agents.halting.q_scale import LOGIT
+from hrm_agents.halting.q_scale import LOGIT, PLAIN
 from hrm_agents.policy import HRMPolicy
 from hrm_agents.solving.solver import load
 
 RULES: dict[str, HaltingRule] = {
-    **{f"gain above {least:g}": Gain(least, LOGIT) for least in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)},
+    **{f"gain above {least:g}": Gain(least, PLAIN) for least in (0.005, 0.01, 0.02, 0.03, 0.05, 0.1)},
     **{f"probability above {share:g}": HaltingProbability(share, LOGIT) for share in (0.9, 0.99)},
     "answer as before": Convergence(),
     "always M": FixedLength(None),

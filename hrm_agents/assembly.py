@@ -93,7 +93,7 @@ def new_network(config: TrainConfig, drawn: SegmentModel, spec: TaskSpec, *, res
     """
     check_fits_memory(drawn)
     network = config.model_kind.build(config.model, spec)
-    initial_q = config.halting_method.initial_q(config.q_scale())
+    initial_q = config.halting_method.initial_q(config.halting, config.q_scale())
     if config.run.init_from is not None and not resumed:
         warm_start(network, Path(config.run.init_from), spec.id_table)
     elif initial_q is not None:

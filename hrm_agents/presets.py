@@ -58,7 +58,6 @@ PRESETS: tuple[tuple[str, TrainConfig], ...] = (
     ("HRM/Sudoku", TrainConfig(model=_SUDOKU, halting=_HALTING, run=RunConfig(updates=15_000))),
     ("HRM/Maze-5x5", TrainConfig(model=_SMALL_MAZE, halting=_HALTING, run=RunConfig(updates=3000))),
     ("HRM/Maze-7x7", TrainConfig(model=_SMALL_MAZE, halting=_HALTING, run=RunConfig(updates=6000))),
-    ("HRM/Maze-9x9", TrainConfig(model=_MAZE, halting=_HALTING, run=RunConfig(updates=8000))),
     ("HRM/Maze", TrainConfig(model=_MAZE, halting=_HALTING, run=RunConfig(updates=12_000))),
     # Four prefix slots for the task embedding, the only source of information on the task's rule.
     (

@@ -148,11 +148,14 @@ class HaltingConfig(_Checked):
     network alone."""
     threshold: float = limited(0.5, Limits(-math.inf, open_low=True))
     """Rule probability: halt above this probability of a right answer, or above this plain value."""
-    least_gain: float = limited(0.005, Limits(-math.inf, open_low=True))
+    least_gain: float = limited(0.05, Limits(-math.inf, open_low=True))
     """Rule gain: think on only for a larger expected gain than this, in units of reward."""
-    sure_gain: float = limited(1.0, Limits(-math.inf, open_low=True))
+    sure_gain: float | None = limited(None, Limits(-math.inf, open_low=True))
     """Rule gain: training thinks on for a larger gain than this, and for a smaller one with a chance that falls to 0 at
-    least_gain."""
+    least_gain; least_gain if omitted."""
+    gain_loss: Literal["mse", "bce"] = "mse"
+    """Rule gain: loss of the gain, either of a plain value or of a logit, a gain between 0 and 1. bce needs rewards in
+    [0, 1]."""
     fixed_segments: int | None = limited(None, Limits(1, 4_096))
     """Rule fixed: number of segments; the environment's maximum if omitted."""
     entropy_weight: float = limited(0.1, _NOT_NEGATIVE)

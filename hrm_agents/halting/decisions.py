@@ -3,7 +3,6 @@
 The table that ``--halting.rule`` chooses from is :mod:`hrm_agents.learning.halting_rules`.
 """
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
@@ -40,8 +39,11 @@ class Thought(NamedTuple):
 class HaltingRule(ABC):
     """Decides when to stop. It remembers nothing: what it needs to know is in the :class:`Thought`."""
 
-    samples: ClassVar[bool] = False
-    """Whether it decides by chance in training, and wants ``Thought.draw`` for it."""
+    @property
+    def samples(self) -> bool:
+        """Whether it decides by chance in training, and wants ``Thought.draw`` for it."""
+        return False
+
     second_output: ClassVar[Literal["value", "gain"] | None] = None
     """What the second output of the Q-head stands for: the value of thinking on, its gain, or nothing that is asked."""
 
@@ -57,6 +59,10 @@ class HaltingRule(ABC):
         """By how much halting looks better than continuing, [B]; None if the outputs of the Q-head do not decide."""
         bar = self.q_bar(q_continue)
         return None if bar is None else q_halt - bar
+
+    def gain(self, q_continue: Tensor) -> Tensor | None:
+        """The gain of thinking on that the second output stands for, [B], in units of reward; None if it does not."""
+        return None
 
     def check_length(self, max_segments: int) -> None:
         """Refuse a rule that episodes of at most ``max_segments`` cannot follow.
@@ -103,30 +109,38 @@ class HaltingProbability(HaltingRule):
 class Gain(HaltingRule):
     """Halt where the second output, the expected gain of continuing, is at most ``least``.
 
-    In training the bar is a random one between ``least`` and ``sure``: a segment for a small gain is a segment less for
-    another puzzle, but a gain that is never tried is never corrected.
+    With ``sure``, the bar in training is a random one between ``least`` and ``sure``: a segment for a small gain is a
+    segment less for another puzzle, but a gain that is never tried is never corrected.
     """
 
-    samples: ClassVar[bool] = True
     second_output: ClassVar[Literal["value", "gain"] | None] = "gain"
 
     least: float
     """In units of reward, the cost of a segment included."""
     scale: QScale
     """Of the gain; a logit stands for a gain between 0 and 1."""
-    sure: float = -math.inf
-    """Training always thinks on for a larger gain than this; no more than ``least`` stands for ``least``."""
+    sure: float | None = None
+    """Training always thinks on for a larger gain than this; ``least`` if None."""
 
     def decide(self, thought: Thought) -> Tensor:
         """See :class:`HaltingRule`."""
-        gain = self.scale.value(thought.q_continue)
-        if thought.draw is None:
+        gain = self.gain(thought.q_continue)
+        if thought.draw is None or self.sure is None:
             return gain <= self.least
         return gain <= self.least + thought.draw * max(self.sure - self.least, 0.0)
 
+    @property
+    def samples(self) -> bool:
+        """Whether training halts by chance."""
+        return self.sure is not None
+
     def margin(self, q_halt: Tensor, q_continue: Tensor) -> Tensor:
         """What is missing to a gain worth continuing for."""
-        return self.least - self.scale.value(q_continue)
+        return self.least - self.gain(q_continue)
+
+    def gain(self, q_continue: Tensor) -> Tensor:
+        """See :class:`HaltingRule`."""
+        return self.scale.value(q_continue)
 
 
 @dataclass(frozen=True)
@@ -165,7 +179,10 @@ class Convergence(HaltingRule):
 class HaltingPolicy(HaltingRule):
     """A stochastic policy: sigmoid of the first output is the chance of halting. Without a draw, halt above 1/2."""
 
-    samples: ClassVar[bool] = True
+    @property
+    def samples(self) -> bool:
+        """It does."""
+        return True
 
     def decide(self, thought: Thought) -> Tensor:
         """See :class:`HaltingRule`."""

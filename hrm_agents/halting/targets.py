@@ -7,6 +7,7 @@ R(x, y_t), continuing leads to segment t + 1. Where two segments meet, names end
 learns and in ``_t`` for the next one.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -59,9 +60,10 @@ def gain_target(
     gain_t: Tensor,
     is_last_t: Tensor,
     *,
-    scale: QScale = LOGIT,
+    scale: QScale = PLAIN,
     segment_cost: float = 0.0,
     gamma: float = 1.0,
+    highest_reward: float = math.inf,
 ) -> Tensor:
     """Target for the gain of continuing at segment t - 1, float32 [B].
 
@@ -70,10 +72,11 @@ def gain_target(
     rewards are known and no value of halting has to be estimated. After segment M nothing can be gained. The agent
     should think on where the gain exceeds the cost.
 
-    As a logit, the gain is an expected *improvement* between 0 and 1, the highest reward: V_t is at most 1, and a
-    target below 0 counts as 0, since the agent halts in either case. So there is nothing to gain for a right answer,
-    whatever is estimated of later segments, and the loss drives its logit as low as it gets. As a plain value, 0 is no
-    limit: the errors of a regression around 0 then decide whether a right answer halts.
+    Where rewards have a maximum, V_t cannot exceed it. Without this bound, a gain that is wrongly above 0 for an answer
+    that is already right feeds on itself: its target is almost as high as the estimate, and fades with 1 - gamma alone.
+
+    As a logit, the gain is an expected *improvement* between 0 and 1: a target below 0 counts as 0, since the agent
+    halts in either case, and the loss drives the logit of a right answer as low as it gets.
 
     Args:
         reward_tm1: [B], reward of halting at segment t - 1.
@@ -83,12 +86,12 @@ def gain_target(
         scale: of the gain; with logits, rewards lie in [0, 1].
         segment_cost: in units of reward.
         gamma: discount.
+        highest_reward: bound on V_t.
     """
     worth_t = (scale.value(gain_t.detach().float()) - segment_cost).clamp(min=0.0)
-    value_t = reward_t.float() + torch.where(is_last_t, 0.0, worth_t)
-    if not scale.is_logit:
-        return gamma * value_t - reward_tm1.float()
-    return (gamma * value_t.clamp(max=1.0) - reward_tm1.float()).clamp(min=0.0)
+    value_t = (reward_t.float() + torch.where(is_last_t, 0.0, worth_t)).clamp(max=highest_reward)
+    gain = gamma * value_t - reward_tm1.float()
+    return gain.clamp(min=0.0) if scale.is_logit else gain
 
 
 def lambda_returns(

@@ -5,6 +5,7 @@ The table of which learner goes with which rule is :mod:`hrm_agents.learning.hal
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -129,17 +130,18 @@ class GainLearner(HaltingLearner):
 
     The gain of a segment is learned at the next one, from the verdicts on both answers
     (:func:`hrm_agents.halting.targets.gain_target`), with the stored input of the Q-head: it trains the Q-head alone.
-    Where the agent halted there is no next segment; exploration keeps some of these episodes going. But where rewards
-    have a maximum and the answer already earns it, there is nothing to gain, and no next segment is needed to know.
+    Where the agent halted there is no next segment; exploration keeps some of these episodes going. As a logit, the
+    gain of an answer that already earns the highest reward is nothing, and no next segment is needed to know.
 
     Args:
         head: the Q-head.
-        objective: what returns are; its scale is that of Q(halt) and of the gain.
+        objective: what returns are; its scale is that of Q(halt).
+        scale: of the gain.
         num_rows: ``B``.
     """
 
-    def __init__(self, head: nn.Linear, objective: Objective, num_rows: int) -> None:
-        self._head, self._objective = head, objective
+    def __init__(self, head: nn.Linear, objective: Objective, scale: QScale, num_rows: int) -> None:
+        self._head, self._objective, self._scale = head, objective, scale
         device = head.weight.device
         #: Of the segment before: Q-head inputs ``[B, d]``, what halting would have paid ``[B]``, and rows that go on.
         self._state_tm1 = torch.zeros(num_rows, head.in_features, device=device)
@@ -154,18 +156,19 @@ class GainLearner(HaltingLearner):
             batch.halt_reward,
             output.q_continue,
             batch.segment >= objective.max_segments,
-            scale=objective.scale,
+            scale=self._scale,
             segment_cost=objective.segment_cost,
             gamma=objective.gamma,
+            highest_reward=1.0 if objective.scale.is_logit else math.inf,
         )
         _, gain_tm1 = values(self._head, self._state_tm1)
-        gain_loss = torch.where(self._open, objective.scale.loss(gain_tm1, target), 0.0).mean()
+        gain_loss = torch.where(self._open, self._scale.loss(gain_tm1, target), 0.0).mean()
         self._state_tm1, self._reward_tm1 = head_input(batch).float(), batch.halt_reward
         self._open = to_device(~batch.terminated, self._open.device)
-        if objective.scale.is_logit:
+        if self._scale.is_logit:
             _, gain = values(self._head, self._state_tm1)
             settled = ~self._open & (batch.halt_reward >= objective.gamma)
-            nothing = objective.scale.loss(gain, torch.zeros_like(gain))
+            nothing = self._scale.loss(gain, torch.zeros_like(gain))
             gain_loss = gain_loss + torch.where(settled, nothing, 0.0).mean()
         return {"q_halt_loss": halt_loss(output.q_halt, batch, objective.scale), "gain_loss": gain_loss}
 

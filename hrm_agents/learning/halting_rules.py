@@ -42,7 +42,7 @@ class LearnerContext:
     """``B``."""
 
 
-def _unsolved(scale: QScale) -> tuple[float, float] | None:
+def _unsolved(settings: HaltingConfig, scale: QScale) -> tuple[float, float] | None:
     """Values of an agent that solves nothing yet: the paper's -5 as logits, 0 as rewards."""
     return None if scale.is_logit else (0.0, 0.0)
 
@@ -57,8 +57,8 @@ class HaltingMethod:
     """Trains the Q-head."""
     q_scale: Callable[[HaltingConfig, float], QScale]
     """What Q-values stand for, from the settings and the segment cost; UserError where these exclude each other."""
-    initial_q: Callable[[QScale], tuple[float, float] | None] = _unsolved
-    """Biases of the Q-head at the start, by what its values stand for; the network's own if None."""
+    initial_q: Callable[[HaltingConfig, QScale], tuple[float, float] | None] = _unsolved
+    """Biases of the Q-head at the start, by settings and what its values stand for; the network's own if None."""
     explores: bool = True
     """Whether training forces some episodes to think on."""
     weighs_cost: bool = False
@@ -95,6 +95,23 @@ def _threshold_rule(settings: HaltingConfig, scale: QScale, segment_cost: float)
     return HaltingProbability(settings.threshold, scale)
 
 
+def _gain_scale(settings: HaltingConfig) -> QScale:
+    """What the gain stands for, whatever Q(halt) does."""
+    return LOGIT if settings.gain_loss == "bce" else PLAIN
+
+
+def _gain_rule(settings: HaltingConfig, scale: QScale, segment_cost: float) -> Gain:
+    if settings.gain_loss == "bce" and not scale.is_logit:
+        raise UserError("halting.gain_loss='bce' needs rewards in [0, 1], as halting.q_loss='bce' does")
+    sure = None if settings.sure_gain is None else settings.sure_gain + segment_cost
+    return Gain(settings.least_gain + segment_cost, _gain_scale(settings), sure)
+
+
+def _initial_gain(settings: HaltingConfig, scale: QScale) -> tuple[float, float]:
+    """At first thinking on looks worth while, so that it is tried."""
+    return -5.0 if scale.is_logit else 0.0, _gain_scale(settings).inverse(0.1)
+
+
 def _value_learner(context: LearnerContext) -> ValueLearner:
     settings, objective, head = context.settings, context.objective, context.head
     target_head = TargetHead(head, settings.target_decay)
@@ -123,14 +140,13 @@ HALTING_METHODS: dict[str, HaltingMethod] = {
         weighs_cost=True,
     ),
     "gain": HaltingMethod(
-        rule=lambda settings, scale, segment_cost: Gain(
-            settings.least_gain + segment_cost, scale, settings.sure_gain + segment_cost
+        rule=_gain_rule,
+        learner=lambda context: GainLearner(
+            context.head, context.objective, _gain_scale(context.settings), context.num_rows
         ),
-        learner=lambda context: GainLearner(context.head, context.objective, context.num_rows),
         q_scale=_bounded_scale,
         weighs_cost=True,
-        # At first thinking on looks worth while, so that it is tried.
-        initial_q=lambda scale: (-5.0 if scale.is_logit else 0.0, scale.inverse(0.1)),
+        initial_q=_initial_gain,
     ),
     "probability": HaltingMethod(
         rule=_threshold_rule, learner=_halt_value_learner(monitor=False), q_scale=_bounded_scale
@@ -154,7 +170,7 @@ HALTING_METHODS: dict[str, HaltingMethod] = {
         learns_reward=False,
         # The paper's -5 is for values: as a chance of halting it would hardly ever halt, as a baseline it would
         # overestimate every advantage.
-        initial_q=lambda scale: (0.0, 0.0),
+        initial_q=lambda settings, scale: (0.0, 0.0),
     ),
 }
 

@@ -224,7 +224,8 @@ class Solver:
             confidence = self._log_probabilities(decision.output.logits[0]).amax(-1).exp().cpu().numpy()
             q_halt = self._value(decision.output.q_halt)
             q_continue = self._value(decision.output.q_continue) if self.rule.second_output == "value" else None
-            gain = self._value(decision.output.q_continue) if self.rule.second_output == "gain" else None
+            gain_of_row = self.rule.gain(decision.output.q_continue)
+            gain = None if gain_of_row is None else float(gain_of_row[0])
             halt = bool(decision.halt[0])
             env.unwrapped.post_thoughts(  # type: ignore[attr-defined]
                 q_halt=q_halt,

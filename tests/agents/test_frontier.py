@@ -143,8 +143,8 @@ def test_models_differ_in_their_price_alone(tiny_config, rule):
             if one.fixed_length is None and other.fixed_length is None:
                 # The loss of Q, and where its head starts, follow from the settings.
                 assert config.q_scale() == another.q_scale()
-                start = config.halting_method.initial_q(config.q_scale())
-                assert start == another.halting_method.initial_q(another.q_scale())
+                start = config.halting_method.initial_q(config.halting, config.q_scale())
+                assert start == another.halting_method.initial_q(another.halting, another.q_scale())
 
 
 def test_settings_of_a_model(tiny_config):

@@ -253,7 +253,7 @@ def test_a_policy_learns_when_episodes_end():
 
 
 def test_gains_are_learned_from_two_verdicts():
-    learner = GainLearner(q_head(), Objective(PLAIN, 3, segment_cost=0.25, gamma=0.5), num_rows=2)
+    learner = GainLearner(q_head(), Objective(PLAIN, 3, segment_cost=0.25, gamma=0.5), PLAIN, num_rows=2)
     batches = [segment_batch(*step) for step in STEPS]
     for batch in batches:
         state = batch.decision.output.q_input[:, 0]
@@ -281,16 +281,35 @@ def test_a_gain_counts_as_far_as_it_exceeds_its_cost():
     assert target.tolist() == [0.25 - 0.5, 0.25 - 0.5, 0.5 * (0.5 + 0.5) - 0.5, 0.25 - 0.5]
 
 
+def test_no_segment_is_worth_more_than_the_highest_reward():
+    """A right answer has nothing to gain, whatever is estimated; a wrong one at most the discounted rest."""
+    reward_tm1, reward_t = torch.tensor([1.0, 0.25, 0.25]), torch.tensor([1.0, 0.5, 0.5])
+    gain_t, is_last_t = torch.tensor([0.75, 0.75, 0.25]), torch.tensor([False] * 3)
+    target = gain_target(reward_tm1, reward_t, gain_t, is_last_t, gamma=0.5, highest_reward=1.0)
+    assert target.tolist() == [0.5 - 1.0, 0.5 - 0.25, 0.5 * 0.75 - 0.25]
+    unbounded = gain_target(reward_tm1, reward_t, gain_t, is_last_t, gamma=0.5)
+    assert unbounded.tolist() == [0.5 * 1.75 - 1.0, 0.5 * 1.25 - 0.25, 0.5 * 0.75 - 0.25]
+
+
+def test_a_gain_as_a_logit_needs_bounded_rewards():
+    with pytest.raises(UserError, match="gain_loss='bce' needs rewards in"):
+        TrainConfig(halting=HaltingConfig(rule="gain", gain_loss="bce", q_loss="mse"))
+    logit = TrainConfig(halting=HaltingConfig(rule="gain", gain_loss="bce", least_gain=0.25, sure_gain=0.5))
+    assert logit.halting_rule() == Gain(0.25, LOGIT, 0.5)
+
+
 def test_as_a_logit_a_gain_lies_between_nothing_and_the_highest_reward():
     """A right answer has nothing to gain, whatever is estimated; a wrong one at most the discounted rest."""
     reward_tm1, reward_t = torch.tensor([1.0, 0.25, 0.25, 0.5]), torch.tensor([1.0, 0.75, 0.25, 0.0])
     gain_t, is_last_t = torch.logit(torch.tensor([0.75, 0.75, 0.5, 0.125])), torch.tensor([False] * 4)
-    target = gain_target(reward_tm1, reward_t, gain_t, is_last_t, gamma=0.75, segment_cost=0.125)
+    target = gain_target(
+        reward_tm1, reward_t, gain_t, is_last_t, scale=LOGIT, gamma=0.75, segment_cost=0.125, highest_reward=1.0
+    )
     torch.testing.assert_close(target, torch.tensor([0.0, 0.75 - 0.25, 0.75 * (0.25 + 0.375) - 0.25, 0.0]))
 
 
 def test_a_gain_as_a_logit_is_learned_by_cross_entropy():
-    learner = GainLearner(q_head(), Objective(LOGIT, 3, gamma=0.5), num_rows=2)
+    learner = GainLearner(q_head(), Objective(LOGIT, 3, gamma=0.5), LOGIT, num_rows=2)
     for step in STEPS[:2]:
         batch = segment_batch(*step)
         state = batch.decision.output.q_input[:, 0]
@@ -304,7 +323,7 @@ def test_a_gain_as_a_logit_is_learned_by_cross_entropy():
 
 def test_an_answer_that_earns_the_most_teaches_that_nothing_is_left_to_gain():
     """Also where the agent halts on it, and nothing follows; of other halts nothing is known."""
-    learner = GainLearner(q_head(), Objective(LOGIT, 3, gamma=0.75), num_rows=2)
+    learner = GainLearner(q_head(), Objective(LOGIT, 3, gamma=0.75), LOGIT, num_rows=2)
     batch = segment_batch([0.5, 0.25], [1, 1], [True, True], [1.0, 0.5])
     state = batch.decision.output.q_input[:, 0]
     batch.decision.output.q_halt, batch.decision.output.q_continue = 2 * state - 1, state
