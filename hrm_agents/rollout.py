@@ -165,7 +165,9 @@ class Rollout:
         )
         # Before the step, which may replace the puzzles.
         if self._nearest:
-            solution = self.env.nearest(others.pop(0))
+            logits = others.pop(0)
+            # Where they are not finite, neither is the loss, which ends the run.
+            solution = self.env.nearest(logits) if np.isfinite(logits).all() else solution
         earned = [to_device(self._judge(tried), device) for tried in others]
         self._obs, reward, terminated, _, info = self.env.step({"answer": answer, "halt": halt})
         self._solution, self._carry, self._reset = self._solutions(info), decision.carry, terminated

@@ -145,9 +145,11 @@ def _check(config: Mapping[str, Any], where: str) -> None:
 
 
 def _is_figure(value: Any, name: str) -> bool:
-    """Whether an entry of an evaluation has its type: text, a number, or numbers for segments and intervals."""
+    """Whether an entry of an evaluation has its type: text, a truth value, a number, or numbers by segment or bound."""
     if name in ("env_id", "split"):
         return isinstance(value, str)
+    if name == "is_scored":
+        return isinstance(value, bool)
     if name in ("ensemble", "search"):
         return isinstance(value, dict)
     if name == "intervals" or name.endswith("_per_segment"):

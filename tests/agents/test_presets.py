@@ -161,7 +161,7 @@ def configs(monkeypatch, tmp_path):
     seen = []
 
     class Spy:
-        def __init__(self, config, out):
+        def __init__(self, config, out, **kwargs):
             seen.append(config)
             raise UserError("only looking")
 
