@@ -26,13 +26,18 @@ def test_a_label_is_one_of_the_right_answers():
 
 
 @pytest.mark.parametrize("arm", nearest.ARMS)
-def test_every_arm_is_trained_and_judged_alike(arm, monkeypatch, tmp_path):
+def test_every_arm_learns_what_it_says(arm):
+    config = nearest.Run("open-9x9", arm, 0).config()
+    assert config.answer.target == ("nearest" if arm == "nearest" else "label")
+    assert (config.env.id == nearest.BY_LABEL) == (arm == "label-q")
+
+
+def test_an_arm_is_trained_and_judged_by_the_verifier(monkeypatch, tmp_path):
+    arm = "label-q"
     monkeypatch.setitem(nearest.TASKS, "open-9x9", TINY)
     base = nearest.preset(nearest.ENV)
     run = RunConfig(updates=2, batch_size=4, eval_every=1, eval_puzzles=4)
     monkeypatch.setattr(nearest, "preset", lambda env_id: replace(base, run=run))
-    config = nearest.Run("open-9x9", arm, 0).config()
-    assert config.answer.target == ("nearest" if arm == "nearest" else "label")
     row = nearest.train(nearest.Run("open-9x9", arm, 0), tmp_path)
     assert (row["arm"], len(row["curve"])) == (arm, 2)
     assert 0.0 <= row["success_rate"] <= 1.0
