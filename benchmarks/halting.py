@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 import hrm_agents
-from benchmarks.records import RESULTS, grouped, markdown, mean_with_interval, rewritten
+from benchmarks.records import RESULTS, add_run, grouped, markdown, mean_with_interval
 from benchmarks.runs import Curve, side_by_side, train_to_the_end
 from hrm_agents.config import AnswerConfig, EnvConfig, HaltingConfig, TrainConfig
 from hrm_agents.environments import make_vector
@@ -107,6 +107,8 @@ METHODS = {
     "convergence": Method(HaltingConfig(rule="convergence")),
     "fixed": Method(HaltingConfig(rule="fixed")),
 }
+FILE = RESULTS / "halting.csv"
+KEYS = ("task", "method", "seed")
 FIGURES = (
     "success_rate",
     "success_at_M",
@@ -173,12 +175,7 @@ def train(run: Run, out: Path) -> dict[str, Any]:
         "method": run.method,
         "seed": run.seed,
         "updates": config.run.updates,
-        "cpu_minutes": round(curve.points[-1]["cpu_minutes"], 1) if curve.points else None,
-        "num_puzzles": report.num_puzzles,
-        "num_classes": report.num_classes,
-        "success_rate": report.success_rate,
-        "success_at_M": report.success_per_segment[-1],
-        "mean_segments": report.mean_segments,
+        **curve.figures(report),
         "forced_solved_rate": report.forced_solved_rate,
         "forced_unsolved_rate": report.forced_unsolved_rate,
         "auc_on_policy": report.halting.auc_on_policy,
@@ -188,20 +185,11 @@ def train(run: Run, out: Path) -> dict[str, Any]:
     }
 
 
-def record(row: dict[str, Any]) -> None:
-    """Add a finished run to the files in results/."""
-    points = row.pop("curve")
-    with rewritten(RESULTS / "halting.csv", ("task", "method", "seed")) as rows:
-        rows.append(row)
-    with rewritten(RESULTS / "halting-curves.csv", ("task", "method", "seed", "updates")) as rows:
-        rows += [{name: row[name] for name in ("task", "method", "seed")} | point for point in points]
-
-
 def table() -> str:
     """The summary of results/halting.csv as Markdown: mean over the seeds, with a 95% t interval."""
     names = ("task", "method", "seeds", "updates", "CPU min", *FIGURES)
     lines = []
-    for (task, method), rows in grouped(RESULTS / "halting.csv", ("task", "method")).items():
+    for (task, method), rows in grouped(FILE, KEYS[:2]).items():
         minutes = sum(float(row["cpu_minutes"]) for row in rows) / len(rows)
         cells = [task, method, str(len(rows)), rows[0]["updates"], f"{minutes:.0f}"]
         for name in FIGURES:
@@ -239,7 +227,7 @@ def main(arguments: list[str] | None = None) -> None:
     for row in side_by_side(train, [(run, options.out) for run in runs], options.jobs):
         print({name: value for name, value in row.items() if name != "curve"}, flush=True)
         if not options.quick:
-            record(row)
+            add_run(FILE, KEYS, row)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import hrm_agents
-from benchmarks.records import RESULTS, Row, grouped, markdown, mean_with_interval, rewritten
+from benchmarks.records import RESULTS, Row, add_run, grouped, markdown, mean_with_interval
 from benchmarks.runs import Curve, side_by_side, train_to_the_end
 from hrm_agents.config import AnswerConfig, EnvConfig, TrainConfig
 from hrm_agents.environments import of_unseen
@@ -40,6 +40,8 @@ TASKS: dict[str, dict[str, Any]] = {
     "perfect-9x9": {},
 }
 ARMS = {"nearest": (ENV, "nearest"), "label": (ENV, "label"), "label-q": (BY_LABEL, "label")}
+FILE = RESULTS / "nearest.csv"
+KEYS = ("task", "arm", "seed")
 FIGURES = ("success_rate", "success_at_M", "mean_segments", "auc_on_policy")
 
 
@@ -95,31 +97,17 @@ def train(run: Run, out: Path) -> Row:
         "arm": run.arm,
         "seed": run.seed,
         "updates": config.run.updates,
-        "cpu_minutes": round(curve.points[-1]["cpu_minutes"], 1) if curve.points else None,
-        "num_puzzles": report.num_puzzles,
-        "num_classes": report.num_classes,
-        "success_rate": report.success_rate,
-        "success_at_M": report.success_per_segment[-1],
-        "mean_segments": report.mean_segments,
+        **curve.figures(report),
         "auc_on_policy": report.halting.auc_on_policy,
         "version": hrm_agents.__version__,
         "curve": curve.points,
     }
 
 
-def record(row: Row) -> None:
-    """Add a finished run to the files in results/."""
-    points, keys = row.pop("curve"), ("task", "arm", "seed")
-    with rewritten(RESULTS / "nearest.csv", keys) as rows:
-        rows.append(row)
-    with rewritten(RESULTS / "nearest-curves.csv", (*keys, "updates")) as rows:
-        rows += [{name: row[name] for name in keys} | point for point in points]
-
-
 def table() -> str:
     """The summary of results/nearest.csv as Markdown: mean over the seeds, with a 95% t interval."""
     lines = []
-    for (task, arm), rows in grouped(RESULTS / "nearest.csv", ("task", "arm")).items():
+    for (task, arm), rows in grouped(FILE, KEYS[:2]).items():
         minutes = sum(float(row["cpu_minutes"]) for row in rows) / len(rows)
         cells = [task, arm, str(len(rows)), rows[0]["num_classes"], rows[0]["updates"], f"{minutes:.0f}"]
         for name in FIGURES:
@@ -154,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     for row in side_by_side(train, [(run, options.out) for run in runs], options.jobs):
         print({name: value for name, value in row.items() if name != "curve"}, flush=True)
         if not options.quick:
-            record(row)
+            add_run(FILE, KEYS, row)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,21 @@ def rewritten(path: Path, keys: Sequence[str]) -> Iterator[list[Row]]:
         writer.writerows(latest.values())
 
 
+def add_run(table: Path, keys: Sequence[str], row: Row) -> None:
+    """Add a finished run to a table, and the points of its ``curve`` to the file ``NAME-curves.csv`` beside it.
+
+    Args:
+        table: the CSV file.
+        keys: the columns that name the run.
+        row: the run, with its points under ``curve``.
+    """
+    columns = {name: value for name, value in row.items() if name != "curve"}
+    with rewritten(table, keys) as rows:
+        rows.append(columns)
+    with rewritten(table.with_name(f"{table.stem}-curves.csv"), (*keys, "updates")) as rows:
+        rows += [{name: row[name] for name in keys} | point for point in row["curve"]]
+
+
 def grouped(path: Path, keys: Sequence[str]) -> dict[tuple[str, ...], list[dict[str, str]]]:
     """The rows of a CSV file by the values of some columns."""
     groups: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)

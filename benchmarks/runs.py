@@ -34,6 +34,17 @@ class Curve(Logger):
         """CPU time since the beginning of the run, its earlier parts included up to their last evaluation."""
         return self._before + (time.process_time() - self._start) / 60
 
+    def figures(self, report: Evaluation) -> dict[str, Any]:
+        """What a table says of the finished run: its CPU time, and the figures of an evaluation to the end."""
+        return {
+            "cpu_minutes": round(self.points[-1]["cpu_minutes"], 1) if self.points else None,
+            "num_puzzles": report.num_puzzles,
+            "num_classes": report.num_classes,
+            "success_rate": report.success_rate,
+            "success_at_M": report.success_per_segment[-1],
+            "mean_segments": report.mean_segments,
+        }
+
     def evaluation(self, report: Evaluation, step: int) -> None:
         """Add a point; one of the same update takes its place."""
         self.points = [point for point in self.points if point["updates"] < step]

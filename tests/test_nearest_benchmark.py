@@ -41,6 +41,7 @@ def test_an_arm_is_trained_and_judged_by_the_verifier(monkeypatch, tmp_path):
     row = nearest.train(nearest.Run("open-9x9", arm, 0), tmp_path)
     assert (row["arm"], len(row["curve"])) == (arm, 2)
     assert 0.0 <= row["success_rate"] <= 1.0
-    monkeypatch.setattr(nearest, "RESULTS", tmp_path)
-    nearest.record(row)
+    monkeypatch.setattr(nearest, "FILE", tmp_path / "nearest.csv")
+    nearest.add_run(nearest.FILE, nearest.KEYS, row)
+    assert len((tmp_path / "nearest-curves.csv").read_text().splitlines()) == 3
     assert nearest.table().count(arm) >= 1
