@@ -81,7 +81,7 @@ def gain_target(
     Args:
         reward_tm1: [B], reward of halting at segment t - 1.
         reward_t: [B], reward of halting at segment t.
-        gain_t: [B], estimated gain of continuing at segment t, on the scale of Q-values.
+        gain_t: [B], estimated gain of continuing at segment t, on ``scale``.
         is_last_t: bool [B], segment t is segment M.
         scale: of the gain; with logits, rewards lie in [0, 1].
         segment_cost: in units of reward.
