@@ -1,29 +1,33 @@
-"""Measure training on a GPU: updates and segments per second, share of the peak, memory, and the environment's share.
+"""Measure training on a GPU, eager and compiled, and train Sudoku-Extreme for some minutes with the faster of both.
 
     python -m benchmarks.gpu [--out gpu.json] [--seconds 5] [--presets paper-sudoku-extreme ...] [--compile]
+        [--train-minutes 5]
 
-The peak is that of a large bfloat16 matrix product on the same device, measured first. FLOPs are those of the matrix
-products and attention of one update, counted by torch.
+The figures are those of ``hrm-agents bench train``: updates and segments per second, the share of the peak, which is
+that of a large bfloat16 matrix product on the same device, memory, and the share of the loop outside the model. The
+file is written after each part, so that a machine that is taken away leaves what was measured. Run the tests that need
+a GPU first: ``pytest tests/agents/test_presets.py tests/agents/test_distributed.py``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import tempfile
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.runs import Curve
 from hrm_agents.config import TrainConfig
 from hrm_agents.errors import one_line
+from hrm_agents.interrupts import Stopped
 from hrm_agents.presets import preset
-from hrm_agents.records.logger import Logger
+from hrm_agents.speed.rounds import machine
+from hrm_agents.speed.training import TrainingSpeed, peak_flops
 from hrm_agents.trainer import Trainer
 
 #: By name: environment, or None for the preset's own, and preset.
@@ -33,120 +37,93 @@ SETTINGS = {
     "paper-sudoku-extreme": (None, "paper-sudoku-extreme"),
     "paper-maze-hard": (None, "paper-maze-hard"),
 }
-#: Rows that fit an 80 GB card, where those of the preset do not.
-ROWS = {"paper-maze-hard": 64}
-WARM_UP = 3
-
-
-def peak_flops(seconds: float = 0.5, size: int = 8192) -> float:
-    """FLOP/s of a square bfloat16 matrix product on random data."""
-    a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
-    for _ in range(WARM_UP):
-        a @ b
-    torch.cuda.synchronize()
-    start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds:
-        a @ b
-        torch.cuda.synchronize()
-        count += 1
-    return 2 * size**3 * count / (time.perf_counter() - start)
-
-
-class Stopwatch:
-    """Seconds spent in a method of an object."""
-
-    def __init__(self, owner: Any, name: str) -> None:
-        self.seconds = 0.0
-        wrapped = getattr(owner, name)
-
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return wrapped(*args, **kwargs)
-            finally:
-                self.seconds += time.perf_counter() - start
-
-        setattr(owner, name, timed)
+#: What is trained at the end.
+TRAINED = "paper-sudoku-extreme"
 
 
 def measure(config: TrainConfig, seconds: float, peak: float) -> dict[str, Any]:
     """Train for some seconds and say how fast it was."""
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        trainer = Trainer(config, Path(folder), Logger())
-        made = time.perf_counter()
-        trainer.update()
-        first = time.perf_counter()
-        flops = 0
-        if not config.run.compile:
-            with FlopCounterMode(display=False) as counter:
-                trainer.update()
-            flops = counter.get_total_flops()
-        for _ in range(WARM_UP):
-            trainer.update()
-        watch = Stopwatch(trainer.env, "step")
-        torch.cuda.synchronize()
-        begin, updates = time.perf_counter(), 0
-        while time.perf_counter() - begin < seconds:
-            trainer.update()
-            updates += 1
-        torch.cuda.synchronize()
-        elapsed = time.perf_counter() - begin
+        speed = TrainingSpeed(config, Path(folder))
+        first = speed.warm_up()
+        one = speed.measure(1).seconds
+        found = speed.measure(max(1, round(seconds / one)))
     rows = config.run.batch_size
+    share = None if speed.flops is None else round(speed.flops / found.seconds / peak, 4)
+    memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     return {
         "rows": rows,
-        "dtype": str(trainer.model.dtype),
+        "dtype": str(speed.dtype),
         "compile": config.run.compile,
-        "setup_seconds": round(made - start, 2),
-        "first_update_seconds": round(first - made, 2),
-        "updates_per_second": round(updates / elapsed, 3),
-        "segments_per_second": round(rows * updates / elapsed, 1),
-        "flops_per_update": flops,
-        "share_of_peak": round(flops * updates / elapsed / peak, 4),
-        "environment_share": round(watch.seconds / elapsed, 4),
-        "peak_memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2),
+        "setup_seconds": round(speed.setup_seconds, 2),
+        "first_update_seconds": round(first, 2),
+        "updates_per_second": round(1 / found.seconds, 3),
+        "segments_per_second": round(rows / found.seconds, 1),
+        "flops_per_update": speed.flops,
+        "share_of_peak": share,
+        "outside_the_model": round(found.outside, 4),
+        "peak_memory_gib": None if memory is None else round(memory / 2**30, 2),
     }
 
 
+def train(config: TrainConfig, minutes: float) -> list[dict[str, float]]:
+    """Train for some minutes; returns the curve of evaluations on validation puzzles."""
+    run = replace(config.run, eval_every=250, save_every=250, eval_puzzles=1000)
+    with tempfile.TemporaryDirectory() as folder:
+        curve = Curve(Path(folder) / "curve.json")
+        trainer = Trainer(replace(config, run=run), Path(folder) / "run", curve)
+        try:
+            trainer.run(60 * minutes)
+        except Stopped:
+            trainer.evaluate(run.eval_puzzles, "validation")
+    return curve.points
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Measure each preset as it is and compiled."""
+    """Measure each preset as it is and compiled, and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     parser.add_argument("--seconds", type=float, default=5.0, help="to measure each")
     parser.add_argument("--presets", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--compile", action="store_true", help="also with torch.compile")
+    parser.add_argument("--train-minutes", type=float, default=0.0, help=f"train {TRAINED} at the end")
+    parser.add_argument("--device", default="cuda", help="another one shows that the script works")
+    parser.add_argument("--rows", type=int, help="rows of the batch; those of each preset if omitted")
     options = parser.parse_args(arguments)
-    peak = peak_flops()
-    device = torch.cuda.get_device_properties(0)
-    figures: dict[str, Any] = {
-        "device": device.name,
-        "memory_gib": round(device.total_memory / 2**30, 1),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "peak_bf16_tflops": round(peak / 1e12, 1),
-    }
-    print(figures, flush=True)
+    device = torch.device(options.device)
+    peak = peak_flops(device, torch.bfloat16)
+    figures: dict[str, Any] = {"machine": machine(device), "peak_bf16_tflops": round(peak / 1e12, 1)}
+
+    def record(name: str, part: Callable[[], Any]) -> None:
+        try:
+            figures[name] = part()
+        except (RuntimeError, torch.OutOfMemoryError) as error:
+            figures[name] = {"error": one_line(str(error), 200)}
+        print(name, figures[name], flush=True)
+        if options.out is not None:
+            options.out.write_text(json.dumps(figures, indent=1) + "\n")
+
     for name in options.presets:
-        env_id, of = SETTINGS[name]
-        config = preset(env_id, of)
-        rows = ROWS.get(name, config.run.batch_size)
         for compiled in (False, True) if options.compile else (False,):
-            run = replace(config.run, device="cuda", compile=compiled, batch_size=rows)
-            key = name + (", compiled" if compiled else "")
-            try:
-                figures[key] = measure(replace(config, run=run), options.seconds, peak)
-            except (RuntimeError, torch.OutOfMemoryError) as error:
-                figures[key] = {"error": one_line(str(error), 200)}
-            if compiled and "flops_per_update" in figures[key] and "flops_per_update" in figures[name]:
-                eager = figures[name]
-                figures[key]["flops_per_update"] = eager["flops_per_update"]
-                ratio = figures[key]["updates_per_second"] / eager["updates_per_second"]
-                figures[key]["share_of_peak"] = round(eager["share_of_peak"] * ratio, 4)
-            print(key, figures[key], flush=True)
-            if options.out is not None:
-                options.out.write_text(json.dumps(figures, indent=1) + "\n")
+            config = _config(name, options.device, options.rows, compiled=compiled)
+            record(_key(name, compiled=compiled), lambda config=config: measure(config, options.seconds, peak))
+    if options.train_minutes:
+        rates = [figures.get(_key(TRAINED, compiled=each), {}).get("updates_per_second", 0) for each in (False, True)]
+        config = _config(TRAINED, options.device, options.rows, compiled=rates[1] > rates[0])
+        record(f"curve of {TRAINED}", lambda: train(config, options.train_minutes))
+
+
+def _key(name: str, *, compiled: bool) -> str:
+    return f"{name}, compiled" if compiled else name
+
+
+def _config(name: str, device: str, rows: int | None, *, compiled: bool) -> TrainConfig:
+    config = preset(*SETTINGS[name])
+    size = {} if rows is None else {"batch_size": rows, "micro_batch": None}
+    return replace(config, run=replace(config.run, device=device, compile=compiled, **size))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ COMMANDS = {
     "envs": "list the environments",
     "frontier": "train a model for each segment cost, and draw success against segments",
     "report": "write a page on a training run, or one that compares several",
-    "bench": "measure environment steps or training updates per second",
+    "bench": "measure environments, training and solving; predict training on many GPUs",
     "import": "convert a checkpoint of the public HRM or TRM code",
     "new-task": "write a file with a task of your own, ready to train on",
 }

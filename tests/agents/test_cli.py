@@ -14,7 +14,7 @@ from PIL import Image
 import hrm_agents
 from hrm_agents import BUNDLED_MAZE
 from hrm_agents.cli import COMMANDS, main
-from hrm_agents.commands.bench import Bench
+from hrm_agents.commands.benches import BENCHES
 from hrm_agents.commands.common import keywords
 from hrm_agents.commands.envs import Envs
 from hrm_agents.commands.evaluate import Evaluate
@@ -86,7 +86,7 @@ def option_names(cls, prefix=""):
             yield f"--{prefix}{name}"
 
 
-@pytest.mark.parametrize("options", [Train, Evaluate, Solve, Watch, Play, Envs, Bench, Import])
+@pytest.mark.parametrize("options", [Train, Evaluate, Solve, Watch, Play, Envs, Import, *BENCHES.values()])
 def test_help_mentions_every_option(options, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main([options.__name__.lower(), "--help"]) == 0
@@ -138,7 +138,7 @@ def test_help_of_train_shows_the_defaults_of_the_environment(capsys, monkeypatch
         (["train", "--out="], "--out is empty: give it a value, or omit it"),
         (["evaluate", "--choose", "luck"], "invalid choice 'luck' for argument '--choose'. Expected one of ('"),
         (["solve"], "Missing from hrm-agents solve: CHECKPOINT"),
-        (["bench", "--seconds", "0"], "--seconds must be positive"),
+        (["bench", "env", "--seconds", "0"], "--seconds must be above 0, got 0.0"),
         (["watch", "--fps", "0"], "--fps"),
         (["watch", "--episodes", "0"], "--episodes must be at least 1"),
         (["evaluate", "--seeds", "-1"], "--seeds must not be negative, got -1"),
@@ -225,11 +225,6 @@ def test_a_module_that_is_not_there(error):
     assert error("train", "nosuch:Foo-v0") == f"nosuch:Foo-v0: No module named 'nosuch'; {advice}"
 
 
-def test_bench(capsys):
-    assert main(["bench", "HRM/Sudoku-4x4-v0", "--num-envs", "4", "--seconds", "0.1"]) == 0
-    assert "HRM/Sudoku-4x4-v0" in capsys.readouterr().out
-
-
 def test_keywords():
     pairs = ["empty_cells=[4,8]", "level=easy", "x=1.5", "flag=true", "text=a=b", "none=null"]
     expected = {"empty_cells": (4, 8), "level": "easy", "x": 1.5, "flag": True, "text": "a=b", "none": None}
@@ -250,7 +245,7 @@ def test_train_leaves_a_checkpoint_and_a_gif(tiny_flags, tmp_path, capsys):
     errors = capsys.readouterr().err
     assert f"tensorboard --logdir {out}" in errors
     assert "unseen puzzles solved" in errors
-    assert {MODEL, CONFIG, STATE, "solved.gif", "tensorboard"} == set(os.listdir(out))
+    assert {MODEL, CONFIG, STATE, "run.toml", "solved.gif", "tensorboard"} == set(os.listdir(out))
     assert (out / "solved.gif").read_bytes().startswith(b"GIF8")
 
 

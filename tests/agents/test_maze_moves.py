@@ -69,26 +69,6 @@ def test_envs_lists_them(own_ids, capsys):
     assert all(id in walked for id in walking_ids())
 
 
-def test_bench_measures_them_beside_the_others(capsys):
-    flags = ["--num-envs", "4", "--seconds", "0.1"]
-    assert main(["bench", "HRM/MazeMoves-9x9-Doors-v0", "HRM/Sudoku-4x4-v0", *flags]) == 0
-    text = capsys.readouterr().out
-    measured = rows(text)
-    assert "random moves" in text
-    assert [len(measured[id]) for id in ("HRM/MazeMoves-9x9-Doors-v0", "HRM/Sudoku-4x4-v0")] == [2, 3]
-    for row in (measured["HRM/MazeMoves-9x9-Doors-v0"], measured["HRM/Sudoku-4x4-v0"]):
-        assert row[0] == "4"
-        assert all(float(rate.replace(",", "")) > 0 for rate in row[1:])
-    assert main(["bench", "HRM/MazeMoves-9x9-v0", *flags]) == 0
-    assert "answers" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("seconds", ["0", "nan", "inf", "-1"])
-def test_bench_refuses_times_that_do_not_end(seconds, capsys):
-    assert main(["bench", "HRM/MazeMoves-9x9-v0", "--seconds", seconds]) == 2
-    assert "--seconds must be positive and at most 3600" in capsys.readouterr().err
-
-
 OWN = """
 import hrm_envs
 
@@ -103,7 +83,7 @@ def test_commands_import_modules_of_ones_own(tmp_path, monkeypatch, capsys):
     assert main(["envs", "--module", "own_moves"]) == 0
     assert rows(capsys.readouterr().out)["Own/Moves-5x5-v0"] == ["5x5", "0", "open cells", "4", "4", "4"]
     for id in ("Own/Moves-5x5-v0", "own_moves:Own/Moves-5x5-v0", "own_moves.py:Own/Moves-5x5-v0"):
-        assert main(["bench", id, "--num-envs", "2", "--seconds", "0.1"]) == 0
+        assert main(["bench", "env", id, "--num-envs", "2", "--seconds", "0.1", "--rounds", "1"]) == 0
         assert "Own/Moves-5x5-v0" in capsys.readouterr().out
         assert main(["play", id, "--module", "own_moves"]) == 2  # it was found, and wants a window
         assert "there is no display" in capsys.readouterr().err

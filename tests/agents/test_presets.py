@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import pickle
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,6 @@ import torch
 
 import hrm_agents.trainer as trainer_module
 from hrm_agents.cli import main
-from hrm_agents.commands.bench import peak_memory
 from hrm_agents.config import EnvConfig
 from hrm_agents.errors import UserError
 from hrm_agents.halting.q_scale import LOGIT
@@ -254,29 +252,3 @@ def test_memory_does_not_grow_with_the_segments(tiny_config, tmp_path):
     assert found["segments"] == list(range(1, 9)), "no episode has ended"
     kept = found["kept"]
     assert kept[1:] == [kept[1]] * 7, "the graph of one segment does not reach into the one before"
-
-
-def test_bench_of_training(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
-    flags = ["--batch-size", "4", "--segments", "3", "--kwargs", "num_puzzles=8", "--device", "cpu"]
-    assert main(["bench", "HRM/Sudoku-4x4-v0", "--train", "small", *flags]) == 0
-    text = capsys.readouterr().out
-    predicted, used, settings = text.splitlines()[:3]
-    predicted = re.fullmatch(r"memory predicted from shapes: (\d+) MiB, of which (\d+) for weights, .*", predicted)
-    used = re.fullmatch(r"memory of an update, counted: (\d+) MiB", used)
-    assert 0 < int(predicted[2]) < int(predicted[1])
-    assert int(predicted[1]) == pytest.approx(int(used[1]), rel=0.1, abs=1)
-    assert settings.startswith("small in HRM/Sudoku-4x4-v0 on cpu, torch.float32: ")
-    assert "4 rows, M = 8" in text
-    rows = [line.strip("│ ").split("│") for line in text.splitlines() if line.startswith("│")]
-    assert [int(row[0]) for row in rows] == [1, 2, 3]
-    peaks = [float(row[3].replace(",", "")) for row in rows]
-    assert peaks == sorted(peaks)
-    assert peaks[-1] * 2**20 <= peak_memory(torch.device("cpu")) * 1.01
-
-
-def test_bench_of_training_refuses(capsys):
-    assert main(["bench", "--train", "small", "--segments", "0"]) == 2
-    assert "--segments must be at least 1" in capsys.readouterr().err
-    assert main(["bench", "HRM/Maze-5x5-v0", "HRM/Maze-7x7-v0", "--train", "small"]) == 2
-    assert "one environment at a time" in capsys.readouterr().err

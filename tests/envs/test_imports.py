@@ -46,7 +46,7 @@ LAYERS = {
         ["assembly"],
         ["memory", "solving", "trainer"],
         ["analysis"],
-        ["reports"],
+        ["reports", "speed"],
         ["commands", "integrations"],
         ["cli"],
         ["__main__"],
