@@ -8,7 +8,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hrm_agents.errors import UserError, one_line
+from hrm_agents.errors import UserError, did_you_mean, one_line
 from hrm_agents.halting.decisions import HaltingRule
 from hrm_agents.halting.q_scale import QScale
 from hrm_agents.learning.halting_rules import HaltingMethod, halting_method
@@ -152,8 +152,8 @@ def from_dict(cls: type[Any], data: dict[str, Any], where: str = "config") -> An
         hints |= cls.field_types(data, where)
     unknown = sorted(set(data) - set(hints))
     if unknown:
-        known = ", ".join(sorted(hints))
-        raise UserError(f"{where}: unknown field {one_line(repr(unknown[0]), 60)}; this version knows {known}")
+        hint = did_you_mean(unknown[0], hints) or f"; this version knows {', '.join(sorted(hints))}"
+        raise UserError(f"{where}: unknown field {one_line(repr(unknown[0]), 60)}{hint}")
     values: dict[str, Any] = {}
     for name, value in data.items():
         if dataclasses.is_dataclass(hints[name]):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -42,6 +43,16 @@ def shown(value: Any) -> str:
 def shown_path(path: Any) -> str:
     """A path for an error message: one line of at most about 120 characters."""
     return _printable(str(path), 120)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'train'?``, for an error message on an unknown name; empty if no known name is close to it.
+
+    Upper and lower case count as equal.
+    """
+    by_lower_case = {each.lower(): each for each in known}
+    close = get_close_matches(name[:60].lower(), by_lower_case, 1)
+    return f"; did you mean {by_lower_case[close[0]]!r}?" if close else ""
 
 
 def _printable(text: str, most: int) -> str:

@@ -42,6 +42,7 @@ from typing import Any, Literal, get_args
 
 from hrm_agents.config import AnswerConfig, EnvConfig, HaltingConfig, OptimConfig, RunConfig, TrainConfig
 from hrm_agents.environments import plain_id
+from hrm_agents.errors import did_you_mean
 from hrm_agents.models.hrm import Architecture
 
 SMALL: Literal["small"] = "small"
@@ -176,7 +177,9 @@ def preset(env_id: str | None = None, name: str = SMALL) -> TrainConfig:
         ValueError: there is no preset of that name.
     """
     if name not in get_args(PresetName):
-        raise ValueError(f"unknown preset {name!r}; choose from {', '.join(get_args(PresetName))}")
+        names = get_args(PresetName)
+        hint = did_you_mean(name, names) or f"; choose from {', '.join(names)}"
+        raise ValueError(f"unknown preset {name!r}{hint}")
     if name != SMALL:
         found = NAMED[name]
         if env_id is None:

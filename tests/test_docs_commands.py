@@ -46,6 +46,16 @@ class Settings:
 
 
 @pytest.fixture
+def run_file(tmp_path):
+    """The file of settings that the documentation shows."""
+    pages = "".join(page.read_text() for page in PAGES)
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", pages, re.DOTALL | re.MULTILINE)
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
 def parse(monkeypatch, request):
     """Parses the arguments of a command, and does nothing else. Modules of the reader exist, and are not imported."""
     original = common._parsed
@@ -68,6 +78,8 @@ def parse(monkeypatch, request):
         assert command in COMMANDS, command
         if "--resume" in arguments:
             arguments[arguments.index("--resume") + 1] = str(request.getfixturevalue("sudoku_run"))
+        if "--config" in arguments:
+            arguments[arguments.index("--config") + 1] = str(request.getfixturevalue("run_file"))
         name = command.replace("-", "_") + "_" * keyword.iskeyword(command)
         with pytest.raises((ParsedError, common.HelpShown)):
             importlib.import_module(f"hrm_agents.commands.{name}").run(arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -22,13 +23,14 @@ from hrm_agents.config import (
 )
 from hrm_agents.distributed import FailedElsewhere, Ranks, joined, restarts_failures, was_restarted
 from hrm_agents.environments import user_id
-from hrm_agents.errors import UserError
+from hrm_agents.errors import UserError, shown_path
 from hrm_agents.interrupts import TIME_IS_UP, Stopped
 from hrm_agents.limits import Limits
 from hrm_agents.models.architecture import Architecture
 from hrm_agents.models.matching import num_parameters
 from hrm_agents.models.registry import HRM_NAME, model_kind, model_names
 from hrm_agents.presets import SMALL, PresetName, preset
+from hrm_agents.records.run_file import RUN_FILE, RunFile, read_run_file, write_run_file
 from hrm_agents.user_modules import import_modules
 
 ModelName = Annotated[
@@ -39,6 +41,16 @@ ModelName = Annotated[
         help="The network: a built-in one, or one that a --module registers. It decides which options --model.* there "
         "are.",
         help_behavior_hint=lambda default: f"(default: {default}; there are {', '.join(model_names())})",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    tyro.conf.arg(
+        name="config",
+        metavar="FILE.toml",
+        help_behavior_hint="",
+        help=f"Take settings from this TOML file, such as the {RUN_FILE} of a run. Options given here override them, "
+        "and what the file omits comes from the preset.",
     ),
 ]
 #: The dataclass of a network's settings.
@@ -54,6 +66,7 @@ class Settings(Generic[ModelSettings]):
     preset: Annotated[PresetName, EXPLAINED] = SMALL
     """Source of all defaults. small (the default): networks for a CPU. paper-*: the paper's 27-million-parameter models
     for a GPU, each with its environment."""
+    config_file: ConfigFile = None
     kwargs: Keywords = ()
     module: Modules = ()
     model_name: ModelName = HRM_NAME
@@ -64,7 +77,7 @@ class Settings(Generic[ModelSettings]):
     run: RunConfig = field(default_factory=RunConfig)
 
     def config(self) -> TrainConfig:
-        """The settings of a new run; environment keywords add to those of the preset."""
+        """The settings of a new run; environment keywords add to those of preset and file."""
         own = preset(self.env, self.preset).env.kwargs
         env = EnvConfig(self.env, {**own, **keywords(self.kwargs)})
         return self.config_in(env)
@@ -87,7 +100,8 @@ class Train(Settings[ModelSettings]):
 
     All defaults are those of the preset (see hrm_agents/presets.py); with `small` they depend on the environment.
     --kwargs adds to the preset's environment keywords. A run that was stopped with Ctrl-C, or killed, continues with
-    --resume, and ends with the same weights as an uninterrupted run.
+    --resume, and ends with the same weights as an uninterrupted run. Every run writes its settings to run.toml, with
+    which --config repeats it.
     """
 
     out: Annotated[Path | None, EXPLAINED] = None
@@ -161,6 +175,7 @@ def _train(config: TrainConfig, out: Path, options: Train[Any], ranks: Ranks) ->
     if not resume:
         ranks.first(lambda: _check_empty(out))
     trainer = Trainer.resume(out, config, ranks=ranks) if resume else Trainer(config, out, ranks=ranks)
+    ranks.first(lambda: write_run_file(out, trainer.config, options.module))
     if ranks.is_first:
         together = f" in {ranks.size} processes" if ranks.size > 1 else ""
         say(
@@ -216,11 +231,14 @@ class _Early:
 
     module: Modules = ()
     model_name: Annotated[str | None, tyro.conf.arg(name="model")] = None
+    config_file: ConfigFile = None
     resume: Path | None = None
 
 
 def parse_settings(options: type[AnySettings], command: str, arguments: Sequence[str]) -> AnySettings:
-    """Parse the command line of a command that trains; defaults depend on the network, environment, preset or run.
+    """Parse the command line of a command that trains; defaults depend on network, environment, preset, file or run.
+
+    The keywords and modules of a file come before those of the command line.
 
     Args:
         options: dataclass of the command.
@@ -232,25 +250,43 @@ def parse_settings(options: type[AnySettings], command: str, arguments: Sequence
         UserError: an option is unknown, missing or malformed.
     """
     early = parse_some(_Early, command, arguments)
-    import_modules(early.module)
-    resumes = any(each.name == "resume" for each in fields(options))
+    resumes = any(each.name == "resume" for each in fields(options)) and early.resume is not None
+    if resumes and early.config_file is not None:
+        raise UserError("--resume continues with the settings of the run: omit --config, and give changes as options")
+    file = RunFile(Path()) if early.config_file is None else read_run_file(early.config_file)
+    import_modules((*file.module, *early.module))
     saved = _saved(early.resume) if resumes and early.resume is not None else None
-    model_name = early.model_name or (HRM_NAME if saved is None else saved.model_name)
+    model_name = early.model_name or file.model_name or (HRM_NAME if saved is None else saved.model_name)
     if saved is not None and model_name != saved.model_name:
         raise UserError(
             f"--resume continues with the network of the run, {saved.model_name}: omit --model {model_name}"
         )
-    settings = model_kind(model_name, "--model").settings
+    source = "--model" if early.model_name else f"{shown_path(file.path)}: model_name"
+    settings = model_kind(model_name, source).settings
+    with file.errors():
+        preset(name=file.preset or SMALL)  # refuses an unknown name
+        file_env = None if file.env_id is None else user_id(file.env_id)
     typed: Any = options[settings]  # type: ignore[index]
-    # If no environment is named, it is that of the preset.
-    unnamed = typed(env="", model_name=model_name, model=settings())
+    # If no environment is named, it is that of the file or the preset.
+    unnamed = typed(env="", preset=file.preset or SMALL, model_name=model_name, model=settings())
     plain = [argument for argument in arguments if argument not in ("-h", "--help")]
     named = parse(typed, command, plain, default=unnamed)
-    env = user_id(named.env) if named.env else None
-    config = with_model(preset(env, named.preset), model_name) if saved is None else saved
+    env = user_id(named.env) if named.env else file_env
+    config = file.over(with_model(preset(env, named.preset), model_name)) if saved is None else saved
     groups = {name: getattr(config, name) for name in ("model_name", "model", "optim", "answer", "halting", "run")}
     parsed: AnySettings = parse(typed, command, arguments, default=replace(unnamed, env=config.env.id, **groups))
-    return replace(parsed, env=user_id(parsed.env))
+    return replace(
+        parsed,
+        env=user_id(parsed.env),
+        kwargs=(*(f"{name}={json.dumps(value)}" for name, value in file.env_kwargs.items()), *parsed.kwargs),
+        module=tuple(dict.fromkeys((*file.module, *parsed.module, *_module_files(file.env_id, named.env)))),
+    )
+
+
+def _module_files(*ids: str | None) -> list[str]:
+    """The files in ids of the form ``FILE.py:id``, whose modules an id alone does not find again."""
+    modules = [(env_id or "").rpartition(":")[0] for env_id in ids]
+    return [module for module in modules if module.endswith(".py")]
 
 
 def _saved(folder: Path) -> TrainConfig:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from hrm_agents.errors import UserError, one_line
+from hrm_agents.errors import UserError, did_you_mean, one_line
 from hrm_agents.halting.decisions import (
     Convergence,
     FixedLength,
@@ -183,5 +183,6 @@ def halting_method(name: str) -> HaltingMethod:
     """
     if name not in HALTING_METHODS:
         *others, last = HALTING_METHODS
-        raise UserError(f"halting.rule: unknown rule {one_line(repr(name), 60)}; choose {', '.join(others)} or {last}")
+        hint = did_you_mean(name, HALTING_METHODS) or f"; choose {', '.join(others)} or {last}"
+        raise UserError(f"halting.rule: unknown rule {one_line(repr(name), 60)}{hint}")
     return HALTING_METHODS[name]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hrm_agents.errors import UserError, shown
+from hrm_agents.errors import UserError, did_you_mean, shown
 from hrm_agents.models.hrm import HRM, Architecture
 from hrm_agents.models.interface import SegmentModel, Sizes, TaskSizes
 from hrm_agents.models.looped import Looped, LoopedSettings
@@ -117,8 +117,9 @@ def model_kind(name: Any, where: str) -> ModelKind:
     """
     if not isinstance(name, str) or name not in _MODELS:
         raise UserError(
-            f"{where}: no model {shown(name)} is registered, only {', '.join(model_names())}: import the module that "
-            "registers it, with --module on the command line"
+            f"{where}: no model {shown(name)} is registered{did_you_mean(str(name), _MODELS)}; there are "
+            f"{', '.join(model_names())}. For your own, import the module that registers it, with --module on the "
+            "command line"
         )
     return _MODELS[name]
 

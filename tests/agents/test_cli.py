@@ -77,7 +77,7 @@ def test_unknown_command(error):
 
 def option_names(cls, prefix=""):
     for field in dataclasses.fields(cls):
-        name = "model" if field.name == "model_name" else field.name.replace("_", "-")
+        name = {"model_name": "model", "config_file": "config"}.get(field.name, field.name.replace("_", "-"))
         if dataclasses.is_dataclass(field.default_factory):
             yield from option_names(field.default_factory, f"{prefix}{name}.")
         elif "Positional" in str(field.type):

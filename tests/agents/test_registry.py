@@ -173,7 +173,7 @@ def test_help_lists_the_models_and_the_options_of_the_one_chosen(module, capsys,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "no-net"], "--model: no model 'no-net' is registered, only gru, hrm, looped"),
+        (["--model", "no-net"], "--model: no model 'no-net' is registered; there are gru, hrm, looped"),
         (["--model", "trm", "--model.H-layers", "3"], "Unrecognized options: --model.H-layers, 3"),
         (["--model.num-layers", "3"], "Unrecognized options: --model.num-layers, 3"),
         (["--model", "gru", "--model.steps", "0"], "steps must be at least 1, got 0"),
@@ -200,7 +200,7 @@ def test_settings_of_every_network_go_through_json():
 
 
 def test_a_setting_that_the_network_does_not_know_is_named():
-    with pytest.raises(UserError, match=r"here\.model: unknown field 'H_layers'; this version knows H_cycles, L_c"):
+    with pytest.raises(UserError, match=r"here\.model: unknown field 'H_layers'; did you mean 'num_layers'"):
         from_dict(TrainConfig, {"model_name": "trm", "model": {"H_layers": 2}}, "here")
     with pytest.raises(UserError, match=r"here\.model_name: no model 'flux' is registered"):
         from_dict(TrainConfig, {"model_name": "flux"}, "here")
