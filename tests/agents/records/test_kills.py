@@ -2,7 +2,9 @@
 
 import io
 import os
+import random
 import signal
+import time
 import traceback
 
 import pytest
@@ -101,3 +103,31 @@ def test_a_run_killed_at_any_stage_of_any_save_ends_like_an_undisturbed_one(tiny
         stage += 7  # a save has 34 stages: in steps of 7 the saves together meet every kind of moment
     assert stage > 100
     assert loaded > 8
+
+
+def test_a_run_killed_at_twenty_random_moments_ends_like_an_undisturbed_one(tiny_config, tmp_path):
+    config = tiny_config("HRM/Maze-5x5-v0", KWARGS, run={**RUN, "updates": 16, "save_every": 1, "eval_every": 8})
+    start = time.monotonic()
+    whole = finish(config, tmp_path / "whole")
+    length = time.monotonic() - start
+    folder, moments, kills, done = tmp_path / "killed", random.Random(0), 0, []
+    while kills < 20:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                finish(config, folder)
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        time.sleep(moments.uniform(0.0, length / 5))
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        kills += os.WIFSIGNALED(status)
+        assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+        if (folder / CONFIG).exists():
+            hrm_agents.load(folder)
+            done.append(load_state(folder)[1]["updates_done"])
+    assert done == sorted(done), "no save was lost"
+    assert len(set(done)) > 2, "the run went on between the kills"
+    assert finish(config, folder) == whole
