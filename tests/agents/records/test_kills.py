@@ -106,7 +106,7 @@ def test_a_run_killed_at_any_stage_of_any_save_ends_like_an_undisturbed_one(tiny
 
 
 def test_a_run_killed_at_twenty_random_moments_ends_like_an_undisturbed_one(tiny_config, tmp_path):
-    config = tiny_config("HRM/Maze-5x5-v0", KWARGS, run={**RUN, "updates": 16, "save_every": 1, "eval_every": 8})
+    config = tiny_config("HRM/Maze-5x5-v0", KWARGS, run={**RUN, "updates": 10, "save_every": 1, "eval_every": 5})
     start = time.monotonic()
     whole = finish(config, tmp_path / "whole")
     length = time.monotonic() - start
