@@ -68,6 +68,19 @@ def test_memory_grows_with_the_rows_of_a_part(tiny_config, tmp_path):
     assert need("cuda") < 0.8 * whole, "half-precision activations"
 
 
+def test_only_a_gradient_through_the_whole_segment_grows_with_its_cycles(tiny_config, tmp_path):
+    trainer = Trainer(tiny_config(), tmp_path)
+    trainer.log.close()
+
+    def need(gradient, cycles):
+        config = tiny_config(model={"gradient": gradient, "H_cycles": cycles}, run={"batch_size": 64})
+        return predicted(config, trainer.env.task_spec, 3, "cpu").peak
+
+    assert need("step", 2) == need("step", 4) < need("cycle", 2) == need("cycle", 4) < need("segment", 2)
+    first, second = need("segment", 4) - need("segment", 2), need("segment", 6) - need("segment", 4)
+    assert first == second > 0, "each cycle takes as much as the one before"
+
+
 def test_attention_is_as_before_after_a_prediction(tiny_config, tmp_path):
     usual = torch.nn.functional.scaled_dot_product_attention
     trainer = Trainer(tiny_config(), tmp_path)
