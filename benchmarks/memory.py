@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ NETWORKS = {"hrm": None, "hrm-bptt-1": 1, "lstm": None}
 
 def own_ppo(network: str, corridor: int, seed: int, updates: int) -> float:
     """PPO of the example."""
-    kind = "lstm" if network == "lstm" else "hrm"
+    kind: Literal["hrm", "lstm"] = "lstm" if network == "lstm" else "hrm"
     return t_maze.main(t_maze.Args(kind, bptt=NETWORKS[network], corridor=corridor, updates=updates, seed=seed))
 
 
@@ -91,7 +91,7 @@ def torchrl_ppo(network: str, corridor: int, seed: int, updates: int) -> float:
     from hrm_agents.integrations.torchrl import HRMModule
 
     torch.manual_seed(seed)
-    space = t_maze.TMaze(corridor).observation_space
+    space: Any = t_maze.TMaze(corridor).observation_space
     memory: TensorDictModuleBase
     if network == "lstm":
         embedding = TensorDictModule(nn.Embedding(int(space.n), 32), ["observation"], ["embedded"])
@@ -101,9 +101,9 @@ def torchrl_ppo(network: str, corridor: int, seed: int, updates: int) -> float:
         memory = HRMModule.for_space(space, t_maze.ARCHITECTURE, bptt=NETWORKS[network])
         primer, size = memory.make_tensordict_primer(), memory.model.features_dim
 
-    def make_env(num_envs: int, seeds: list[int]) -> EnvBase:
+    def make_env(num_envs: int, seeds: Sequence[int | None]) -> EnvBase:
         mazes = SyncVectorEnv([lambda: t_maze.TMaze(corridor)] * num_envs, autoreset_mode=AutoresetMode.DISABLED)
-        mazes.reset(seed=seeds)
+        mazes.reset(seed=list(seeds))
         env = GymWrapper(mazes, categorical_action_encoding=True).append_transform(InitTracker())
         return env.append_transform(primer.clone())
 
