@@ -198,8 +198,11 @@ class RunConfig(_Checked):
     """Start from the weights of this checkpoint; with rope or rope2d positions its grid size may differ."""
     answer_loss: Literal["stablemax", "softmax"] = "stablemax"
     """Cross-entropy of the answers: with stablemax (the paper) or softmax."""
+    log: tuple[Literal["tensorboard", "jsonl", "csv", "wandb"], ...] = ("tensorboard",)
+    """Where the course of training is recorded: one or several of these. jsonl: progress.jsonl. csv: progress.csv and
+    evaluations.csv. wandb: Weights & Biases (needs the extra `wandb`)."""
     log_every: int = limited(50, Limits(1, _MANY))
-    """Updates between TensorBoard records."""
+    """Updates between records of training."""
     eval_every: int = limited(1000, Limits(0, _MANY))
     """Updates between evaluations; 0 evaluates at the end only."""
     eval_puzzles: int = limited(500, Limits(1, _MANY))
@@ -223,6 +226,11 @@ class RunConfig(_Checked):
     """Use torch.compile: a minute at the start, then 1.3 to 1.5 times the speed."""
     threads: int | None = limited(None, Limits(1, 1024))
     """Number of CPU threads; torch's default if omitted."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(set(self.log)) < len(self.log):
+            raise UserError(f"run.log names a record twice: {' '.join(self.log)}")
 
 
 def _as_tuples(value: Any) -> Any:

@@ -31,7 +31,8 @@ from hrm_agents.trainer import Trainer
 FIGURES = "frontier.json"
 #: Settings of a run that do not change what the model learns.
 FREE_SETTINGS = {
-    f"run.{name}" for name in ("device", "compile", "threads", "log_every", "eval_every", "eval_puzzles", "save_every")
+    f"run.{name}"
+    for name in ("device", "compile", "threads", "log", "log_every", "eval_every", "eval_puzzles", "save_every")
 }
 
 

@@ -178,9 +178,10 @@ def _train(config: TrainConfig, out: Path, options: Train[Any], ranks: Ranks) ->
     ranks.first(lambda: write_run_file(out, trainer.config, options.module))
     if ranks.is_first:
         together = f" in {ranks.size} processes" if ranks.size > 1 else ""
+        advice = f" (tensorboard --logdir {out})" if "tensorboard" in config.run.log else ""
         say(
             f"training {config.env.id} with {config.model_name}, {num_parameters(trainer.model):,} parameters"
-            f"{together}; records and checkpoint in {out} (tensorboard --logdir {out})"
+            f"{together}; records and checkpoint in {out}{advice}"
         )
     try:
         report = trainer.run(None if max_minutes is None else 60.0 * max_minutes)
@@ -199,7 +200,7 @@ def _train(config: TrainConfig, out: Path, options: Train[Any], ranks: Ranks) ->
         f"{report.mean_segments:.2f} segments on average, {100 * report.forced_rate:.1f}% out of segments"
     )
     if options.gif:
-        _draw(trainer.updates_done, out)
+        _draw(trainer.updates_done, out, logged="tensorboard" in config.run.log)
     return 0
 
 
@@ -295,8 +296,8 @@ def _saved(folder: Path) -> TrainConfig:
     return saved_config(folder)
 
 
-def _draw(step: int, out: Path) -> None:
-    """Draw a GIF of three unseen puzzles, and log their last frames to TensorBoard."""
+def _draw(step: int, out: Path, *, logged: bool) -> None:
+    """Draw a GIF of three unseen puzzles, and log their last frames to TensorBoard if it is in use."""
     from hrm_agents.records.run_log import write_frames
     from hrm_agents.solving.recording import record_episode, write_gif
     from hrm_agents.solving.solver import load
@@ -306,7 +307,8 @@ def _draw(step: int, out: Path) -> None:
         env = solver.make_env(render_mode="rgb_array", num_puzzles=3)
         episodes = [record_episode(solver, env, options={"index": index})[0] for index in range(3)]
         write_gif(out / "solved.gif", episodes)
-        write_frames(out, [frames[-1] for frames in episodes], step)
+        if logged:
+            write_frames(out, [frames[-1] for frames in episodes], step)
     except UserError as error:
         say(f"no GIF drawn: {error}")
     else:

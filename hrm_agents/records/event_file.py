@@ -9,7 +9,6 @@ import re
 import socket
 import time
 import warnings
-import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_agents.errors import UserError, shown_path
-from hrm_agents.records.files import disk_is_full, reason
+from hrm_agents.errors import UserError
+from hrm_agents.records.append_file import FLAGS, AppendFile, cannot_record
 
 _NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\.")
 #: The last second that fits the ten digits in a name.
@@ -28,13 +27,9 @@ _LAST_SECOND = 9_999_999_999
 
 
 class EventFile:
-    """One ``events.out.tfevents`` file.
+    """One ``events.out.tfevents`` file, written as :class:`AppendFile` writes.
 
-    Each call writes its record to the operating system before it returns, so TensorBoard sees it at once and the call
-    itself reports a full disk. A failed call removes its incomplete record, beyond which TensorBoard would read
-    nothing, and may be repeated.
-
-    If the folder is deleted, records go to the open file and are lost.
+    TensorBoard sees a record at once. It would read nothing beyond an incomplete one, which a failed call removes.
 
     Args:
         folder: of the file; created with its parents if it does not exist.
@@ -54,15 +49,12 @@ class EventFile:
         self._protos: Any = event_pb2
         self._summaries: Any = summary
         self._record_writer = RecordWriter
-        self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.path, self._descriptor = _open_new(folder)
+            self.path, descriptor = _open_new(folder)
         except (OSError, ValueError) as error:  # ValueError: such as a null character in the name
-            raise UserError(_cannot_write(folder, error)) from error
-        # Closes the file with its owner, without the warning of an unclosed io object.
-        self._close = weakref.finalize(self, os.close, self._descriptor)
-        self._size = 0
+            raise UserError(cannot_record(folder, error)) from error
+        self._file = AppendFile(descriptor, folder)
         try:
             source = event_pb2.SourceMetadata(writer="hrm_agents.records.event_file")
             self._write(event_pb2.Event(file_version="brain.Event:2", source_metadata=source))
@@ -70,7 +62,7 @@ class EventFile:
                 start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
                 self._write(event_pb2.Event(step=purge_step, session_log=start))
         except UserError:
-            self._close()
+            self.close()
             raise
 
     def __enter__(self) -> EventFile:
@@ -111,7 +103,7 @@ class EventFile:
 
     def fileno(self) -> int:
         """The descriptor of the open file."""
-        return self._descriptor
+        return self._file.fileno()
 
     def flush(self) -> None:
         """Do nothing: records are never buffered."""
@@ -122,30 +114,16 @@ class EventFile:
         Raises:
             UserError: the file system reports a failed write on closing.
         """
-        try:
-            self._close()
-        except OSError as error:
-            raise UserError(_cannot_write(self._folder, error)) from error
+        self._file.close()
 
     def _add(self, summary: Any, step: int = 0) -> None:
         self._write(self._protos.Event(step=step, summary=summary))
 
     def _write(self, event: Any) -> None:
-        if not self._close.alive:
-            raise UserError(f"the records in {shown_path(self._folder)} are closed")
         event.wall_time = time.time()
         record = io.BytesIO()
         self._record_writer(record).write(event.SerializeToString())
-        rest = record.getvalue()
-        size = len(rest)
-        try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-        except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(self._descriptor, self._size)
-            raise UserError(_cannot_write(self._folder, error)) from error
-        self._size += size
+        self._file.append(record.getvalue())
 
 
 def _open_new(folder: Path) -> tuple[Path, int]:
@@ -156,21 +134,13 @@ def _open_new(folder: Path) -> tuple[Path, int]:
     found = [int(match[1]) for match in map(_NAME.match, os.listdir(folder)) if match]
     second = min(max([int(time.time()), *(other + 1 for other in found)]), _LAST_SECOND)
     host = re.sub(r"[^\w.-]", "_", socket.gethostname())
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
     for number in itertools.count():
         path = folder / f"events.out.tfevents.{second:010d}.{host}.{os.getpid()}.{number}"
         with suppress(FileExistsError):
-            return path, os.open(path, flags, 0o666)
+            return path, os.open(path, FLAGS | os.O_EXCL, 0o666)
     raise AssertionError("there is always another number")
 
 
 def _writable(text: str) -> str:
     """Escape lone surrogates, which paths may contain and UTF-8 cannot encode."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _cannot_write(folder: Path, error: OSError | ValueError) -> str:
-    advice = "choose another folder with --out"
-    if disk_is_full(error):
-        advice = f"free some space, or {advice}"
-    return f"cannot write the records of the run to {shown_path(folder)}: {reason(error)}; {advice}"

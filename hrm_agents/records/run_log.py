@@ -1,8 +1,7 @@
-"""Default logger: TensorBoard with the usual tags of RL libraries, and a progress line on the terminal."""
+"""Default logger: records with the usual tags of RL libraries, and a progress line on the terminal."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -15,15 +14,20 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from hrm_agents.config import TrainConfig, flat_settings, to_dict
+from hrm_agents.config import TrainConfig, flat_settings
+from hrm_agents.errors import UserError
 from hrm_agents.evaluation.evaluate import Evaluation
 from hrm_agents.records.event_file import EventFile
 from hrm_agents.records.logger import Logger
+from hrm_agents.records.recorder import Opening, Record
+from hrm_agents.records.recorders import close, opened
 from hrm_agents.rollout import SegmentBatch
 from hrm_agents.terminal import steady_console
 
 #: Seconds between two plain lines when the output is not a terminal.
 PLAIN_EVERY = 30.0
+#: Means over the episodes that ended, of return, length and success.
+_ROLLOUT = ("rollout/ep_rew_mean", "rollout/ep_len_mean", "rollout/success_rate")
 #: Figures of an evaluation that are recorded.
 _FIGURES = (
     "success_rate",
@@ -36,28 +40,28 @@ _FIGURES = (
 
 
 class RunLog(Logger):
-    """Writes means over ``log_every`` updates to TensorBoard, and progress to the terminal.
+    """Records means over ``log_every`` updates as ``run.log`` says, and shows progress on the terminal.
 
     Tags: ``rollout/ep_rew_mean``, ``rollout/ep_len_mean``, ``rollout/success_rate``, over the episodes that ended
-    since the last row; ``train/*``, means over the updates since then; ``eval/*``; ``time/sps``, segments per second.
+    since the last record; ``train/*``, means over the updates since then; ``eval/*``; ``time/sps``, segments per
+    second.
 
     Errors of the terminal are ignored. Records that cannot be written raise UserError in every method that adds some.
 
     Args:
-        out: folder of the run; events go to its subfolder ``tensorboard``.
+        out: folder of the run.
         config: settings to record; the number of updates gives the ETA.
         console: for progress; standard error if None.
-        done: updates of an earlier part of the run; later records of it are hidden.
+        done: updates of an earlier part of the run; later records of it are removed or hidden.
 
     Raises:
-        UserError: ``out`` cannot be written.
+        UserError: ``out`` cannot be written, or a package is missing.
     """
 
     def __init__(self, out: Path, config: TrainConfig, console: Console | None = None, done: int = 0) -> None:
         self._config = config
         self._console = steady_console(console)
-        self._events = EventFile(out / "tensorboard", purge_step=done + 1 if done else None)
-        self._events.add_text("config", f"```json\n{json.dumps(to_dict(config), indent=2)}\n```")
+        self._recorders = opened(Opening(out, config, done))
         self._sums: dict[str, float] = defaultdict(float)
         self._updates = 0
         self._episodes: list[tuple[float, int, bool]] = []
@@ -89,14 +93,18 @@ class RunLog(Logger):
     ) -> None:
         if self._console.is_terminal:
             self._progress.stop()
-        self._events.__exit__(kind, error, trace)
+        try:
+            self.close()
+        except UserError:
+            if kind is None:  # otherwise the error that ended the run matters more
+                raise
 
     def close(self) -> None:
-        """Close the event file."""
-        self._events.close()
+        """Close the records."""
+        close(self._recorders)
 
     def segment(self, batch: SegmentBatch, metrics: dict[str, float], step: int) -> None:
-        """Log update ``step``; writes a row every ``log_every`` updates."""
+        """Log update ``step``; adds a record every ``log_every`` updates."""
         if self._first_step is None:
             self._first_step = step - 1
             self._returns = np.zeros(len(batch.reward))
@@ -111,7 +119,7 @@ class RunLog(Logger):
         self._sums["score"] += float(batch.score.mean())
         self._updates += 1
         if step % self._config.run.log_every == 0:
-            self._write_row(step)
+            self._add_row(step)
 
     @contextmanager
     def evaluating(self) -> Iterator[Callable[[float], None]]:
@@ -128,10 +136,10 @@ class RunLog(Logger):
     def evaluation(self, report: Evaluation, step: int) -> None:
         """Record an evaluation after update ``step``."""
         self._success = report.success_rate
-        for name in _FIGURES:
-            self._events.add_scalar(f"eval/{name}", getattr(report, name), step)
+        figures = {f"eval/{name}": getattr(report, name) for name in _FIGURES}
         for segment, success in enumerate(report.success_per_segment, 1):
-            self._events.add_scalar(f"eval_segments/success_{segment:02d}", success, step)
+            figures[f"eval_segments/success_{segment:02d}"] = success
+        self._record(Record("evaluation", step, figures, {"split": report.split, "num_puzzles": report.num_puzzles}))
         per_segment = " ".join(f"{100 * share:.1f}" for share in report.success_per_segment)
         bounds = report.intervals.get("success_rate")
         interval = "" if bounds is None else f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
@@ -147,29 +155,26 @@ class RunLog(Logger):
         self._say(f"warning: {line}")
 
     def hyperparameters(self, report: Evaluation) -> None:
-        """Add all settings and the final results to TensorBoard's HPARAMS table."""
-        settings = {
-            name: value if isinstance(value, (int, float, str, bool)) else json.dumps(value)
-            for name, value in flat_settings(self._config).items()
-        }
+        """Record all settings with the final results."""
         results = {f"final/{name}": getattr(report, name) for name in ("success_rate", "mean_segments")}
-        self._events.add_hparams(settings, results)
+        for recorder in self._recorders:
+            recorder.results(flat_settings(self._config), results)
 
-    def _write_row(self, step: int) -> None:
+    def _add_row(self, step: int) -> None:
         now = time.monotonic()
         sps = self._updates * self._config.run.batch_size / max(1e-9, now - self._row_started)
-        row = {f"train/{name}": total / self._updates for name, total in self._sums.items()}
-        row["time/sps"] = sps
-        if self._episodes:
-            returns, lengths, successes = zip(*self._episodes, strict=True)
-            row["rollout/ep_rew_mean"] = float(np.mean(returns))
-            row["rollout/ep_len_mean"] = float(np.mean(lengths))
-            row["rollout/success_rate"] = float(np.mean(successes))
-        for name, value in row.items():
-            self._events.add_scalar(name, value, step)
-        note = (
-            f"loss {row['train/loss']:.3f}  solved {100 * row.get('rollout/success_rate', 0.0):.0f}%  {sps:.0f} seg/s"
-        )
+        figures: dict[str, float | None] = {
+            f"train/{name}": total / self._updates for name, total in self._sums.items()
+        }
+        figures["time/sps"] = sps
+        episodes = zip(*self._episodes, strict=True) if self._episodes else [None] * len(_ROLLOUT)
+        figures |= {
+            tag: None if values is None else float(np.mean(values))
+            for tag, values in zip(_ROLLOUT, episodes, strict=True)
+        }
+        self._record(Record("training", step, figures))
+        solved = figures["rollout/success_rate"] or 0.0
+        note = f"loss {figures['train/loss']:.3f}  solved {100 * solved:.0f}%  {sps:.0f} seg/s"
         if self._success is not None:
             note += f"  unseen {100 * self._success:.1f}%"
         self._progress.update(self._task, completed=step, note=note)
@@ -181,6 +186,10 @@ class RunLog(Logger):
         self._episodes.clear()
         self._updates = 0
         self._row_started = now
+
+    def _record(self, record: Record) -> None:
+        for recorder in self._recorders:
+            recorder.add(record)
 
     def _say(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
