@@ -27,7 +27,7 @@ from hrm_agents.solving.recording import Frame, record_episode
 from hrm_envs.wrappers import CellEdit
 
 RESULTS = Path(__file__).parents[1] / "results"
-#: Index of a test maze that the bundled model first answers wrongly.
+#: Index of a test maze that a trained model first answers wrongly.
 MAZE = 2
 
 
@@ -93,7 +93,7 @@ def sudoku() -> Frame:
 
 
 def maze() -> Frame:
-    """A maze that the bundled model has just solved."""
+    """A maze that a trained model has just solved."""
     return thoughts()[-1]
 
 
@@ -125,14 +125,14 @@ def cell_edit() -> Frame:
 
 
 def segments() -> Frame:
-    """The first two segments of the bundled model on one maze, side by side."""
+    """The first two segments of a trained model on one maze, side by side."""
     return np.concatenate(thoughts()[1:3], axis=1)
 
 
 @cache
 def thoughts() -> list[Frame]:
-    """The frames of the bundled model on a maze that it does not solve in one segment."""
-    solver = hrm_agents.load(hrm_agents.BUNDLED_MAZE)
+    """The frames of a trained model on a maze that it does not solve in one segment."""
+    solver = hrm_agents.load("maze-9x9")
     env = solver.make_env(render_mode="rgb_array")
     return record_episode(solver, env, options={"index": MAZE})[0]
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from stable_baselines3 import DQN
 
-from hrm_agents import BUNDLED_MAZE, Solver, load
+from hrm_agents import Solver, load
 from hrm_agents.environments import of_unseen
 from hrm_agents.evaluation.evaluate import Evaluation
 from hrm_agents.integrations.sb3 import ReasoningVecEnv
@@ -119,7 +119,9 @@ def show_means(rows: list[Halting]) -> None:
 def main(arguments: list[str] | None = None) -> dict[str, Halting]:
     """Train and compare; returns the rows of the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, nargs="?", default=BUNDLED_MAZE, help="default: the bundled model")
+    parser.add_argument(
+        "checkpoint", type=Path, nargs="?", default=Path("maze-9x9"), help="folder of a run, or name of a model"
+    )
     parser.add_argument("--steps", type=int, default=10_000, help="training steps of the DQN, one segment each")
     parser.add_argument("--segment-cost", type=float, default=0.01, help="cost of each further segment")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one DQN is trained for each seed")

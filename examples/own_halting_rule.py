@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hrm_agents import BUNDLED_MAZE, load
+from hrm_agents import load
 from hrm_agents.evaluation.evaluate import Evaluation, evaluate
 from hrm_agents.halting.decisions import HaltingRule, Thought
 from hrm_agents.policy import HRMPolicy
@@ -37,7 +37,7 @@ class SureOrSettled(HaltingRule):
 def main(arguments: list[str] | None = None) -> dict[str, Evaluation]:
     """Evaluate the rule of the model's training and ours, at several thresholds, on the same unseen puzzles."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, default=BUNDLED_MAZE, help="default: the bundled maze model")
+    parser.add_argument("--checkpoint", type=Path, default=Path("maze-9x9"), help="folder of a run, or name of a model")
     parser.add_argument("--puzzles", type=int, default=1000, help="number of unseen puzzles")
     parser.add_argument("--sure", type=float, nargs="+", default=[0.8, 0.95, 0.99], help="probabilities to try")
     options = parser.parse_args(arguments)

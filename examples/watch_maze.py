@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hrm_agents import BUNDLED_MAZE, Solver, load
+from hrm_agents import Solver, load
 from hrm_agents.solving.recording import check_gif, record_episode, write_gif
 
 
@@ -48,7 +48,7 @@ def record(solver: Solver, env: Any, path: Path, *, episodes: int, seed: int, fp
 def main(arguments: list[str] | None = None) -> int:
     """Watch or record; returns how many puzzles were solved."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, default=BUNDLED_MAZE, help="default: the bundled maze model")
+    parser.add_argument("--checkpoint", type=Path, default=Path("maze-9x9"), help="folder of a run, or name of a model")
     parser.add_argument("--text", action="store_true", help="print instead of opening a window")
     parser.add_argument("--record", type=Path, help="write a GIF here instead of opening a window")
     parser.add_argument("--episodes", type=int, default=3, help="number of puzzles")

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hrm_agents.bundled import MAZE as BUNDLED_MAZE
-
 if TYPE_CHECKING:
     from hrm_agents.models.registry import register_model
     from hrm_agents.solving.solution import Segment, Solution
@@ -11,7 +9,7 @@ if TYPE_CHECKING:
 
 __version__: str
 
-__all__ = ["BUNDLED_MAZE", "Segment", "Solution", "Solver", "__version__", "load", "register_model"]
+__all__ = ["Segment", "Solution", "Solver", "__version__", "load", "register_model"]
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,7 @@ COMMANDS = {
     "envs": "list the environments",
     "frontier": "train a model for each segment cost, and draw success against segments",
     "report": "write a page on a training run, or one that compares several",
+    "models": "list the trained models that ship with the package",
     "bench": "measure environments, training and solving; predict training on many GPUs",
     "import": "convert a checkpoint of the public HRM or TRM code",
     "new-task": "write a file with a task of your own, ready to train on",
@@ -171,7 +172,7 @@ def usage() -> str:
             "  hrm-agents train                               4x4 Sudoku in minutes on a laptop",
             "  hrm-agents train HRM/Maze-7x7-v0 --out runs/maze",
             "  hrm-agents evaluate runs/maze --json report.json",
-            "  hrm-agents watch                               the bundled model solves mazes",
+            "  hrm-agents watch                               a trained model solves mazes",
             "",
             "`hrm-agents COMMAND --help` explains a command's options.",
         ]

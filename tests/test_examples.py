@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -29,15 +28,6 @@ def small(monkeypatch, tiny_config):
 
 def test_own_task_registers_checks_and_trains():
     assert 0.0 <= load_example("own_task.py")["main"](updates=3) <= 1.0
-
-
-def test_bundled_maze_trains_installs_and_draws(tmp_path, small):
-    pytest.importorskip("pygame")
-    arguments = ["--out", str(tmp_path / "run"), "--install", str(tmp_path / "model")]
-    small("bundled_maze.py")([*arguments, "--updates", "2", "--no-compile"])
-    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["config.json", "model.safetensors"]
-    with Image.open(tmp_path / "run" / "maze.gif") as gif:
-        assert gif.n_frames >= 4 * 2
 
 
 def test_small_arc_trains_votes_and_prints_its_baselines(tmp_path, capsys, small):

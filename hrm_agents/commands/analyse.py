@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from hrm_agents.bundled import MAZE
 from hrm_agents.commands.analyses import ANALYSES, Analysis
 from hrm_agents.commands.common import keywords, parse, progress, say
 from hrm_agents.errors import UserError, one_line
 from hrm_agents.records.files import check_writable, write_atomically
 from hrm_agents.reports.figures import check_chart, save_figure
 from hrm_agents.user_modules import import_modules
+from hrm_agents.zoo import DEFAULT
 
 #: The analysis that compares several checkpoints.
 _OF_SEVERAL = "dimension"
@@ -30,7 +30,7 @@ def run(arguments: Sequence[str]) -> int:
     _check_words(before, list(arguments[place:]))
     what = arguments[place]
     options = parse(ANALYSES[what], f"analyse RUN {what}", arguments[place + 1 :])
-    checkpoints = [Path(word) for word in before] or [MAZE]
+    checkpoints = [Path(word) for word in before] or [Path(DEFAULT)]
     if len(checkpoints) > 1 and what != _OF_SEVERAL:
         raise UserError(f"{what} takes one checkpoint, got {len(checkpoints)}: only {_OF_SEVERAL} compares several")
     if options.out is not None:
@@ -91,7 +91,7 @@ def usage() -> str:
         "usage: hrm-agents analyse [RUN ...] ANALYSIS [options]",
         "",
         "Show what happens inside a network that thinks in segments. RUN is a checkpoint",
-        "folder; the bundled maze model if omitted.",
+        "folder, or the name of a model of `hrm-agents models`; maze-9x9 if omitted.",
         "",
         "analyses:",
     ]

@@ -17,7 +17,6 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from hrm_agents.bundled import MAZE
 from hrm_agents.commands.charts import write_charts
 from hrm_agents.commands.common import EXPLAINED, Device, Keywords, Modules, keywords, parse, progress, say
 from hrm_agents.commands.evaluation_table import Reports
@@ -30,6 +29,7 @@ from hrm_agents.records.files import check_writable, write_atomically
 from hrm_agents.reports.figures import ChartFormat
 from hrm_agents.reports.frontier_chart import FrontierPoint, draw_frontier
 from hrm_agents.reports.plots import draw_halting, draw_reliability
+from hrm_agents.zoo import DEFAULT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,8 +56,8 @@ class Evaluate:
     what the first 1, 2, ... tries solve, and in how many segments. All other figures are of the first try.
     """
 
-    checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = MAZE
-    """Checkpoint folder; the bundled maze model if omitted."""
+    checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = Path(DEFAULT)
+    """Checkpoint folder, or the name of a model of `hrm-agents models`; maze-9x9 if omitted."""
     split: Annotated[Literal["train", "validation", "test", "train+validation", "all"] | None, EXPLAINED] = None
     """Which puzzles: test if omitted, or all puzzles of your own file (--kwargs puzzles=FILE). train, validation and
     test share none, nor symmetric copies of any. Choose settings by validation, and report test."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import gymnasium as gym
 import tyro
 
-from hrm_agents.bundled import MAZE
 from hrm_agents.commands.common import EXPLAINED, Device, Keywords, Modules, keywords, needs_display, parse, say
 from hrm_agents.commands.walking import is_walked
 from hrm_agents.environments import evaluation_split, make_single, plain_id, user_id
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.user_modules import import_modules
+from hrm_agents.zoo import DEFAULT, card, names
 
 if TYPE_CHECKING:
     from hrm_agents.solving.solver import Solver
@@ -38,7 +37,8 @@ class Play:
     """Gymnasium id, such as HRM/Sudoku-4x4-v0; that of the checkpoint if omitted. module:id and FILE.py:id import your
     module first."""
     checkpoint: Annotated[Path | None, EXPLAINED] = None
-    """Checkpoint folder of the model to ask; if omitted, the bundled model in HRM/Maze-9x9-v0, and none elsewhere."""
+    """The model to ask, a checkpoint folder or a name of `hrm-agents models`; if omitted, the one of that list that was
+    trained in the environment, if any."""
     seed: int = 0
     """Seed of the order of puzzles."""
     kwargs: Keywords = ()
@@ -103,9 +103,9 @@ def new_game(options: Play) -> Game:
 
     extra = keywords(options.kwargs)
     if options.checkpoint is None:
-        env_id = options.env or _bundled_id()
+        env_id = options.env or card(DEFAULT).env
         env = make_single(env_id, {"split": evaluation_split(env_id, extra), **extra})
-        solver = _bundled(env_id, env.unwrapped.task_spec, options.device)  # type: ignore[attr-defined]
+        solver = _shipped(env_id, env.unwrapped.task_spec, options.device)  # type: ignore[attr-defined]
     else:
         from hrm_agents.solving.solver import load
         from hrm_agents.solving.task_check import check_task
@@ -125,6 +125,7 @@ def new_game(options: Play) -> Game:
             seed=options.seed,
             no_adviser=f"No model is loaded. Train one:\nhrm-agents train {env_id} --out runs/mine\n"
             f"Then play with it:\nhrm-agents play {env_id} --checkpoint runs/mine",
+            theme=env.unwrapped.look.theme,  # type: ignore[attr-defined]
         )
 
 
@@ -147,21 +148,17 @@ def adviser(solver: Solver, env: Any) -> Adviser:
     return think
 
 
-def _bundled_id() -> str:
-    config: Mapping[str, Any] = json.loads((MAZE / "config.json").read_text(encoding="utf-8"))
-    return str(config["env"]["id"])
-
-
-def _bundled(env_id: str, spec: Any, device: str) -> Solver | None:
-    """The bundled model, or None if it does not fit the environment."""
-    if plain_id(env_id) != _bundled_id():
+def _shipped(env_id: str, spec: Any, device: str) -> Solver | None:
+    """The model that ships with the package for an environment; None if there is none, or it does not fit."""
+    name = next((each for each in names() if card(each).env == plain_id(env_id)), None)
+    if name is None:
         return None
     from hrm_agents.solving.solver import load
     from hrm_agents.solving.task_check import check_task
 
-    solver = load(MAZE, device)
+    solver = load(name, device)
     try:
-        check_task(solver.model, solver.config, spec, MAZE)
+        check_task(solver.model, solver.config, spec, solver.folder)
     except UserError:  # a keyword changes the size
         return None
     return solver

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from hrm_agents.commands.common import EXPLAINED, Device, Modules, parse, progress, say
-from hrm_agents.errors import UserError, user_errors
+from hrm_agents.errors import UserError, one_line, user_errors
 from hrm_agents.records.files import check_writable, write_atomically
 from hrm_agents.solving.answers import AnswerFormat, format_of, write_answers
+from hrm_agents.zoo import checkpoint_of, names
 
 if TYPE_CHECKING:
     from hrm_agents.solving.solver import Solver
@@ -33,10 +35,11 @@ class Solve:
     code is 0 if all answers are right and 1 if not.
     """
 
-    checkpoint: Annotated[Path, tyro.conf.Positional]
-    """Checkpoint folder."""
-    puzzle: Annotated[str, tyro.conf.Positional] = "-"
-    """The puzzles, a file that contains them, or - for standard input."""
+    model: Annotated[str | None, tyro.conf.Positional, EXPLAINED] = None
+    """Checkpoint folder, or the name of a model of `hrm-agents models`. If omitted, the first of these that can read
+    the puzzles."""
+    puzzle: Annotated[str | None, tyro.conf.Positional, EXPLAINED] = None
+    """The puzzles, a file that contains them, or - for standard input, which is read if they are omitted."""
     max_segments: Annotated[int | None, EXPLAINED] = None
     """Maximum number of segments; as in training if omitted."""
     out: Annotated[Path | None, EXPLAINED] = None
@@ -60,10 +63,17 @@ def run(arguments: Sequence[str]) -> int:
 
     import_modules(options.module)
 
-    solver = load(options.checkpoint, options.device)
-    solver.check_solves_from_outside()  # before waiting for standard input
-    source = _standard_input() if options.puzzle == "-" else options.puzzle
-    with user_errors("standard input" if options.puzzle == "-" else "puzzle"):
+    solver, given = None, options.puzzle
+    if options.model is None or (given is None and not _names_model(options.model)):
+        given = options.model
+    else:
+        solver = load(options.model, options.device)
+        solver.check_solves_from_outside()  # before waiting for standard input
+    from_stream = given in (None, "-")
+    source = _standard_input() if from_stream else given
+    if solver is None:
+        solver = _reader(source, options.device)
+    with user_errors("standard input" if from_stream else "puzzle"):
         puzzles = solver.read(source)
         if len(puzzles) == 1 and options.out is None and options.format is None:
             return _solve_one(solver, puzzles, options)
@@ -72,6 +82,41 @@ def run(arguments: Sequence[str]) -> int:
                 f"--steps shows the segments of one puzzle, without --out and --format; found {len(puzzles)}"
             )
         return _solve_all(solver, puzzles, options)
+
+
+def _names_model(text: str) -> bool:
+    """Whether an argument is a model rather than puzzles."""
+    with suppress(OSError):  # a long puzzle is no path
+        return checkpoint_of(text).is_dir()
+    return False
+
+
+def _reader(source: Any, device: str) -> Solver:
+    """The first model that ships with the package and can read the puzzles.
+
+    Args:
+        source: the puzzles, or a word that is none.
+        device: for the model.
+
+    Raises:
+        UserError: there is none.
+    """
+    from hrm_agents.solving.solver import load
+
+    problems = []
+    for name in names():
+        solver = load(name, device)
+        try:
+            solver.read(source)
+        except ValueError as error:
+            problems.append(f"{name}: {one_line(str(error), 120)}")
+        else:
+            say(f"solved with {name}")
+            return solver
+    raise UserError(
+        f"{one_line(str(source), 60) if isinstance(source, str) else 'standard input'}: neither the folder of a model "
+        f"nor puzzles for one that ships with the package ({'; '.join(problems)}); name the model first"
+    )
 
 
 def _standard_input() -> bytes:

@@ -11,7 +11,6 @@ from typing import Annotated
 
 import tyro
 
-from hrm_agents.bundled import MAZE
 from hrm_agents.commands.common import (
     EXPLAINED,
     Device,
@@ -26,14 +25,15 @@ from hrm_agents.commands.common import (
 from hrm_agents.errors import UserError, user_errors
 from hrm_agents.limits import Limits
 from hrm_agents.user_modules import import_modules
+from hrm_agents.zoo import DEFAULT
 
 
 @dataclass(frozen=True)
 class Watch:
     """Watch a model think, in a window or as a GIF (--record). Close the window or press Ctrl-C to stop."""
 
-    checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = MAZE
-    """Checkpoint folder; the bundled maze model if omitted."""
+    checkpoint: Annotated[Path, tyro.conf.Positional, EXPLAINED] = Path(DEFAULT)
+    """Checkpoint folder, or the name of a model of `hrm-agents models`; maze-9x9 if omitted."""
     record: Annotated[Path | None, EXPLAINED] = None
     """Write this GIF file (NAME.gif) instead of opening a window."""
     episodes: Annotated[int | None, EXPLAINED] = None

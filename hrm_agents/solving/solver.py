@@ -26,6 +26,7 @@ from hrm_agents.policy import HRMPolicy
 from hrm_agents.records import checkpoint
 from hrm_agents.solving.solution import Segment, Solution
 from hrm_agents.solving.task_check import check_task
+from hrm_agents.zoo import checkpoint_of
 from hrm_envs import PuzzleBatch, read_puzzles
 
 
@@ -321,10 +322,11 @@ class Solver:
 def load(
     path: str | Path, device: str = "cpu", *, rule: HaltingRule | None = None, model: SegmentModel | None = None
 ) -> Solver:
-    """Load a checkpoint folder. Its files are data: loading imports and calls nothing that they name.
+    """Load a trained model. Its files are data: loading imports and calls nothing that they name.
 
     Args:
-        path: the folder.
+        path: the folder of a run or checkpoint, or the name of a model that ships with the package, such as
+            ``"maze-9x9"`` (``hrm-agents models`` lists them).
         device: cpu, cuda, mps, or auto.
         rule: decides when to halt; required if the model was trained with your own rule.
         model: receives the weights; required if the model is your own network.
@@ -332,7 +334,8 @@ def load(
     Raises:
         hrm_agents.errors.UserError: the checkpoint is missing, damaged, of another program, or inconsistent.
     """
-    loaded = checkpoint.load(Path(path), device, model)
+    path = checkpoint_of(path)
+    loaded = checkpoint.load(path, device, model)
     for key in ("env", "training"):
         if not isinstance(loaded.config.get(key), dict):
             raise UserError(f"{path}: its config.json has no {key!r}")

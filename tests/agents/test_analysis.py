@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hrm_agents import BUNDLED_MAZE
 from hrm_agents.analysis.attention import AttentionCall, attention_map, intercepted_attention
 from hrm_agents.analysis.depth import success_by_depth
 from hrm_agents.analysis.dimension import (
@@ -317,7 +316,7 @@ def test_mistakes_about_attention(sudoku, options, message):
 
 
 def test_success_by_depth_is_that_of_evaluations():
-    solver, kwargs = load(BUNDLED_MAZE), {"num_puzzles": 12}
+    solver, kwargs = load("maze-9x9"), {"num_puzzles": 12}
     found = success_by_depth(solver, num_puzzles=12, segments=4, env_kwargs=kwargs)
     assert found.success == solver.evaluate({**kwargs, "max_segments": 4}).success_per_segment
     assert found.success[0] < found.success[-1]

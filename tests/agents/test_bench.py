@@ -132,7 +132,7 @@ def test_scale_is_that_of_the_formulas(figures):
     [
         (["HRM/Sudoku-4x4-v0"], "HRM/Sudoku-4x4-v0: what to measure comes first, one of env, train, solve, scale"),
         (["env", "--batch-size", "3"], "Unrecognized options: --batch-size"),
-        (["env", "--rounds", "0"], "--rounds must be from 1 to 1000"),
+        (["env", "--rounds", "0"], "--rounds must be at least 1, got 0"),
         (["train", "--seconds", "3"], "Unrecognized options: --seconds"),
         (["train", "--updates", "0"], "--updates must be at least 1"),
         (["train", "--model", "perceptron"], "perceptron"),

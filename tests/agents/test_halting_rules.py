@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 import hrm_agents
-from hrm_agents.bundled import MAZE
 from hrm_agents.config import EnvConfig, HaltingConfig, TrainConfig
 from hrm_agents.environments import make_vector, of_unseen
 from hrm_agents.errors import UserError
@@ -381,7 +380,7 @@ def test_to_the_halt_and_to_the_end_agree(model, rule):
     env_id = ID
     if isinstance(rule, Convergence):
         # Answers of a model that has learned nothing never settle.
-        solver = hrm_agents.load(MAZE)
+        solver = hrm_agents.load("maze-9x9")
         model, env_id, kwargs = solver.model, solver.env_id, {**solver.env_kwargs, **kwargs}
     with closing(open_env(env_id, kwargs, num_puzzles=20, batch_size=7)) as env:
         ends = trace(HRMPolicy(model, rule=rule), env).at_halt()
@@ -397,7 +396,7 @@ def test_to_the_halt_and_to_the_end_agree(model, rule):
 
 def test_convergence_compares_with_the_last_proposal():
     """By hand: the answers of consecutive segments of each puzzle."""
-    solver = hrm_agents.load(MAZE)
+    solver = hrm_agents.load("maze-9x9")
     model = solver.model
     kwargs = {**solver.env_kwargs, "max_segments": 6}
     with closing(open_env(solver.env_id, kwargs, num_puzzles=10, batch_size=10)) as env:

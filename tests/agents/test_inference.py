@@ -143,7 +143,7 @@ def test_the_same_as_thinking_to_the_end_and_looking_back(sudoku_run, batch_size
 
 
 def test_the_bundled_model_gives_the_same_answers_one_by_one_and_in_a_changing_batch():
-    solver = hrm_agents.load(hrm_agents.BUNDLED_MAZE)
+    solver = hrm_agents.load("maze-9x9")
     batched, single = (
         think_to_halt(HRMPolicy(solver.model), open_env(solver.env_id, {}, num_puzzles=32, batch_size=size))
         for size in (8, 1)

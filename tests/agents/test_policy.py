@@ -121,7 +121,7 @@ def episodes(mode, policy, num_envs=4, num_episodes=3):
 
 
 def test_a_loop_plays_the_same_episodes_in_every_autoreset_mode():
-    solver = hrm_agents.load(hrm_agents.BUNDLED_MAZE)
+    solver = hrm_agents.load("maze-9x9")
     policy = HRMPolicy(solver.model, rule=solver.rule)
     same, following, disabled = (episodes(mode, policy) for mode in ("SameStep", "NextStep", "Disabled"))
     assert same == following == disabled

@@ -314,7 +314,7 @@ def test_evaluation_adds_the_tries_and_changes_nothing_else(model, until):
 
 
 def test_solve_all_with_several_tries():
-    solver = hrm_agents.load(hrm_agents.BUNDLED_MAZE)
+    solver = hrm_agents.load("maze-9x9")
     puzzles = open_env(solver.env_id, num_puzzles=6).puzzles.puzzle
     once, thrice = solver.solve_all(puzzles), solver.solve_all(puzzles, search=SearchSettings(3, 0.1, "verifier"))
     assert once.success.all()

@@ -35,7 +35,7 @@ LAYERS = {
         ["play"],
     ],
     "hrm_agents": [
-        ["bundled", "errors", "interrupts", "transfer"],
+        ["errors", "interrupts", "transfer", "zoo"],
         ["distributed", "limits"],
         ["halting", "losses", "models", "optim", "terminal", "user_modules"],
         ["environments", "policy"],

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from hrm_agents import BUNDLED_MAZE, load
+from hrm_agents import load
 from hrm_envs import PuzzleBatch, Task, TaskSpec, Verdict, register_task
 
 pytest.importorskip("stable_baselines3")
@@ -43,7 +43,7 @@ class FixedLength:
 
 
 def test_play_judges_as_the_evaluation_does(halt_only):
-    solver = load(BUNDLED_MAZE)
+    solver = load("maze-9x9")
     report = solver.evaluate(first=20)
     found = halt_only.play(solver, SmallGain(), puzzles=20, segment_cost=0.01)
     assert found.success == pytest.approx(report.success_rate)

@@ -8,12 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
 from hrm_agents.commands.common import EXPLAINED
-
-#: Environments as positional arguments.
-Ids = Annotated[tuple[str, ...], tyro.conf.Positional, EXPLAINED]
+from hrm_agents.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -31,11 +27,29 @@ class Result:
 class Bench(ABC):
     """Options that all share."""
 
-    rounds: int = 5
-    """How often to measure each; tables show the median and the quartiles."""
     json: Annotated[Path | None, EXPLAINED] = None
     """Write all figures to this file; - for standard output, in place of the table."""
 
     @abstractmethod
     def measure(self) -> Result:
-        """Measure what the options ask for."""
+        """Measure what the options ask for.
+
+        Raises:
+            UserError: an option is out of its limits.
+        """
+
+
+@dataclass(frozen=True)
+class MeasuredBench(Bench):
+    """Options of what is measured here, in rounds."""
+
+    rounds: int = 5
+    """How often to measure each; tables show the median and the quartiles."""
+
+    def check_rounds(self) -> None:
+        """Check the number of rounds.
+
+        Raises:
+            UserError: it is out of its limits.
+        """
+        Limits(1, 1000).check("--rounds", self.rounds)

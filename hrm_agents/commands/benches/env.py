@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from hrm_agents.commands.benches.base import Bench, Ids, Result
-from hrm_agents.commands.common import progress
+import tyro
+
+from hrm_agents.commands.benches.base import MeasuredBench, Result
+from hrm_agents.commands.common import EXPLAINED, progress
 from hrm_agents.commands.walking import is_walked
 from hrm_agents.environments import user_id
 from hrm_agents.limits import Limits
@@ -18,13 +20,13 @@ ENVS = ("HRM/Sudoku-9x9-v0", "HRM/Maze-30x30-v0")
 
 
 @dataclass(frozen=True)
-class EnvBench(Bench):
+class EnvBench(MeasuredBench):
     """Steps per second of vector environments, with random actions.
 
     A step of one row is a segment, or a move in environments with one move per step.
     """
 
-    envs: Ids = ()
+    envs: Annotated[tuple[str, ...], tyro.conf.Positional, EXPLAINED] = ()
     """Gymnasium ids; if omitted, two built-in ones. module:id and FILE.py:id import your module first."""
     num_envs: int = 256
     """Rows of the vector environment."""
@@ -36,6 +38,7 @@ class EnvBench(Bench):
         from hrm_agents.speed.rounds import in_turn, machine
         from hrm_agents.speed.stepping import open_reasoning, open_walks, steps_per_second
 
+        self.check_rounds()
         Limits(0.0, 3600.0, open_low=True).check("--seconds", self.seconds)
         parts = {}
         with ExitStack() as opened, progress("stepping") as share:

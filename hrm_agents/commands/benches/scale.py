@@ -23,7 +23,6 @@ class ScaleBench(Bench):
     see docs/scale.md.
     """
 
-    rounds: tyro.conf.Suppress[int] = 1
     preset: Annotated[PresetName, tyro.conf.Positional, EXPLAINED] = "paper-sudoku-extreme"
     """Source of the settings."""
     env: Annotated[str | None, EXPLAINED] = None

@@ -8,22 +8,22 @@ from typing import Annotated
 
 import tyro
 
-from hrm_agents.bundled import MAZE
-from hrm_agents.commands.benches.base import Bench, Result
+from hrm_agents.commands.benches.base import MeasuredBench, Result
 from hrm_agents.commands.common import EXPLAINED, Device, Keywords, Modules, keywords, progress
 from hrm_agents.limits import Limits
 from hrm_agents.user_modules import import_modules
+from hrm_agents.zoo import DEFAULT
 
 
 @dataclass(frozen=True)
-class SolveBench(Bench):
+class SolveBench(MeasuredBench):
     """Puzzles per second of a trained model: halting, or with all segments for every puzzle.
 
     A row that halts takes the next puzzle, so that the batch stays full.
     """
 
-    run: Annotated[Path, tyro.conf.Positional, EXPLAINED] = MAZE
-    """Folder of the model; the bundled maze model if omitted."""
+    run: Annotated[Path, tyro.conf.Positional, EXPLAINED] = Path(DEFAULT)
+    """Checkpoint folder, or the name of a model of `hrm-agents models`; maze-9x9 if omitted."""
     num_puzzles: int = 500
     """Test puzzles to solve in each round, or as many as there are."""
     batch_size: int = 100
@@ -38,6 +38,7 @@ class SolveBench(Bench):
         from hrm_agents.speed.rounds import in_turn, machine, ratio
         from hrm_agents.speed.solving import FIXED, REFILLED, SolvingSpeed
 
+        self.check_rounds()
         Limits(1).check("--num-puzzles", self.num_puzzles)
         Limits(1).check("--batch-size", self.batch_size)
         import_modules(self.module)

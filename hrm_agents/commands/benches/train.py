@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from hrm_agents.commands.benches.base import Bench, Ids, Result
+import tyro
+
+from hrm_agents.commands.benches.base import MeasuredBench, Result
 from hrm_agents.commands.common import EXPLAINED, Device, Keywords, Modules, keywords, progress
 from hrm_agents.environments import user_id
 from hrm_agents.limits import Limits
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TrainBench(Bench):
+class TrainBench(MeasuredBench):
     """Training updates: their time, the share outside the model, operations and memory.
 
     Every combination of the environments, --model, --batch-size and --micro-batch is measured, and with --compile and
@@ -32,7 +34,7 @@ class TrainBench(Bench):
 
     rounds: int = 3
     """How often to measure each; tables show the median and the quartiles."""
-    envs: Ids = ()
+    envs: Annotated[tuple[str, ...], tyro.conf.Positional, EXPLAINED] = ()
     """Gymnasium ids; that of the preset if omitted. module:id and FILE.py:id import your module first."""
     preset: Annotated[PresetName, EXPLAINED] = SMALL
     """Source of the settings, as in `hrm-agents train`."""
@@ -59,6 +61,7 @@ class TrainBench(Bench):
         from hrm_agents.speed.rounds import Spread, in_turn, machine
         from hrm_agents.speed.training import TrainingSpeed
 
+        self.check_rounds()
         Limits(1).check("--updates", self.updates)
         import_modules(self.module)
         settings = self._settings()

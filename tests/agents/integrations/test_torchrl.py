@@ -209,7 +209,7 @@ def test_environments_side_by_side():
 
 def test_a_trained_hrm_solves_mazes_in_torchrl():
     """An HRM with its answers and halting, in an environment with flat actions."""
-    solver = hrm_agents.load(hrm_agents.BUNDLED_MAZE)
+    solver = hrm_agents.load("maze-9x9")
     module = HRMModule(solver.model)
 
     def act(logits, q_halt, q_continue):
