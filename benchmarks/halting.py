@@ -37,6 +37,8 @@ class Task:
     """How many times the updates of its preset."""
     kwargs: dict[str, Any] = field(default_factory=dict)
     answer: AnswerConfig = field(default_factory=AnswerConfig)
+    model: dict[str, Any] = field(default_factory=dict)
+    """Settings of the network that differ from those of the preset."""
 
 
 TASKS = {
@@ -49,6 +51,7 @@ TASKS = {
     ),
     "sudoku-6x6": Task("HRM/Sudoku-6x6-v0"),
     "maze-7x7": Task("HRM/Maze-7x7-v0"),
+    "maze-7x7-rope-10000": Task("HRM/Maze-7x7-v0", model={"rope_theta": 10_000.0}),
     "maze-9x9": Task("HRM/Maze-9x9-v0"),
 }
 
@@ -145,7 +148,8 @@ class Run:
             compile=self.compile,
         )
         env = EnvConfig(task.env_id, task.kwargs)
-        return replace(config, env=env, answer=task.answer, halting=METHODS[self.method].halting, run=run)
+        model = replace(config.model, **task.model)
+        return replace(config, env=env, model=model, answer=task.answer, halting=METHODS[self.method].halting, run=run)
 
 
 def network(config: TrainConfig, kind: type[HRM]) -> HRM | None:
