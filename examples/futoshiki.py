@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hrm_envs import PuzzleBatch, Task, TaskSpec, Verdict, register_task
 from hrm_envs.rendering.board import Board
-from hrm_envs.rendering.canvas import INK, PANEL, RED, inset
+from hrm_envs.rendering.canvas import inset
 from hrm_envs.spec import PAD, Tokens
 from hrm_envs.testing import check_task
 
@@ -112,7 +112,7 @@ class Futoshiki(Task):
         """Draw digits on tiles and signs as arrow heads, red where the digits beside them contradict them."""
         left, top, size, _ = board.area
         tile = size / (1.5 * DIGITS - 0.5)  # the gaps between tiles are half as wide as tiles
-        board.canvas.rect(inset(board.area, -tile * 0.15), PANEL, tile * 0.2)
+        board.canvas.rect(inset(board.area, -tile * 0.15), board.theme.panel, tile * 0.2)
         for cell in range(SIDE * SIDE):
             row, column = divmod(cell, SIDE)
             center = (left + (0.75 * column + 0.5) * tile, top + (0.75 * row + 0.5) * tile)
@@ -152,7 +152,7 @@ def draw_sign(board: Board, cell: int, center: tuple[float, float], tile: float)
     tip = (x + dx * tile * 0.1, y + dy * tile * 0.1)
     back, half_width = tile * 0.1, tile * 0.16
     ends = [(x - dx * back + side * dy * half_width, y - dy * back + side * dx * half_width) for side in (-1, 1)]
-    board.canvas.line([ends[0], tip, ends[1]], RED if broken else INK, tile * 0.05)
+    board.canvas.line([ends[0], tip, ends[1]], board.theme.red if broken else board.theme.ink, tile * 0.05)
 
 
 register_task("Examples/Futoshiki-4x4-v0", Futoshiki, max_segments=8)

@@ -23,6 +23,7 @@ from hrm_envs.limits import MAX_BATCH_CELLS, MAX_COST, MAX_ROWS, MAX_SEED, MAX_S
 from hrm_envs.puzzles.pool import cached_pool, hold_pool
 from hrm_envs.puzzles.sources import PuzzlesLike, read_puzzles, whole_split
 from hrm_envs.puzzles.splits import SPLITS, Split
+from hrm_envs.rendering.look import DEFAULT_SIZE, Look, as_look
 from hrm_envs.rewards import Reward, resolve_reward
 from hrm_envs.spec import TaskSpec, Tokens
 from hrm_envs.task import PuzzleBatch, Task
@@ -61,6 +62,10 @@ class Settings:
     num_labelled: int | None = None
     #: Whether ``info`` includes a right answer, as supervised training needs. The observation never does.
     expose_solution: bool = False
+    #: Size of images: pixels of the longer side, or (width, height).
+    render_size: int | tuple[int, int] = DEFAULT_SIZE[0]
+    #: Colours of images: ``"dark"`` or ``"light"``.
+    theme: str = "dark"
 
     def __post_init__(self) -> None:
         choice("split", self.split, SPLITS)
@@ -76,8 +81,14 @@ class Settings:
         if self.augment is not None:
             object.__setattr__(self, "augment", flag("augment", self.augment))
         resolve_reward(self.reward)
+        _ = self.look
         if self.num_labelled == 0 and self.expose_solution:
             raise ValueError("expose_solution: with num_labelled=0 there is no solution to expose")
+
+    @property
+    def look(self) -> Look:
+        """Size and colours of images."""
+        return as_look(self.render_size, self.theme)
 
 
 #: Keywords that users try, and what to use instead.

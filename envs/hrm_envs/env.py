@@ -103,6 +103,8 @@ class ReasoningEnv(ReasoningBase, gym.Env[dict[str, NDArray[Any]], dict[str, Any
     | `segment_cost`    | `0.0`     | cost of each segment after which the agent continues                          |
     | `num_labelled`    | `None`    | number of puzzles that keep their solution; None keeps all                    |
     | `expose_solution` | `False`   | whether `info` includes a right answer                                        |
+    | `render_size`     | `960`     | size of images: pixels of the longer side, or (width, height)                 |
+    | `theme`           | `"dark"`  | colours of images: `"dark"` or `"light"`                                      |
 
     Registered ids set ``task``. All other keywords go to the task, such as ``size`` of
     :class:`~hrm_envs.sudoku.task.SudokuTask`.
@@ -234,7 +236,7 @@ class ReasoningEnv(ReasoningBase, gym.Env[dict[str, NDArray[Any]], dict[str, Any
     def render(self) -> Any:
         """The current frame: uint8 ``[H, W, 3]`` for ``"rgb_array"``, a string for ``"ansi"``."""
         if self.render_mode == "rgb_array":
-            return render_rgb(self.task, self._frame_builder.frame())
+            return self._image(self.look.size)
         if self.render_mode == "ansi":
             return render_ansi(self.task, self._frame_builder.frame())
         if self.render_mode is None:
@@ -252,7 +254,10 @@ class ReasoningEnv(ReasoningBase, gym.Env[dict[str, NDArray[Any]], dict[str, Any
 
     def _show(self) -> None:
         if self.render_mode == "human":
-            self._window.show(render_rgb(self.task, self._frame_builder.frame()), self.metadata["render_fps"])
+            self._window.show(self._image(self._window.size_for(self.look.size)), self.metadata["render_fps"])
+
+    def _image(self, size: tuple[int, int]) -> NDArray[np.uint8]:
+        return render_rgb(self.task, self._frame_builder.frame(), size, self.look.theme)
 
     def _observe(self) -> dict[str, NDArray[Any]]:
         return {name: array[0] for name, array in self._dynamics.observe().items()}

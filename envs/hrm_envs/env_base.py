@@ -33,6 +33,8 @@ class ReasoningBase:
         self.task = self._dynamics.task
         #: Which puzzles the environment plays.
         self.split = settings.split
+        #: Size and colours of the images.
+        self.look = settings.look
         self._expose_solution = settings.expose_solution
 
     @property

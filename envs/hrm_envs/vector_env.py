@@ -186,8 +186,10 @@ class ReasoningVectorEnv(ReasoningBase, gym.vector.VectorEnv[Observations, Mappi
         if self.render_mode is None:
             gym.logger.warn('render() needs a mode: make the environment with render_mode="rgb_array"')
             return None
-        show: Callable[..., Any] = render_rgb if self.render_mode == "rgb_array" else render_ansi
-        return tuple(show(self.task, view.frame()) for view in self._frame_builders)
+        frames = (view.frame() for view in self._frame_builders)
+        if self.render_mode == "ansi":
+            return tuple(render_ansi(self.task, frame) for frame in frames)
+        return tuple(render_rgb(self.task, frame, self.look.size, self.look.theme) for frame in frames)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """The complete state of the episodes and random streams, as arrays; see :meth:`set_state`."""

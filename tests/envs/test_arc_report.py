@@ -14,6 +14,7 @@ from hrm_envs.arc.report import ARCResult, collect
 from hrm_envs.arc.sheet import write_sheets
 from hrm_envs.arc.voting import TestInput
 from hrm_envs.rendering.canvas import Canvas
+from hrm_envs.rendering.theme import LIGHT
 from hrm_envs.task import Ensemble
 
 PLAIN = Augmentation(0, np.arange(10, dtype=np.uint8))
@@ -206,7 +207,7 @@ def test_cells_have_a_largest_size_and_nothing_is_painted_of_nothing():
 
 @pytest.mark.parametrize(("cells", "lines"), [(30, False), (15, True), (3, True)])
 def test_lines_part_black_cells_unless_they_would_cover_them(cells, lines):
-    canvas = Canvas(60, 60, (255, 255, 255))
+    canvas = Canvas(60, 60, LIGHT)
     draw_grid(canvas, np.zeros((cells, cells), np.uint8), (0, 0, 60, 60))
     shades = np.unique(canvas.pixels()[5:55, 5:55])
     assert shades[0] == 0

@@ -8,7 +8,7 @@ import pytest
 
 import hrm_envs  # noqa: F401  (registers the ids)
 from hrm_envs.play import WalkGame, play_walk
-from hrm_envs.rendering.canvas import AMBER
+from hrm_envs.rendering.theme import DARK
 from hrm_envs.rendering.window import NoDisplay
 
 pygame = pytest.importorskip("pygame")
@@ -79,8 +79,8 @@ def test_the_picture_shows_the_walk_the_score_and_the_doors() -> None:
     np.testing.assert_array_equal(second[footer], first[footer])
     game.press("", "n")
     assert (game.render()[footer] != first[footer]).any()  # the number of the maze
-    assert (first[board] == AMBER).all(axis=-1).sum() > 500, "doors are amber"
-    assert (walks(None).render()[board] == AMBER).all(axis=-1).sum() == 0, "and nothing else is"
+    assert (first[board] == DARK.amber).all(axis=-1).sum() > 500, "doors are amber"
+    assert (walks(None).render()[board] == DARK.amber).all(axis=-1).sum() == 0, "and nothing else is"
 
 
 def test_the_seed_chooses_the_mazes() -> None:

@@ -187,7 +187,7 @@ def test_letters_are_drawn_from_top_to_bottom(letter: str, size: int) -> None:
 
     image = Canvas(320, 400)
     image.text((60, 200), letter, size)
-    rows = np.flatnonzero((image.pixels() != canvas.BACKGROUND).any(axis=(1, 2)))
+    rows = np.flatnonzero((image.pixels() != canvas.DARK.background).any(axis=(1, 2)))
     pygame.font.init()
     ((_, _, lowest, highest, _),) = pygame.font.Font(pygame.font.get_default_font(), 1000).metrics(letter)
     assert rows[-1] - rows[0] + 1 == pytest.approx((highest - lowest) * size / 1000, abs=2)
@@ -212,7 +212,7 @@ def test_any_text_can_be_drawn(text: str, shown: str) -> None:
     widths = [image.text((5, 20), content, 20) for image, content in zip(images, (text, shown), strict=True)]
     assert widths[0] == widths[1] == text_width(text, 20)
     np.testing.assert_array_equal(images[0].pixels(), images[1].pixels())
-    assert (images[0].pixels() != canvas.BACKGROUND).any() == bool(shown)
+    assert (images[0].pixels() != canvas.DARK.background).any() == bool(shown)
 
 
 def test_text_shrinks_to_its_room() -> None:

@@ -153,7 +153,7 @@ def test_the_verifier_agrees_with_the_rules_on_spoilt_solutions(task, batch, fut
 def test_a_sign_turns_red_where_digits_break_it(task, futoshiki):
     pytest.importorskip("pygame")
     from hrm_envs.rendering.board import Board
-    from hrm_envs.rendering.canvas import RED, Canvas
+    from hrm_envs.rendering.canvas import Canvas
     from hrm_envs.rendering.frame_data import Frame
 
     def red_pixels(sign, before, after):
@@ -166,7 +166,7 @@ def test_a_sign_turns_red_where_digits_break_it(task, futoshiki):
         canvas = Canvas(300, 300)
         frame = Frame(puzzle, answer, nothing, nothing, 1, 8, False, 0.0, False, False)
         task.draw(Board(canvas, task.spec, frame, (0, 0, 300, 300)))
-        return (canvas.pixels() == RED).all(axis=2).sum()
+        return (canvas.pixels() == canvas.theme.red).all(axis=2).sum()
 
     for sign, holds in (("<", int.__lt__), (">", int.__gt__), ("^", int.__lt__), ("v", int.__gt__)):
         for before, after in ((1, 4), (4, 1), (2, 3)):

@@ -9,22 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.arc.grids import END, FIRST_COLOUR, corners, read_grid
-from hrm_envs.arc.palette import PALETTE, draw_grid, grid_rect, size_text
+from hrm_envs.arc.palette import GRID_LINE, PALETTE, draw_grid, grid_rect, size_text
 from hrm_envs.rendering.board import Board
-from hrm_envs.rendering.canvas import (
-    BACKGROUND,
-    INK,
-    LINE,
-    PANEL,
-    RED,
-    STRONG,
-    Canvas,
-    Point,
-    Rect,
-    blend,
-    center,
-    inset,
-)
+from hrm_envs.rendering.canvas import SCALE, Canvas, Point, Rect, blend, center, inset
 from hrm_envs.spec import MARK_NONE, MARK_WRONG, PAD
 
 #: Cells on show around the answer and the output on each side; colours further away are only counted.
@@ -97,9 +84,9 @@ def draw_answer(board: Board, viewport: Viewport, room: Rect, cell: float) -> No
     board.cell_rects = {}
     if (frame.answer == PAD).all():
         blank = inset(room, min(room[2], room[3]) * 0.12)
-        canvas.rect(blank, BACKGROUND, 8 * unit)
-        canvas.rect(blank, LINE, 8 * unit, max(1.5 * unit, 0.8))
-        canvas.text(center(blank), "?", min(blank[2], blank[3]) * 0.4, STRONG, "center")
+        canvas.rect(blank, board.theme.background, 8 * unit)
+        canvas.rect(blank, board.theme.line, 8 * unit, max(1.5 * unit, 0.8))
+        canvas.text(center(blank), "?", min(blank[2], blank[3]) * 0.4, board.theme.strong, "center")
         return
     left, top, _, _ = grid_rect(center(room), viewport.shape, cell)
     cells: list[tuple[int, Rect, bool]] = []
@@ -117,10 +104,11 @@ def draw_answer(board: Board, viewport: Viewport, room: Rect, cell: float) -> No
         x, y = left + (column - first_column) * cell, top + (row - first_row) * cell
         framed = draw_grid(canvas, grid, (x, y, grid.shape[1] * cell, grid.shape[0] * cell))
         for index, rect, read in cells:
-            if read and board.confidence is not None and board.confidence[index] < 1:
-                canvas.rect(rect, BACKGROUND, 0, (1 - float(board.confidence[index])) * rect[2] * 0.32)
+            rim = 0.0 if board.confidence is None else (1 - float(board.confidence[index])) * rect[2] * 0.32
+            if read and rim * SCALE >= 1:
+                canvas.rect(rect, GRID_LINE, 0, rim)
         line = max(2 * unit, 1.2)
-        canvas.rect(inset(framed, -line * 1.2), INK, 0, line)
+        canvas.rect(inset(framed, -line * 1.2), board.theme.ink, 0, line)
     for index, rect, read in cells:
         _draw_mark(board, index, rect, read)
 
@@ -129,10 +117,10 @@ def _draw_outside(canvas: Canvas, token: int, rect: Rect) -> None:
     """Draw a cell that is not read: a small faint square for a colour, a dot for an end marker."""
     if token >= FIRST_COLOUR:
         small = inset(rect, rect[2] * 0.24)
-        canvas.rect(small, blend(PANEL, PALETTE[token - FIRST_COLOUR], 0.7))
-        canvas.rect(small, LINE, 0, max(rect[2] * 0.03, 0.5))
+        canvas.rect(small, blend(canvas.theme.panel, PALETTE[token - FIRST_COLOUR], 0.7))
+        canvas.rect(small, canvas.theme.line, 0, max(rect[2] * 0.03, 0.5))
     elif token == END:
-        canvas.circle(center(rect), min(max(rect[2] * 0.08, 0.8), 2.5), LINE)
+        canvas.circle(center(rect), min(max(rect[2] * 0.08, 0.8), 2.5), canvas.theme.line)
 
 
 def _draw_mark(board: Board, index: int, rect: Rect, read: bool) -> None:
@@ -160,7 +148,7 @@ def _draw_dot(board: Board, at: Point, radius: float) -> None:
 
 def _draw_cross(board: Board, at: Point, radius: float) -> None:
     """Wrong: a red cross with a dark rim, visible on a red cell."""
-    for color, width in ((BACKGROUND, radius * 0.95), (RED, radius * 0.5)):
+    for color, width in ((board.theme.background, radius * 0.95), (board.theme.red, radius * 0.5)):
         board.canvas.cross(at, radius * 0.85, color, max(width, 1.0))
 
 

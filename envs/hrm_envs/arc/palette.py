@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from hrm_envs.arc.grids import Grid
-from hrm_envs.rendering.canvas import SCALE, Canvas, Color, Point, Rect, blend
+from hrm_envs.rendering.canvas import SCALE, Canvas, Point, Rect, blend
+from hrm_envs.rendering.theme import Color
 
 #: Colours 0 to 9 as on the ARC website.
 PALETTE: tuple[Color, ...] = (
@@ -23,8 +24,8 @@ PALETTE: tuple[Color, ...] = (
 )
 #: Of the lines between cells: lighter than colour 0 (black) and darker than colour 5 (grey).
 GRID_LINE: Color = (72, 72, 76)
-# Lines would cover too much of smaller cells.
-_SMALLEST_LINED_CELL = 3.0
+# Lines would cover too much of smaller cells, and mix with their colours.
+_SMALLEST_LINED_CELL = 5.0
 
 
 def size_text(grid: Grid) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from hrm_envs.arc.grids import Grid
 from hrm_envs.arc.palette import PALETTE, draw_grid, size_text
 from hrm_envs.arc.voting import Ballot, by_task, known_tasks
-from hrm_envs.rendering.canvas import BLUE, INK, MUTED, PANEL, RED, Canvas, Point, Rect, import_pygame, inset
+from hrm_envs.rendering.canvas import Canvas, Point, Rect, import_pygame, inset
 
+_WHITE = (255, 255, 255)
 # All in pixels.
 _MARGIN = 28.0
 _HEADER = 96.0  # title and column headers
@@ -104,10 +105,10 @@ def _draw_page(page: Sequence[tuple[Ballot, int]], attempts: int, title: str, nu
     height = _HEADER + sum(_row_height(ballot, attempts) + _GAP for ballot, _ in page) + _MARGIN - _GAP
     canvas = Canvas(round(width), round(height))
     canvas.text((_MARGIN, 36), title, 24)
-    canvas.text((width - _MARGIN, 36), number, 16, MUTED, "right")
+    canvas.text((width - _MARGIN, 36), number, 16, canvas.theme.muted, "right")
     heads = ["input", *(f"attempt {number}" for number in range(1, attempts + 1)), "correct output"]
     for column, head in enumerate(heads):
-        canvas.text((_left(column) + _GRID / 2, 76), head, 17, MUTED, align="center")
+        canvas.text((_left(column) + _GRID / 2, 76), head, 17, canvas.theme.muted, align="center")
     top = _HEADER
     for ballot, tests in page:
         room = (_MARGIN, top, width - 2 * _MARGIN, _row_height(ballot, attempts))
@@ -122,7 +123,7 @@ def _left(column: int) -> float:
 
 
 def _draw_row(canvas: Canvas, ballot: Ballot, tests: int, attempts: int, room: Rect) -> None:
-    canvas.rect(room, PANEL, 10)
+    canvas.rect(room, canvas.theme.panel, 10)
     _draw_label(canvas, ballot, tests, attempts, (room[0] + _PADDING, room[1] + _PADDING))
     top, known = room[1] + _PADDING, ballot.test.output is not None
     _draw_captioned_grid(
@@ -150,11 +151,16 @@ def _draw_row(canvas: Canvas, ballot: Ballot, tests: int, attempts: int, room: R
 def _draw_label(canvas: Canvas, ballot: Ballot, tests: int, attempts: int, at: Point) -> None:
     x, y = at[0], at[1] + 8
     canvas.text((x, y), ballot.test.task, 20, max_width=_LABEL - 8)
-    canvas.text((x, y + 26), f"test input {ballot.test.index + 1} of {tests}", 15, MUTED)
+    canvas.text((x, y + 26), f"test input {ballot.test.index + 1} of {tests}", 15, canvas.theme.muted)
     if ballot.test.output is not None:
         solved = ballot.solved(attempts)
         _draw_mark(canvas, (x + 10, y + 62), 10, solved)
-        canvas.text((x + 30, y + 62), "solved" if solved else "not solved", 17, BLUE if solved else RED)
+        canvas.text(
+            (x + 30, y + 62),
+            "solved" if solved else "not solved",
+            17,
+            canvas.theme.blue if solved else canvas.theme.red,
+        )
 
 
 def _draw_captioned_grid(
@@ -166,7 +172,7 @@ def _draw_captioned_grid(
     # Without extra height, so that all grids of a row are aligned at the top.
     rect = draw_grid(canvas, grid, (_left(column), top + _CAPTION, _GRID, height), cell)
     if right:
-        canvas.rect(inset(rect, -5), BLUE, 3, 3)
+        canvas.rect(inset(rect, -5), canvas.theme.blue, 3, 3)
     return rect
 
 
@@ -179,7 +185,7 @@ def _draw_wrong_cells(canvas: Canvas, ballot: Ballot, grid: Grid, rect: Rect, ce
         at = rect[0] + (float(column) + 0.5) * cell, rect[1] + (float(row) + 0.5) * cell
         # White with a black rim is visible on all ten colours.
         canvas.circle(at, cell * 0.3, PALETTE[0])
-        canvas.circle(at, cell * 0.2, INK)
+        canvas.circle(at, cell * 0.2, _WHITE)
 
 
 def _draw_captions(canvas: Canvas, column: int, top: float, captions: list[str], right: bool | None = None) -> None:
@@ -189,19 +195,21 @@ def _draw_captions(canvas: Canvas, column: int, top: float, captions: list[str],
     # Centres the first line together with its mark.
     shift = 0.0 if right is None else 13.0
     if first:
-        width = canvas.text((middle + shift, top + 8), first, 16, INK, align="center", max_width=_GRID - 2 * shift)
+        width = canvas.text(
+            (middle + shift, top + 8), first, 16, canvas.theme.ink, align="center", max_width=_GRID - 2 * shift
+        )
         if right is not None:
             _draw_mark(canvas, (middle + shift - width / 2 - 18, top + 8), 9, right)
-    canvas.text((middle, top + 28), second, 14, MUTED, align="center", max_width=_GRID)
+    canvas.text((middle, top + 28), second, 14, canvas.theme.muted, align="center", max_width=_GRID)
 
 
 def _draw_mark(canvas: Canvas, at: Point, radius: float, right: bool) -> None:
     """Draw a tick or a cross."""
     (x, y), r = at, radius
     if right:
-        canvas.line([(x - r, y), (x - r * 0.3, y + r * 0.7), (x + r, y - r * 0.8)], BLUE, r * 0.42)
+        canvas.line([(x - r, y), (x - r * 0.3, y + r * 0.7), (x + r, y - r * 0.8)], canvas.theme.blue, r * 0.42)
     else:
-        canvas.cross(at, r * 0.75, RED, r * 0.42)
+        canvas.cross(at, r * 0.75, canvas.theme.red, r * 0.42)
 
 
 def _mistake(ballot: Ballot, grid: Grid) -> str:

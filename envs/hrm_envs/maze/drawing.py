@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from hrm_envs.maze.tokens import GOAL, PATH, START, WALL
 from hrm_envs.rendering.board import Board
-from hrm_envs.rendering.canvas import BACKGROUND, BLUE, INK, PANEL, RED, Color, Point, blend, center, inset
+from hrm_envs.rendering.canvas import Point, blend, center, inset
+from hrm_envs.rendering.theme import Color
 from hrm_envs.spec import MARK_WRONG, PAD, Tokens
 
-_FLOOR: Color = (22, 29, 46)
-_BRICK: Color = (61, 74, 105)
+#: Size of the letters of S and G in pixels, where the cells have no room for it.
+_SMALLEST_LETTER = 14.0
 _Knot = tuple[Point, Color, float]
 
 
@@ -42,15 +43,15 @@ def draw_maze(board: Board) -> None:
 def draw_walls(board: Board, wall: NDArray[np.bool_]) -> None:
     """Draw floor and walls; a corner of a wall is round if no neighbouring wall continues it."""
     canvas, cell = board.canvas, board.cell
-    canvas.rect(inset(board.area, -min(cell * 0.12, 5)), PANEL, cell * 0.3)
-    canvas.rect(board.area, _FLOOR, cell * 0.28)
+    canvas.rect(inset(board.area, -min(cell * 0.12, 4)), board.theme.line, cell * 0.3)
+    canvas.rect(board.area, board.theme.floor, cell * 0.28)
     around = np.pad(wall, 1)
     columns = wall.shape[1]
     for row, column in np.argwhere(wall):
         up, down = around[row, column + 1], around[row + 2, column + 1]
         left, right = around[row + 1, column], around[row + 1, column + 2]
         corners = (not (up or left), not (up or right), not (down or left), not (down or right))
-        canvas.rect(board.rect(int(row * columns + column)), _BRICK, cell * 0.28, corners=corners)
+        canvas.rect(board.rect(int(row * columns + column)), board.theme.wall, cell * 0.28, corners=corners)
 
 
 def _draw_path(board: Board, answer: Tokens) -> None:
@@ -73,8 +74,8 @@ def _draw_path(board: Board, answer: Tokens) -> None:
 def _knot(board: Board, index: int) -> _Knot:
     """Position, colour and width of the line in the middle of a cell."""
     sure = 1.0 if board.confidence is None else float(board.confidence[index])
-    hue = RED if board.frame.marks[index] == MARK_WRONG else BLUE
-    return center(board.rect(index)), blend(_FLOOR, hue, 0.4 + 0.6 * sure), board.cell * (0.26 + 0.14 * sure)
+    hue = board.theme.red if board.frame.marks[index] == MARK_WRONG else board.theme.blue
+    return center(board.rect(index)), blend(board.theme.floor, hue, 0.4 + 0.6 * sure), board.cell * (0.26 + 0.14 * sure)
 
 
 def _draw_edge(board: Board, a: _Knot, b: _Knot) -> None:
@@ -93,12 +94,15 @@ def _draw_edge(board: Board, a: _Knot, b: _Knot) -> None:
 
 
 def draw_end(board: Board, index: int) -> None:
-    """Draw S on a disc or G on a diamond, which differ at any size."""
-    x, y = center(board.rect(index))
+    """Draw S on a disc or G on a diamond, which differ at any size; on small cells they cover their neighbours."""
+    canvas, theme, at = board.canvas, board.theme, center(board.rect(index))
+    letter = max(board.cell * 0.5, min(_SMALLEST_LETTER, board.area[3] * 0.038))
     is_start = board.frame.puzzle[index] == START
-    r = board.cell * (0.46 if is_start else 0.56)
-    if is_start:
-        board.canvas.circle((x, y), r, INK)
-    else:
-        board.canvas.polygon([(x, y - r), (x + r, y), (x, y + r), (x - r, y)], INK)
-    board.canvas.text((x, y), "S" if is_start else "G", board.cell * 0.5, BACKGROUND, align="center")
+    rim = letter * 0.12
+    for grown, color in ((rim, theme.floor), (0.0, theme.ink)):
+        if is_start:
+            canvas.circle(at, letter * 0.92 + grown, color)
+        else:
+            (x, y), r = at, letter * 1.12 + grown * 2**0.5
+            canvas.polygon([(x, y - r), (x + r, y), (x, y + r), (x - r, y)], color)
+    canvas.text(at, "S" if is_start else "G", letter, theme.background, align="center")

@@ -12,14 +12,16 @@ from hrm_envs.maze.tokens import GOAL, START, WALL
 from hrm_envs.moves.dynamics import MoveDynamics
 from hrm_envs.moves.settings import AGENT, DOOR_OPEN, DOOR_SHUT, SYMBOLS
 from hrm_envs.rendering.board import Board
-from hrm_envs.rendering.canvas import AMBER, BACKGROUND, BLUE, INK, PANEL, Canvas, Color, Rect, blend, center, inset
+from hrm_envs.rendering.canvas import Canvas, Rect, blend, center, inset
 from hrm_envs.rendering.frame_data import Frame
-from hrm_envs.rendering.render import DEFAULT_SIZE
+from hrm_envs.rendering.look import DEFAULT_SIZE, Layout, Size, arrange
 from hrm_envs.rendering.strip import Status, Strip
+from hrm_envs.rendering.theme import DARK, Color, Theme
 from hrm_envs.spec import TaskSpec, Tokens
 
-_MARGIN, _SIDE, _STRIP = 32, 576, 284
-_TRAIL: Color = blend(BACKGROUND, BLUE, 0.55)
+#: Side of the walker in pixels, where the cells have no room for it.
+_SMALLEST_WALKER = 26.0
+_EYE, _PUPIL = (255, 255, 255), (13, 18, 30)
 
 
 @dataclass(frozen=True)
@@ -38,35 +40,43 @@ class Walk:
     success: bool
     #: The walk has ended.
     over: bool
+    #: The maze has doors.
+    has_doors: bool = False
 
     @classmethod
     def of(cls, dynamics: MoveDynamics, row: int, trail: list[int], success: bool, over: bool) -> Walk:
         """The current walk of one row of the dynamics."""
         steps, limit, optimum = (int(array[row]) for array in (dynamics.steps, dynamics.limit, dynamics.optimum))
-        return cls(dynamics.grids()[row], tuple(trail), steps, limit, optimum, success, over)
+        return cls(dynamics.grids()[row], tuple(trail), steps, limit, optimum, success, over, dynamics.num_doors > 0)
 
 
-def render_walk_rgb(spec: TaskSpec, walk: Walk) -> NDArray[np.uint8]:
-    """Render a walk as an image, uint8 ``[640, 960, 3]``. Deterministic; needs no display.
+def walk_title(spec: TaskSpec, has_doors: bool) -> str:
+    """What a walk is called in images and window titles."""
+    return f"{spec.name} with doors" if has_doors else spec.name
+
+
+def render_walk_rgb(spec: TaskSpec, walk: Walk, size: Size = DEFAULT_SIZE, theme: Theme = DARK) -> NDArray[np.uint8]:
+    """Render a walk as an image, uint8 ``[H, W, 3]``. Deterministic; needs no display.
 
     Args:
         spec: of the maze task.
         walk: what to show.
+        size: width and height in pixels.
+        theme: the colours.
 
     Raises:
         DependencyNotInstalled: pygame is not installed.
+        ValueError: a side of ``size`` is under 120 pixels.
     """
-    (width, height), blank = DEFAULT_SIZE, np.zeros_like(walk.grid)
-    canvas = Canvas(width, height)
+    layout, canvas, blank = arrange(size), Canvas(*size, theme), np.zeros_like(walk.grid)
     frame = Frame(
         puzzle=walk.grid, answer=blank, previous_answer=blank, marks=blank,
         segment=walk.steps, max_segments=walk.limit, success=walk.success, score=0.0,
         halted=walk.over, forced=walk.over and not walk.success,
     )  # fmt: skip
-    left = (width - _SIDE - _STRIP - _MARGIN) / 2
-    board = Board(canvas, spec, frame, (left, (height - _SIDE) / 2, _SIDE, _SIDE))
+    board = Board(canvas, spec, frame, layout.board)
     draw_walk(board, walk)
-    _draw_strip(Strip(canvas, frame, 1.0), spec.name, board, walk, left + _SIDE + _MARGIN, _MARGIN)
+    _draw_strip(Strip(canvas, frame, layout.unit), walk_title(spec, walk.has_doors), board, walk, layout)
     return canvas.pixels()
 
 
@@ -90,10 +100,12 @@ def draw_walk(board: Board, walk: Walk) -> None:
         _draw_door(board, board.rect(int(index)), shut=bool(walk.grid[index] == DOOR_SHUT))
     points = [center(board.rect(cell)) for cell in walk.trail]
     if len(points) > 1:
-        board.canvas.line(points, _TRAIL, board.cell * 0.16)
+        board.canvas.line(points, _trail_color(board), board.cell * 0.16)
     for end in np.flatnonzero((walk.grid == START) | (walk.grid == GOAL)):
         draw_end(board, int(end))
-    _draw_walker(board, board.rect(walk.trail[-1]))
+    here = board.rect(walk.trail[-1])
+    grown = max(0.0, min(_SMALLEST_WALKER, board.area[3] * 0.1) - board.cell) / 2
+    _draw_walker(board, inset(here, -grown))
 
 
 def render_walk_ansi(spec: TaskSpec, walk: Walk) -> str:
@@ -101,7 +113,8 @@ def render_walk_ansi(spec: TaskSpec, walk: Walk) -> str:
     _, word, _ = _status(walk)
     grid = walk.grid.copy()
     grid[walk.trail[-1]] = AGENT
-    head = f"{spec.name} | step {walk.steps}/{walk.limit} | shortest {walk.optimum} | {word.lower()}"
+    title = walk_title(spec, walk.has_doors)
+    head = f"{title} | step {walk.steps}/{walk.limit} | shortest {walk.optimum} | {word.lower()}"
     rows = grid.reshape(spec.grid_shape)
     return "\n".join([head, *("".join(SYMBOLS[token] for token in row).rstrip() for row in rows)]) + "\n"
 
@@ -109,43 +122,52 @@ def render_walk_ansi(spec: TaskSpec, walk: Walk) -> str:
 def _draw_door(board: Board, rect: Rect, shut: bool) -> None:
     x, y, w, h = inset(rect, rect[2] * 0.07)
     if not shut:
-        board.canvas.rect((x, y, w, h), AMBER, w * 0.1, max(w * 0.07, 1.2))
+        board.canvas.rect((x, y, w, h), board.theme.amber, w * 0.1, max(w * 0.07, 1.2))
         return
-    board.canvas.rect((x, y, w, h), AMBER, w * 0.1)
+    board.canvas.rect((x, y, w, h), board.theme.amber, w * 0.1)
     for share in (1 / 3, 2 / 3):
-        board.canvas.line([(x + w * share, y), (x + w * share, y + h)], BACKGROUND, max(w * 0.05, 1.0), caps=False)
-    board.canvas.circle((x + w * 0.82, y + h / 2), w * 0.07, BACKGROUND)
+        board.canvas.line(
+            [(x + w * share, y), (x + w * share, y + h)], board.theme.background, max(w * 0.05, 1.0), caps=False
+        )
+    board.canvas.circle((x + w * 0.82, y + h / 2), w * 0.07, board.theme.background)
+
+
+def _trail_color(board: Board) -> Color:
+    return blend(board.theme.floor, board.theme.blue, 0.6)
 
 
 def _draw_trail_icon(board: Board, rect: Rect) -> None:
     x, y, w, h = rect
-    board.canvas.line([(x + w * 0.15, y + h / 2), (x + w * 0.85, y + h / 2)], _TRAIL, h * 0.2)
+    board.canvas.line([(x + w * 0.15, y + h / 2), (x + w * 0.85, y + h / 2)], _trail_color(board), h * 0.2)
 
 
 def _draw_walker(board: Board, rect: Rect) -> None:
     (x, y), size = center(rect), rect[2]
-    board.canvas.circle((x, y), size * 0.38, BACKGROUND)
-    board.canvas.circle((x, y), size * 0.34, BLUE)
+    board.canvas.circle((x, y), size * 0.38, board.theme.background)
+    board.canvas.circle((x, y), size * 0.34, board.theme.blue)
     for side in (-1, 1):
         eye = (x + side * size * 0.12, y - size * 0.06)
-        board.canvas.circle(eye, size * 0.09, INK)
-        board.canvas.circle(eye, size * 0.045, BACKGROUND)
+        board.canvas.circle(eye, size * 0.09, _EYE)
+        board.canvas.circle(eye, size * 0.045, _PUPIL)
 
 
-def _draw_strip(strip: Strip, title: str, board: Board, walk: Walk, x: float, y: float) -> None:
-    """The strip beside the board, with steps instead of segments."""
-    strip.status = _status(walk)
-    strip.title(title, x, y, _STRIP)
-    strip.badge(x, y + 46)
-    strip.label(x, y + 118, _STRIP, "Step", f"{walk.steps} / {walk.limit}")
-    strip.bar((x, y + 135, _STRIP, 9), walk.steps / walk.limit, BLUE)
-    name = "Shortest, doors open" if "shut" in dict(board.legend) else "Shortest path"
-    strip.label(x, y + 182, _STRIP, name, f"{walk.optimum} steps")
-    strip.legend(board, x, y + _SIDE - 66, _STRIP)
+def _draw_strip(strip: Strip, title: str, board: Board, walk: Walk, layout: Layout) -> None:
+    """The strip, with steps instead of segments: in one column beside the board, or in two below it."""
+    strip.status, u, (x, y, width, height) = _status(walk), layout.unit, layout.strip
+    column = width if layout.beside else (width - 40 * u) / 2
+    right = x if layout.beside else x + width - column
+    strip.title(title, x, y, column)
+    strip.badge(x, y + 46 * u)
+    top = y + (118 if layout.beside else 12) * u
+    strip.label(right, top, column, "Step", f"{walk.steps} / {walk.limit}")
+    strip.bar((right, top + 17 * u, column, 9 * u), walk.steps / walk.limit, strip.theme.blue)
+    name = "Shortest, doors open" if walk.has_doors else "Shortest path"
+    strip.label(right, top + 64 * u, column, name, f"{walk.optimum} steps")
+    strip.legend(board, x, y + (height - 66 * u if layout.beside else 110 * u), column)
 
 
 def _status(walk: Walk) -> Status:
     """The state of a walk."""
     if not walk.over:
-        return "running", "Walking" if walk.steps else "Ready", PANEL
-    return ("solved", "Arrived", BLUE) if walk.success else ("forced", "Out of steps", AMBER)
+        return "running", "Walking" if walk.steps else "Ready", "panel"
+    return ("solved", "Arrived", "blue") if walk.success else ("forced", "Out of steps", "amber")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hrm_envs.checks import shown
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.maze import MazeTask
-from hrm_envs.moves.drawing import Walk, render_walk_ansi, render_walk_rgb
+from hrm_envs.moves.drawing import Walk, render_walk_ansi, render_walk_rgb, walk_title
 from hrm_envs.moves.dynamics import MoveDynamics
 from hrm_envs.moves.mazes import WalkMazeTask, view_in_split
 from hrm_envs.moves.settings import MOVES, as_moves, check_render_mode, observation_space, split_keywords
@@ -101,7 +101,7 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
         self._dynamics = MoveDynamics(1, mazes.task_spec.grid_shape, settings, allowed)
         self._trail: list[int] = []
         self._success, self._over = False, True
-        self._window = Window(self.mazes.task_spec.name)
+        self._window = Window(self.title)
         if env is not None and mazes.spec is not None:
             given = kwargs if render_mode is None else {**kwargs, "render_mode": render_mode}
             self.spec = _wrapper_spec(mazes.spec, type(self), given)
@@ -165,8 +165,18 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
             return None
         if not self._trail:
             raise ResetNeeded("nothing to render: call reset() first")
-        show = render_walk_rgb if self.render_mode == "rgb_array" else render_walk_ansi
-        return show(self.mazes.task_spec, self._walk())
+        if self.render_mode == "ansi":
+            return render_walk_ansi(self.mazes.task_spec, self._walk())
+        return self.image(self.mazes.look.size)
+
+    def image(self, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """The current walk as an image of any size (width, height), in the theme of the environment."""
+        return render_walk_rgb(self.mazes.task_spec, self._walk(), size, self.mazes.look.theme)
+
+    @property
+    def title(self) -> str:
+        """What the walks are called."""
+        return walk_title(self.mazes.task_spec, self._dynamics.num_doors > 0)
 
     @property
     def window_closed(self) -> bool:
@@ -180,7 +190,8 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
 
     def _show(self) -> None:
         if self.render_mode == "human":
-            self._window.show(render_walk_rgb(self.mazes.task_spec, self._walk()), self.metadata["render_fps"])
+            size = self._window.size_for(self.mazes.look.size)
+            self._window.show(self.image(size), self.metadata["render_fps"])
 
     def _walk(self) -> Walk:
         return Walk.of(self._dynamics, 0, self._trail, self._success, self._over)

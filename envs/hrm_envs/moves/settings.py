@@ -30,7 +30,10 @@ Observation = Literal["tokens", "planes"]
 
 #: Cells of the grid per door, by default.
 _CELLS_PER_DOOR = 10
-_MAZE_KEYWORDS = (*inspect.signature(MazeTask).parameters, "split", "num_puzzles", "puzzles", "pool_seed", "augment")
+_MAZE_KEYWORDS = (
+    *inspect.signature(MazeTask).parameters,
+    *("split", "num_puzzles", "puzzles", "pool_seed", "augment", "render_size", "theme"),
+)
 
 
 @dataclass(frozen=True)

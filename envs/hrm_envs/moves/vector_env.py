@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -156,8 +156,10 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
             Walk.of(self._dynamics, row, trail, bool(self._success[row]), bool(self._done[row]))
             for row, trail in enumerate(self._trails)
         )
-        show: Callable[..., Any] = render_walk_rgb if self.render_mode == "rgb_array" else render_walk_ansi
-        return tuple(show(self.mazes.task_spec, walk) for walk in walks)
+        spec, look = self.mazes.task_spec, self.mazes.look
+        if self.render_mode == "ansi":
+            return tuple(render_walk_ansi(spec, walk) for walk in walks)
+        return tuple(render_walk_rgb(spec, walk, look.size, look.theme) for walk in walks)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close the maze environment."""

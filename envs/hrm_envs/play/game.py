@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hrm_envs.env import ReasoningEnv
 from hrm_envs.rendering.frame_data import Frame, Thoughts
+from hrm_envs.rendering.theme import DARK, Theme
 from hrm_envs.spec import MARK_NONE, PAD, Tokens
 
 Tone = Literal["plain", "good", "bad"]
@@ -44,6 +45,7 @@ class Game:
         adviser: the model to ask, if any.
         seed: of the order of the puzzles.
         no_adviser: text in place of the model's answer if there is no adviser; may have several lines.
+        theme: colours of the images.
 
     Raises:
         ValueError: the seed is negative.
@@ -83,8 +85,9 @@ class Game:
         *,
         seed: int = 0,
         no_adviser: str = "There is no model to ask.\nStart the game with one.",
+        theme: Theme = DARK,
     ) -> None:
-        self.task, self.max_segments = env.task, env.max_segments
+        self.task, self.max_segments, self.theme = env.task, env.max_segments, theme
         self._puzzles, self._adviser, self.no_adviser = env.puzzles, adviser, no_adviser
         self._order = np.random.default_rng(seed).permutation(len(self._puzzles))
         self._answer_tokens: list[int] = self.task.answer_tokens.tolist()

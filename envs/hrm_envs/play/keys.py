@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from hrm_envs.play.game import Game
 from hrm_envs.play.keycaps import Cap, KeyHelp
-from hrm_envs.rendering.canvas import Color
+from hrm_envs.rendering.theme import Color
 from hrm_envs.spec import PAD
 
 #: Rows and columns by which each arrow key moves the cursor.
@@ -16,7 +16,7 @@ REPEATING = (*ARROWS, "backspace")
 
 
 def press(game: Game, key: str, text: str = "") -> bool:
-    """Do what a key stands for; other keys do nothing.
+    """Do what a key stands for; other keys do nothing. Q leaves, unless it is a symbol of the task.
 
     Args:
         game: to play.
@@ -36,6 +36,8 @@ def press(game: Game, key: str, text: str = "") -> bool:
         game.move(*ARROWS[key])
     elif key in actions:
         actions[key]()
+    elif text in ("q", "Q") and token_of(game, text) is None:
+        return False
     elif len(text) == 1:
         _type(game, text)
     return True
@@ -87,7 +89,7 @@ def key_helps(game: Game, token_colors: Mapping[int, Color] | None = None) -> li
         _help("submit", "Enter"),
         _help("ask the model", ask_key(game)),
         _help("next", "N" if token_of(game, "n") is None else "F2"),
-        _help("quit", "Esc"),
+        _help("quit", *(["Q"] if token_of(game, "q") is None else []), "Esc"),
     ]
 
 

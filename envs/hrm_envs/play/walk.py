@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from hrm_envs.moves.settings import MOVES
 from hrm_envs.play.keycaps import Cap, KeyHelp, draw_key_helps
 from hrm_envs.play.keys import ARROWS
-from hrm_envs.rendering.canvas import MUTED, Canvas
+from hrm_envs.rendering.canvas import Canvas
+from hrm_envs.rendering.look import MIN_SIDE, Size
 from hrm_envs.wrappers import MazeMoves
 
-_FOOTER, _MARGIN = 56, 32
+_FOOTER, _MARGIN = 72, 32
 _HELPS = (
     KeyHelp([Cap("Arrows")], "walk; into a wall: wait"),
     KeyHelp([Cap("N")], "next"),
-    KeyHelp([Cap("Esc")], "quit"),
+    KeyHelp([Cap("Q"), Cap("Esc")], "quit"),
 )
 
 
@@ -47,7 +48,9 @@ class WalkGame:
         if seed < 0:
             raise ValueError(f"seed={seed} must not be negative")
         self._env = walks
-        self.name = walks.mazes.task_spec.name
+        self.name = walks.title
+        #: Default width and height of an image, in pixels.
+        self.size: Size = (walks.mazes.look.size[0], walks.mazes.look.size[1] + _FOOTER)
         self.num_played = self.num_solved = 0
         self._begin(seed)
 
@@ -69,20 +72,23 @@ class WalkGame:
             self.move(*ARROWS[key])
         elif key == "f2" or text in ("n", "N"):
             self.next_walk()
-        return key != "escape"
+        return key != "escape" and text not in ("q", "Q")
 
-    def render(self) -> NDArray[np.uint8]:
+    def render(self, size: Size | None = None) -> NDArray[np.uint8]:
         """Render the walk with score and keys below it, uint8 ``[H, W, 3]``. Needs no display.
+
+        Args:
+            size: width and height in pixels; :attr:`size` if omitted.
 
         Raises:
             DependencyNotInstalled: pygame is not installed.
         """
-        walk: NDArray[np.uint8] = self._env.render()
-        width = walk.shape[1]
-        footer = Canvas(width, _FOOTER)
-        middle = _FOOTER / 2 - 6
+        width, height = size or self.size
+        walk = self._env.image((width, max(height - _FOOTER, MIN_SIDE)))
+        footer = Canvas(width, _FOOTER, self._env.mazes.look.theme)
+        middle = _FOOTER / 2 - 4
         score = f"maze {self.num_played}, {self.num_solved} solved"
-        taken = footer.text((width - _MARGIN, middle), score, 17, MUTED, "right")
+        taken = footer.text((width - _MARGIN, middle), score, 17, footer.theme.muted, "right", width * 0.3)
         draw_key_helps(footer, _HELPS, (_MARGIN, middle), width - 3 * _MARGIN - taken)
         return np.concatenate([walk, footer.pixels()])
 

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrm_envs.play.game import Game
-from hrm_envs.play.image import render_game
+from hrm_envs.play.image import SIZE, render_game
 from hrm_envs.play.keys import REPEATING, press
 from hrm_envs.play.walk import WalkGame
 from hrm_envs.rendering.canvas import import_pygame
+from hrm_envs.rendering.look import Size
 from hrm_envs.rendering.window import Window
 
 #: Milliseconds until a held key repeats, and between its repetitions.
@@ -43,8 +44,11 @@ def play_walk(game: WalkGame) -> None:
 class _Screen(Protocol):
     """The content of the window."""
 
-    def render(self) -> NDArray[np.uint8]:
-        """The current image, uint8 ``[H, W, 3]``."""
+    #: Preferred width and height, in pixels.
+    size: Size
+
+    def render(self, size: Size) -> NDArray[np.uint8]:
+        """The current image, uint8 ``[H, W, 3]``, of that width and height."""
 
     def press(self, key: str, text: str) -> bool:
         """Handle a pressed key; False if the player wants to leave."""
@@ -57,7 +61,7 @@ def _run(screen: _Screen, name: str) -> None:
     pygame = import_pygame()
     window = Window(f"{name} - hrm-agents")
     try:
-        window.draw(screen.render())
+        window.draw(screen.render(window.size_for(screen.size)))
         pygame.key.set_repeat(*_KEY_REPEAT)
         state = _InputState(pygame, screen)
         while True:
@@ -66,7 +70,7 @@ def _run(screen: _Screen, name: str) -> None:
                 if not state.handle(event):
                     return
             if state.dirty:
-                window.draw(screen.render())
+                window.draw(screen.render(window.size_for(screen.size)))
                 state.dirty = False
     finally:
         window.close()
@@ -103,7 +107,7 @@ class _InputState:
             self._held.discard(event.key)
         elif event.type == pygame.WINDOWFOCUSLOST:
             self._held.clear()  # another window gets the release of the key
-        elif event.type == pygame.WINDOWEXPOSED or self._screen.handle_mouse(event):
+        elif event.type in (pygame.WINDOWEXPOSED, pygame.WINDOWSIZECHANGED) or self._screen.handle_mouse(event):
             self.dirty = True
         return True
 
@@ -112,10 +116,10 @@ class _PuzzleScreen:
     """A puzzle, played with keys and mouse."""
 
     def __init__(self, pygame: Any, game: Game) -> None:
-        self._pygame, self._game = pygame, game
+        self._pygame, self._game, self.size = pygame, game, SIZE
 
-    def render(self) -> NDArray[np.uint8]:
-        self._image = render_game(self._game)
+    def render(self, size: Size) -> NDArray[np.uint8]:
+        self._image = render_game(self._game, size)
         return self._image.pixels
 
     def press(self, key: str, text: str) -> bool:
@@ -142,8 +146,7 @@ class _WalkScreen:
     """A walk, played with keys alone."""
 
     def __init__(self, game: WalkGame) -> None:
-        self._game = game
-        self.render, self.press = game.render, game.press
+        self.size, self.render, self.press = game.size, game.render, game.press
 
     def handle_mouse(self, event: Any) -> bool:
         return False

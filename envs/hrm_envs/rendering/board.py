@@ -8,24 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hrm_envs.rendering.canvas import (
-    AMBER,
-    BACKGROUND,
-    BLUE,
-    INK,
-    PANEL,
-    RED,
-    STRONG,
-    TILE,
-    Canvas,
-    Color,
-    Point,
-    Rect,
-    blend,
-    center,
-    inset,
-)
+from hrm_envs.rendering.canvas import Canvas, Point, Rect, blend, center, inset
 from hrm_envs.rendering.frame_data import Frame
+from hrm_envs.rendering.theme import Color, Theme
 from hrm_envs.spec import MARK_RIGHT, MARK_WRONG, PAD, TaskSpec
 
 
@@ -62,6 +47,11 @@ class Board:
         self.cell_rects: dict[int, Rect] = {index: self.rect(index) for index in range(spec.num_cells)}
         self.token_colors: dict[int, Color] = {}
 
+    @property
+    def theme(self) -> Theme:
+        """The colours to draw with."""
+        return self.canvas.theme
+
     @cached_property
     def confidence(self) -> NDArray[np.float32] | None:
         """float32 ``[S]`` in [0, 1], or None if the agent posted none with this answer."""
@@ -85,8 +75,8 @@ class Board:
             cell = self.cell_rects[self.frame.cursor]
             width = min(max(cell[2] * 0.055, 2.0), 4.0)
             radius = cell[2] * 0.14
-            self.canvas.rect(inset(cell, -2 * width), BACKGROUND, radius + 2 * width, 3 * width)
-            self.canvas.rect(inset(cell, -width), INK, radius + width, width)
+            self.canvas.rect(inset(cell, -2 * width), self.theme.background, radius + 2 * width, 3 * width)
+            self.canvas.rect(inset(cell, -width), self.theme.ink, radius + width, width)
 
     # -- marks on tiles: told apart by shape, not by colour alone -------------------------------------------
 
@@ -99,19 +89,19 @@ class Board:
         """Right: a tick in the upper right corner."""
         x, y, r = rect[0] + rect[2] * 0.82, rect[1] + rect[3] * 0.19, max(rect[2] * 0.08, 2.4)
         points = [(x - r, y), (x - r * 0.3, y + r * 0.65), (x + r, y - r * 0.75)]
-        self.canvas.line(points, blend(TILE, BLUE, 0.75), max(r * 0.34, 1.1))
+        self.canvas.line(points, blend(self.theme.tile, self.theme.blue, 0.75), max(r * 0.34, 1.1))
 
     def ring(self, rect: Rect) -> None:
         """Changed in this segment: an outline and a dot in the upper left corner."""
         radius, width = rect[2] * 0.14, max(rect[2] * 0.04, 1.4)
-        self.canvas.rect(rect, AMBER, radius, width)
+        self.canvas.rect(rect, self.theme.amber, radius, width)
         x, y = rect[0] + rect[2] * 0.19, rect[1] + rect[3] * 0.19
-        self.canvas.circle((x, y), max(rect[2] * 0.07, 2.0), AMBER)
+        self.canvas.circle((x, y), max(rect[2] * 0.07, 2.0), self.theme.amber)
 
     def hatch(self, rect: Rect) -> None:
         """Wrong, visible from afar: faint diagonal stripes."""
         x, y, w, h = inset(rect, rect[2] * 0.08)
-        color = (74, 44, 54)
+        color = self.theme.hatch
         for step in (0.35, 0.7, 1.05, 1.4, 1.75):
             low, high = max(0.0, step - 1), min(1.0, step)
             ends = [(x + low * w, y + (step - low) * h), (x + high * w, y + (step - high) * h)]
@@ -121,10 +111,10 @@ class Board:
         """Confidence in a cell: a bar along its lower edge."""
         x, y, w, h = rect
         track = (x + w * 0.22, y + h * 0.86, w * 0.56, max(h * 0.045, 1.5))
-        self.canvas.rect(track, (46, 58, 86), track[3] / 2)
+        self.canvas.rect(track, self.theme.track, track[3] / 2)
         filled = track[2] * min(max(confidence, 0.0), 1.0)
         if filled > track[3]:
-            self.canvas.rect((track[0], track[1], filled, track[3]), STRONG, track[3] / 2)
+            self.canvas.rect((track[0], track[1], filled, track[3]), self.theme.strong, track[3] / 2)
 
     def tile(self, rect: Rect, text: str, given: bool, mark: int, changed: bool, confidence: float | None) -> None:
         """Draw one cell.
@@ -138,13 +128,13 @@ class Board:
             confidence: in [0, 1], or None for no gauge.
         """
         size, wrong = rect[2], mark == MARK_WRONG
-        ground = (46, 34, 48) if wrong else (43, 54, 82) if given else TILE
+        ground = self.theme.wrong if wrong else self.theme.given if given else self.theme.tile
         self.canvas.rect(rect, ground, size * 0.14)
         if wrong:
             self.hatch(rect)
         x, y = center(rect)
         if text:
-            color = RED if wrong else INK if given else BLUE
+            color = self.theme.red if wrong else self.theme.ink if given else self.theme.blue
             self.canvas.text((x, y), text, size * 0.58, color, align="center")
         if confidence is not None and not given:
             self.gauge(rect, confidence)
@@ -158,7 +148,7 @@ class Board:
     def draw_symbols(self) -> None:
         """Draw every cell as a tile with its symbol: the default of :meth:`hrm_envs.task.Task.draw`."""
         frame = self.frame
-        self.canvas.rect(inset(self.area, -self.cell * 0.1), PANEL, self.cell * 0.2)
+        self.canvas.rect(inset(self.area, -self.cell * 0.1), self.theme.panel, self.cell * 0.2)
         for index, token in enumerate(frame.shown):
             rect = inset(self.rect(index), self.cell * 0.035)
             given = frame.answer[index] == PAD or (
@@ -178,7 +168,7 @@ class Board:
             self.tile(rect, "5", name == "given", mark, name == "changed", None)
         elif name in ("path", "new", "bad"):
             ends = [(x + w * 0.1, y + h / 2), (x + w * 0.9, y + h / 2)]
-            self.canvas.line(ends, RED if name == "bad" else BLUE, h * 0.36)
+            self.canvas.line(ends, self.theme.red if name == "bad" else self.theme.blue, h * 0.36)
             if name == "new":
                 self.bead(center(rect), h * 0.8)
             elif name == "bad":
@@ -190,14 +180,16 @@ class Board:
 
     def bead(self, at: Point, cell: float) -> None:
         """New on the path: an amber dot with a dark rim."""
-        self.canvas.circle(at, cell * 0.24, BACKGROUND)
-        self.canvas.circle(at, cell * 0.165, AMBER)
+        self.canvas.circle(at, cell * 0.24, self.theme.background)
+        self.canvas.circle(at, cell * 0.165, self.theme.amber)
 
     def ghost(self, at: Point, cell: float) -> None:
         """No longer on the path: a ring."""
-        self.canvas.circle(at, cell * 0.2, STRONG, max(cell * 0.06, 1.0))
+        self.canvas.circle(at, cell * 0.2, self.theme.strong, max(cell * 0.06, 1.0))
 
     def strike(self, at: Point, radius: float, hollow: bool = False) -> None:
         """Wrong: a cross on a disc, or (``hollow``) in a ring where something is missing."""
-        self.canvas.circle(at, radius, RED, max(radius * 0.16, 1.0) if hollow else 0)
-        self.canvas.cross(at, radius * 0.42, RED if hollow else BACKGROUND, max(radius * 0.3, 1.1))
+        self.canvas.circle(at, radius, self.theme.red, max(radius * 0.16, 1.0) if hollow else 0)
+        self.canvas.cross(
+            at, radius * 0.42, self.theme.red if hollow else self.theme.background, max(radius * 0.3, 1.1)
+        )

@@ -17,30 +17,17 @@ import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
+from hrm_envs.rendering.theme import DARK, Color, Theme
+
 if TYPE_CHECKING:
     import pygame
 
-Color = tuple[int, int, int]
 Point = tuple[float, float]
 Rect = tuple[float, float, float, float]
 Align = Literal["left", "center", "right"]
 
 #: Pixels drawn per pixel of the image, along each axis.
 SCALE = 2
-
-# A dark theme. Blue, amber and red stay distinct under all common colour blindness and differ in lightness; every
-# meaning is also shown by a shape.
-BACKGROUND: Color = (13, 18, 30)
-PANEL: Color = (20, 27, 43)
-TILE: Color = (30, 39, 60)
-RAISED: Color = (52, 65, 95)
-LINE: Color = (70, 84, 116)
-STRONG: Color = (128, 146, 184)
-MUTED: Color = (150, 163, 190)
-INK: Color = (244, 247, 252)
-BLUE: Color = (100, 181, 255)
-AMBER: Color = (255, 208, 84)
-RED: Color = (255, 108, 82)
 
 # The font that comes with pygame: its height above the baseline, and that of its capitals, in font sizes.
 _ASCENT, _CAP_HEIGHT = 0.8, 0.73
@@ -96,7 +83,7 @@ def printable(text: str) -> str:
 
 def text_width(text: str, size: float, max_width: float | None = None) -> float:
     """Width in pixels that :meth:`Canvas.text` would take."""
-    return _text_line(text, size, INK, max_width)[0].get_width() / SCALE
+    return _text_line(text, size, DARK.ink, max_width)[0].get_width() / SCALE
 
 
 def _text_line(text: str, size: float, color: Color, max_width: float | None) -> tuple[pygame.Surface, int]:
@@ -139,15 +126,19 @@ class Canvas:
     Args:
         width: in pixels.
         height: in pixels.
-        color: of the background.
+        theme: its colours; the canvas starts in that of the background.
+
+    Attributes:
+        theme: the colours to draw with.
     """
 
-    def __init__(self, width: int, height: int, color: Color = BACKGROUND) -> None:
+    def __init__(self, width: int, height: int, theme: Theme = DARK) -> None:
+        self.theme = theme
         self._pygame = import_pygame()
         self._draw = self._pygame.draw
         self._size = (width, height)
         self._surface = self._pygame.Surface((width * SCALE, height * SCALE), depth=32)
-        self._surface.fill(color)
+        self._surface.fill(theme.background)
 
     def pixels(self) -> NDArray[np.uint8]:
         """The finished image, a new uint8 array ``[H, W, 3]``."""
@@ -227,7 +218,7 @@ class Canvas:
         at: Point,
         text: str,
         size: float,
-        color: Color = INK,
+        color: Color | None = None,
         align: Align = "left",
         max_width: float | None = None,
     ) -> float:
@@ -237,11 +228,11 @@ class Canvas:
             at: anchor; its height is the middle of the capitals.
             text: characters that cannot be shown become replacement characters; texts over 200 characters are cut.
             size: font size (em) in pixels.
-            color: of the text.
+            color: of the text; the theme's ink if omitted.
             align: which end of the line the anchor is.
             max_width: shrink the font until the line fits.
         """
-        surface, em = _text_line(text, size, color, max_width)
+        surface, em = _text_line(text, size, self.theme.ink if color is None else color, max_width)
         width = surface.get_width()
         left = at[0] * SCALE - {"left": 0.0, "center": 0.5, "right": 1.0}[align] * width
         top = at[1] * SCALE - (_ASCENT - _CAP_HEIGHT / 2) * em

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from hrm_envs.rendering.board import Board
 from hrm_envs.rendering.canvas import Canvas, Rect
 from hrm_envs.rendering.frame_data import Frame
+from hrm_envs.rendering.look import DEFAULT_SIZE, Size, arrange
 from hrm_envs.rendering.strip import Strip, status
+from hrm_envs.rendering.theme import DARK, Theme
 from hrm_envs.spec import MARK_RIGHT, MARK_WRONG, PAD, TaskSpec
-
-#: Default width and height of an image, in pixels.
-DEFAULT_SIZE = (960, 640)
-_MIN_SIDE = 120
 
 
 class Drawable(Protocol):
@@ -29,40 +27,25 @@ class Drawable(Protocol):
         """Draw the puzzle and the answer of ``board.frame``."""
 
 
-def render_rgb(task: Drawable, frame: Frame, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+def render_rgb(task: Drawable, frame: Frame, size: Size | None = None, theme: Theme = DARK) -> NDArray[np.uint8]:
     """Render a frame as an image, uint8 ``[H, W, 3]``. Deterministic; needs no display.
 
     Args:
         task: its ``draw`` fills the board.
         frame: what to show.
         size: width and height in pixels. The strip is beside the board of a wide image and below that of a tall one.
+        theme: the colours.
 
     Raises:
         DependencyNotInstalled: pygame is not installed.
         ValueError: a side of ``size`` is under 120 pixels.
     """
-    width, height = DEFAULT_SIZE if size is None else size
-    if min(width, height) < _MIN_SIDE:
-        raise ValueError(f"an image needs at least {_MIN_SIDE} pixels on each side, got {width} x {height}")
-    canvas = Canvas(width, height)
-    if width >= 1.2 * height:
-        unit = min(width / 960, height / 640)
-        strip_width, margin = 284 * unit, 32 * unit
-        side = min(height - 2 * margin, width - strip_width - 3 * margin)
-        left = (width - side - strip_width - margin) / 2
-        board = draw_board(canvas, task, frame, (left, (height - side) / 2, side, side))
-        strip_height = 576 * unit
-        area = (left + side + margin, (height - strip_height) / 2, strip_width, strip_height)
-        Strip(canvas, frame, unit).beside(task.spec.name, board, area)
-    else:
-        unit = min(width / 720, height / 960)
-        margin = 36 * unit
-        side = min(width - 2 * margin, height - 3 * margin - 240 * unit)
-        top = (height - side - margin - 240 * unit) / 2
-        board = draw_board(canvas, task, frame, ((width - side) / 2, top, side, side))
-        strip_width = max(side, 600 * unit)
-        left = (width - strip_width) / 2
-        Strip(canvas, frame, unit).below(task.spec.name, board, left, top + side + margin, strip_width)
+    size = size or DEFAULT_SIZE
+    layout, canvas = arrange(size), Canvas(*size, theme)
+    board = draw_board(canvas, task, frame, layout.board)
+    strip = Strip(canvas, frame, layout.unit)
+    draw_strip = strip.beside if layout.beside else strip.below
+    draw_strip(task.spec.name, board, layout.strip)
     return canvas.pixels()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hrm_envs.rendering.board import Board
-from hrm_envs.rendering.canvas import PANEL, STRONG, Rect, inset
+from hrm_envs.rendering.canvas import Rect, inset
 from hrm_envs.spec import PAD
 from hrm_envs.sudoku.layout import BLANK
 
@@ -26,8 +26,8 @@ def draw_sudoku(board: Board, size: int, box_shape: tuple[int, int]) -> None:
         for column in range(0, size, box_columns):
             x, y = left + column / box_columns * box_width, top + row / box_rows * box_height
             box = inset((x, y, box_width, box_height), gap)
-            canvas.rect(box, STRONG, cell * 0.2)
-            canvas.rect(inset(box, max(cell * 0.032, 1.5)), PANEL, cell * 0.17)
+            canvas.rect(box, board.theme.strong, cell * 0.2)
+            canvas.rect(inset(box, max(cell * 0.032, 1.5)), board.theme.panel, cell * 0.17)
             inner = inset(box, gap * 1.5)
             step = (inner[2] / box_columns, inner[3] / box_rows)
             for index in range(size):
