@@ -108,6 +108,11 @@ class Train(Settings[ModelSettings]):
     """Output folder; runs/<environment> if omitted."""
     resume: Annotated[Path | None, EXPLAINED] = None
     """Continue the run in this folder, with its settings unless given here."""
+    seeds: Annotated[tuple[int, ...], EXPLAINED] = ()
+    """Train one run for each of these seeds, in OUT/seed-0 and so on, and aggregate their results into OUT/seeds.csv
+    and seeds.json. After Ctrl-C the same command continues."""
+    jobs: int = 1
+    """With --seeds: number of runs at a time, each a process of its own."""
     gif: bool = True
     """Draw a GIF at the end (needs the extra `render`)."""
     max_minutes: float | None = None
@@ -140,6 +145,13 @@ def _run(arguments: Sequence[str], ranks: Ranks) -> int:
         return 0
     options, config = read
     out = options.resume or options.out or options.folder()
+    if options.seeds:
+        from hrm_agents.commands.train_seeds import Plan, train_seeds
+
+        _check_empty(out)
+        return train_seeds(
+            Plan(config, out, options.seeds, options.jobs, options.module, options.gif, options.max_minutes)
+        )
     with hold_folder(out, ranks):
         return _train(config, out, options, ranks)
 
@@ -160,6 +172,12 @@ def _read(arguments: Sequence[str], ranks: Ranks) -> tuple[Train[Any], TrainConf
         config = options.config_in(env)
     else:
         config = options.config()
+    if options.jobs != 1 and not options.seeds:
+        raise UserError("--jobs is the number of seeds at a time: give several --seeds")
+    if options.seeds and options.resume is not None:
+        raise UserError("--seeds continues its runs when the same command is given again: omit --resume")
+    if options.seeds and ranks.size > 1:
+        raise UserError("--seeds starts processes of its own: train one seed at a time under torchrun, with --run.seed")
     if options.max_minutes is not None:
         Limits(0.0, 1e6, open_low=True).check("--max-minutes", options.max_minutes)
     ranks.rows(config.run.batch_size)  # refuses a batch that cannot be split
