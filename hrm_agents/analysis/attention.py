@@ -98,7 +98,7 @@ def attention_map(
     num_cells = found.spec.num_cells
     layers = {name: call for name, call in calls.items() if call.query.shape[-2] >= num_cells}
     if not layers:
-        raise UserError(f"{solver.folder}: its network has no attention over the cells of the board")
+        raise UserError(f"{solver.name}: its network has no attention over the cells of the board")
     name = layer or next(reversed(layers))
     if name not in layers:
         raise UserError(f"there is no layer {name!r}: choose from {', '.join(layers)}")

@@ -58,7 +58,8 @@ class Dimensions:
     """Participation ratios of all states of a model after one segment."""
 
     env_id: str
-    folder: str
+    #: Its name, or its folder.
+    model: str
     #: Updates of the training so far; None if the checkpoint does not say.
     updates: int | None
     num_puzzles: int
@@ -132,7 +133,7 @@ def state_dimensions(
         ratios = [ratio_of_cells(mean, second) for mean, second in zip(arrays[::2], arrays[1::2], strict=True)]
     return Dimensions(
         env_id=found.env_id,
-        folder=str(solver.folder),
+        model=solver.name,
         updates=solver.config.get("updates"),
         num_puzzles=num,
         samples=samples,

@@ -126,7 +126,7 @@ def state_names(solver: Solver) -> dict[int, str]:
     found = {place: names[place] for place, state in enumerate(carry) if state.is_floating_point()}
     if not found:
         raise UserError(
-            f"{solver.folder}: its network carries no state from segment to segment, and this analysis needs one: "
+            f"{solver.name}: its network carries no state from segment to segment, and this analysis needs one: "
             "choose settling, attention or depth"
         )
     return found

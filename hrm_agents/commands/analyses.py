@@ -135,7 +135,7 @@ class DimensionOptions(Analysis):
             low, high = state.interval
             limit = "" if state.limit is None else f", about {state.limit:.1f} for infinitely many"
             lines.append(
-                f"{result.folder}, {state.name}: participation ratio {state.ratio:.1f} [{low:.1f}, {high:.1f}] over "
+                f"{result.model}, {state.name}: participation ratio {state.ratio:.1f} [{low:.1f}, {high:.1f}] over "
                 f"{result.num_puzzles} puzzles{limit}; at most {state.most}"
             )
         return lines

@@ -26,7 +26,7 @@ from hrm_agents.policy import HRMPolicy
 from hrm_agents.records import checkpoint
 from hrm_agents.solving.solution import Segment, Solution
 from hrm_agents.solving.task_check import check_task
-from hrm_agents.zoo import checkpoint_of
+from hrm_agents.zoo import checkpoint_of, name_of
 from hrm_envs import PuzzleBatch, read_puzzles
 
 
@@ -72,6 +72,11 @@ class Solver:
                     f"of thinking on, by which {type(rule).__name__} decides"
                 )
             self.rule = rule
+
+    @property
+    def name(self) -> str:
+        """The name of a model that ships with the package, else its folder."""
+        return name_of(self.folder)
 
     @property
     def policy(self) -> HRMPolicy:

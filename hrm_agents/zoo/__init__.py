@@ -45,3 +45,8 @@ def checkpoint_of(model: str | Path) -> Path:
     """The checkpoint folder of a model: by its name, or the path itself where it exists or is no name."""
     path = Path(model)
     return _ROOT / path if str(path) in names() and not path.exists() else path
+
+
+def name_of(checkpoint: Path) -> str:
+    """What people call a model: its name if it ships with the package, else its folder."""
+    return checkpoint.name if checkpoint.parent == _ROOT else str(checkpoint)
