@@ -41,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _flushed(0, f"{__version__}\n")
     command = arguments.pop(0)
     if command not in COMMANDS:
-        _complain(f"error: unknown command {command[:60]!r}; choose from {', '.join(COMMANDS)}")
+        from hrm_agents.errors import did_you_mean
+
+        hint = did_you_mean(command, COMMANDS) or f"; choose from {', '.join(COMMANDS)}"
+        _complain(f"error: unknown command {command[:60]!r}{hint}")
         return 2
     return _flushed(_run(command, arguments))
 

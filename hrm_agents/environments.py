@@ -12,7 +12,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from hrm_agents.errors import UserError, one_line, user_errors
+from hrm_agents.errors import UserError, did_you_mean, one_line, user_errors
 from hrm_agents.user_modules import import_module
 from hrm_envs import default_split
 
@@ -148,8 +148,11 @@ def registered_keywords(env_id: str) -> dict[str, Any]:
     module, name = _parse(env_id)
     if module is not None:
         import_module(module, one_line(env_id))
-    with user_errors(one_line(env_id)):
-        return dict(gym.spec(name).kwargs)
+    spec = gym.registry.get(name)
+    if spec is None:
+        hint = did_you_mean(name, (id for id, each in gym.registry.items() if "task" in each.kwargs)) or ";"
+        raise UserError(f"{one_line(env_id)}: there is no such environment{hint} `hrm-agents envs` lists the ids")
+    return dict(spec.kwargs)
 
 
 def _known(env_id: str) -> str:

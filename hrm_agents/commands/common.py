@@ -17,7 +17,7 @@ import tyro
 from rich.progress import Progress
 
 from hrm_agents.environments import check_keywords
-from hrm_agents.errors import UserError, one_line
+from hrm_agents.errors import UserError, did_you_mean, one_line
 from hrm_agents.terminal import print_notes, steady_console
 
 Options = TypeVar("Options")
@@ -84,7 +84,9 @@ def _parsed(options: type[Options], command: str, arguments: Sequence[str], **ke
             )
     except SystemExit as exit:
         if exit.code:
-            raise UserError(f"{one_line(_unboxed(errors.getvalue()), 400)}; see hrm-agents {command} --help") from None
+            problem = one_line(_unboxed(errors.getvalue()), 400)
+            more = " See" if problem.endswith("?") else "; see"
+            raise UserError(f"{problem}{more} hrm-agents {command} --help") from None
         asked_for_help = bool({"-h", "--help"} & set(arguments))
         print(_wrapped(output.getvalue()) if asked_for_help else output.getvalue())
         raise HelpShown from None
@@ -114,8 +116,11 @@ def _unboxed(text: str) -> str:
     message = " ".join(" ".join(line for line in lines[1:] if line.strip("-")).split())
     message = re.split(r" (?:Argument helptext:|For full helptext)", message)[0].rstrip(".")
     # Of the suggested options, keep the name of the first; None is not a choice on the command line.
-    message = re.sub(r" Perhaps you meant: (\S+).*", r"; perhaps you meant \1", message)
-    return re.sub(r"'None', |, 'None'", "", message)
+    message = re.sub(r" Perhaps you meant: (\S+).*", r"; did you mean \1?", message)
+    message = re.sub(r"'None', |, 'None'", "", message)
+    choice = re.fullmatch(r"(invalid choice '(.*)' for argument '.*')\. Expected one of \((.*)\)", message)
+    hint = did_you_mean(choice[2], re.findall(r"'([^']*)'", choice[3])) if choice else ""
+    return f"{choice[1]}{hint}" if choice and hint else message
 
 
 def _wrapped(text: str) -> str:

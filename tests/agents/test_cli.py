@@ -72,6 +72,8 @@ def test_version(capsys):
 
 def test_unknown_command(error):
     assert error("fly") == f"unknown command 'fly'; choose from {', '.join(COMMANDS)}"
+    assert error("trian") == "unknown command 'trian'; did you mean 'train'?"
+    assert error("Evalaute", "x") == "unknown command 'Evalaute'; did you mean 'evaluate'?"
 
 
 def option_names(cls, prefix=""):
@@ -133,7 +135,14 @@ def test_help_of_train_shows_the_defaults_of_the_environment(capsys, monkeypatch
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--run.update", "3"], "Unrecognized options: --run.update, 3; perhaps you meant --run.updates"),
+        (["train", "--run.update", "3"], "Unrecognized options: --run.update, 3; did you mean --run.updates? See"),
+        (["train", "--preset", "paper-maze-hrad"], "argument '--preset'; did you mean 'paper-maze-hard'? See hrm-agen"),
+        (
+            ["train", "--optim.schedule", "cosin"],
+            "invalid choice 'cosin' for argument '--optim.schedule'; did you mean",
+        ),
+        (["train", "--halting.rule", "gian"], "halting.rule: unknown rule 'gian'; did you mean 'gain'?"),
+        (["train", "--model", "lstn"], "--model: no model 'lstn' is registered; did you mean 'lstm'?"),
         (["train", "--run.updates", "x"], "--run.updates: invalid literal"),
         (["train", "--run.updates", "0"], "run.updates must be at least 1, got 0"),
         (["train", "--model.position", "polar"], "invalid choice 'polar'"),
@@ -268,8 +277,9 @@ def test_training_into_a_place_that_cannot_be_written(error, tiny_flags, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["HRM/Nonsense-v0"], "`hrm-agents envs` lists the ids"),
-        (["HRM/Sudoku-4x4-v7"], "v0"),
+        (["HRM/Nonsense-v0"], "HRM/Nonsense-v0: there is no such environment; `hrm-agents envs` lists the ids"),
+        (["HRM/Sudoku-4x4-v7"], "did you mean 'HRM/Sudoku-4x4-v0'? `hrm-agents envs` lists the ids"),
+        (["hrm/sudoko-6x6"], "hrm/sudoko-6x6: there is no such environment; did you mean 'HRM/Sudoku-6x6-v0'?"),
         (["not an id"], "'not an id' is not a Gymnasium id"),
         (["--kwargs", "colour=red"], "unexpected keyword argument 'colour'"),
         (["--kwargs", "colour"], "is not of the form name=value"),
