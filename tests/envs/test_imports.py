@@ -26,7 +26,7 @@ LAYERS = {
         ["rendering"],
         ["task"],
         ["puzzles", "registration", "rewards"],
-        ["arc", "dynamics", "maze", "sudoku"],
+        ["arc", "dynamics", "maze", "reasoning_gym", "sudoku"],
         ["construction", "frame_builder", "testing"],
         ["env_base"],
         ["env", "vector_env"],
