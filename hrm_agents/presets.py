@@ -10,8 +10,9 @@ seeds (see Changelog):
   instead of 39% after 5,000 (of 10,000 and 15,000 planned). On mazes, learned positions do harm: 7x7, 22% instead of
   43% after 1,000;
 - ``rope_theta`` 100 instead of 10,000 on 9x9 mazes: 27% instead of 6% after 2,000 updates. With 10,000, only the
-  fastest frequency distinguishes neighbouring cells, and its period is 6.3 cells. On 7x7 mazes (0.1.0, seed 2, 500
-  validation puzzles): 95% instead of 64% after 3,000 updates.
+  fastest frequency distinguishes neighbouring cells, and its period is 6.3 cells. On 7x7 mazes the two are alike
+  within the spread of seeds (0.1.0, three seeds, 500 validation puzzles, after 3,000 updates: 73 / 81 / 95% with 100,
+  100 / 86 / 64% with 10,000), and all mazes but the smallest have the same network.
 
 **By name** (the presets ``paper-*``): the 27-million-parameter models of Wang et al. 2025, arXiv 2506.21734, for a GPU,
 with the settings of the authors' code where the paper omits them. We have not run them to the end. Differences between
