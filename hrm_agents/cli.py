@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import keyword
 import os
 import signal
 import sys
@@ -12,21 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-COMMANDS = {
-    "train": "train a model in an environment, evaluate it and draw a GIF",
-    "evaluate": "measure success on unseen puzzles, at every segment",
-    "solve": "solve puzzles from an argument, a file or standard input",
-    "analyse": "show what happens inside a network, as a picture",
-    "watch": "watch a model think, in a window or as a GIF",
-    "play": "solve puzzles yourself in a window, with a model's advice",
-    "envs": "list the environments",
-    "frontier": "train a model for each segment cost, and draw success against segments",
-    "report": "write a page on a training run, or one that compares several",
-    "models": "list the trained models that ship with the package",
-    "bench": "measure environments, training and solving; predict training on many GPUs",
-    "import": "convert a checkpoint of the public HRM or TRM code",
-    "new-task": "write a file with a task of your own, ready to train on",
-}
+from hrm_agents.commands.table import COMMANDS, module_name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,8 +38,7 @@ def _run(command: str, arguments: Sequence[str]) -> int:
     """Run a command and return its exit code; an error is reported in one line."""
     # Nothing needs finishing yet, and an interrupt inside an import would print a traceback.
     with leave_at_once_on_interrupt():
-        name = command.replace("-", "_") + "_" * keyword.iskeyword(command)
-        module = importlib.import_module(f"hrm_agents.commands.{name}")
+        module = importlib.import_module(module_name(command))
         from hrm_agents.commands.common import HelpShown
         from hrm_agents.errors import UserError, one_line
         from hrm_agents.terminal import notes_of_environments

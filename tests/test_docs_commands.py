@@ -1,7 +1,6 @@
 """Every line of the documentation that calls hrm-agents parses: its options exist and their values are possible."""
 
 import importlib
-import keyword
 import re
 import shlex
 from dataclasses import dataclass
@@ -10,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from hrm_agents import environments, user_modules
-from hrm_agents.cli import COMMANDS
 from hrm_agents.commands import common
+from hrm_agents.commands.table import COMMANDS, module_name
 from hrm_agents.models import HRM, registry
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 #: Fenced blocks with their language, and indented lines.
 _BLOCKS = re.compile(r"^```(\w*)\n(.*?)^```$|^    ([^\n]*)$", re.DOTALL | re.MULTILINE)
-_CALL = re.compile(r"(?:^|&& ) *(hrm-agents .*)$")
+_CALL = re.compile(r"(?:^|&& ) *(hrm-agents .*?)(?: > .*)?$")
 
 
 def calls() -> list[str]:
@@ -80,9 +79,8 @@ def parse(monkeypatch, request):
             arguments[arguments.index("--resume") + 1] = str(request.getfixturevalue("sudoku_run"))
         if "--config" in arguments:
             arguments[arguments.index("--config") + 1] = str(request.getfixturevalue("run_file"))
-        name = command.replace("-", "_") + "_" * keyword.iskeyword(command)
         with pytest.raises((ParsedError, common.HelpShown)):
-            importlib.import_module(f"hrm_agents.commands.{name}").run(arguments)
+            importlib.import_module(module_name(command)).run(arguments)
 
     return parse
 
