@@ -54,7 +54,7 @@ def recurrent_ppo(network: str, corridor: int, seed: int, updates: int) -> float
     model = RecurrentPPO(
         policy,
         ReasoningVecEnv(t_maze.make_envs(t_maze.NUM_ENVS, corridor)),
-        learning_rate=t_maze.LEARNING_RATE,
+        learning_rate=lambda left: t_maze.LEARNING_RATE * left,
         n_steps=t_maze.NUM_STEPS,
         batch_size=t_maze.NUM_ENVS * t_maze.NUM_STEPS // t_maze.MINIBATCHES,
         n_epochs=t_maze.EPOCHS,
@@ -127,7 +127,9 @@ def torchrl_ppo(network: str, corridor: int, seed: int, updates: int) -> float:
     frames = t_maze.NUM_STEPS * t_maze.NUM_ENVS
     env = make_env(t_maze.NUM_ENVS, independent_seeds(seed, t_maze.NUM_ENVS))
     collector = Collector(env, policy, frames_per_batch=frames, total_frames=updates * frames)
-    for batch in collector:  # [NUM_ENVS, NUM_STEPS]
+    for update, batch in enumerate(collector):  # [NUM_ENVS, NUM_STEPS]
+        for group in optimizer.param_groups:
+            group["lr"] = t_maze.LEARNING_RATE * (1 - update / updates)
         with torch.no_grad(), set_recurrent_mode(True):
             advantage(batch)
         for _ in range(t_maze.EPOCHS):

@@ -32,6 +32,7 @@ NUM_STEPS = 32
 EPOCHS = 4
 MINIBATCHES = 4
 LEARNING_RATE = 1e-3
+"""At first; it falls linearly to 0. At a constant one, a policy that had learned the way may forget it again."""
 GAMMA, LAMBDA = 0.99, 0.95
 CLIP = 0.2
 ENTROPY_WEIGHT, VALUE_WEIGHT = 0.01, 0.5
@@ -234,6 +235,8 @@ def main(args: Args) -> float:
     state, begins = agent.memory.initial_state(NUM_ENVS), torch.ones(NUM_ENVS, dtype=torch.bool)
 
     for update in range(1, args.updates + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * (1 - (update - 1) / args.updates)
         # Act, and keep the state that the sequence started from.
         first_state, steps = state, []
         for _ in range(NUM_STEPS):
