@@ -247,7 +247,7 @@ LEARNER = {
 def test_memorises_eight_puzzles_and_learns_to_halt(tiny_config, tmp_path):
     """From scratch, in seconds; a wrong sign in the answer loss or in either Q loss fails it."""
     kwargs = {"num_puzzles": 8, "augment": False, "max_segments": 4}
-    config = tiny_config(kwargs=kwargs, run={"updates": 300, "batch_size": 16}, **LEARNER)
+    config = tiny_config(kwargs=kwargs, run={"updates": 200, "batch_size": 16}, **LEARNER)
     trainer = Trainer(config, tmp_path)
     known = {**kwargs, "split": "train"}
     before = evaluate(trainer.rollout.policy, config.env.id, known)
@@ -264,7 +264,7 @@ def test_memorises_eight_puzzles_and_learns_to_halt(tiny_config, tmp_path):
 
 
 def test_a_task_of_the_users_own_trains(tiny_config, tmp_path):
-    config = tiny_config("Test/Mirror-v0", {}, run={"updates": 300, "batch_size": 16}, **LEARNER)
+    config = tiny_config("Test/Mirror-v0", {}, run={"updates": 200, "batch_size": 16}, **LEARNER)
     report = Trainer(config, tmp_path).run()
     assert report.num_puzzles == 100
     assert report.success_rate > 0.9, "unseen puzzles: it has learned the rule"
