@@ -196,7 +196,7 @@ def test_resuming_takes_no_preset(sudoku_run, capsys):
 
 
 def test_help_lists_the_presets_and_shows_their_defaults(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "120")
     assert main(["train", "--preset", "paper-maze-hard", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert f"--preset {{{','.join(get_args(PresetName))}}}" in text
