@@ -84,7 +84,9 @@ class MoveDynamics:
         self._goal = self._position.copy()
         self._doors = np.zeros((num_rows, self.num_doors), np.int64)
         self._shut = np.zeros((num_rows, self.num_doors), np.bool_)
+        #: Steps to G: through all doors, or where they are needed, through those that are open now.
         self._distance = np.zeros((num_rows, rows * columns), np.uint16)
+        self._needs_distance = settings.shaping or settings.oracle
         self._num_open = np.ones(num_rows, np.int64)
         self._potential = np.zeros(num_rows)
         #: int32 ``[B]``, steps taken, steps allowed, and length of the shortest path with all doors open.
@@ -134,7 +136,7 @@ class MoveDynamics:
         self.optimum[rows] = distance[np.arange(len(rows)), start]
         self._num_open[rows] = passable.sum(axis=1)
         self.limit[rows] = self.settings.max_steps or self._num_open[rows]
-        if self.settings.shaping:
+        if self._needs_distance:
             if self.num_doors:
                 self._distance[rows] = self._distances_to_goal(rows, _WALKABLE[self._tokens(rows)])
             self._potential[rows] = self._potentials()[rows]
@@ -154,9 +156,9 @@ class MoveDynamics:
         success = self._position == self._goal
         # Subtracting avoids -0.0.
         reward = np.where(success, 1.0, 0.0 - self.settings.step_cost)
+        if self._needs_distance and changed is not None and len(changed):
+            self._distance[changed] = self._distances_to_goal(changed, _WALKABLE[self._tokens(changed)])
         if self.settings.shaping:
-            if changed is not None and len(changed):
-                self._distance[changed] = self._distances_to_goal(changed, _WALKABLE[self._tokens(changed)])
             before, self._potential = self._potential, self._potentials()
             reward += self.settings.gamma * self._potential - before
         return MoveOutcome(reward, success, ~success & (self.steps >= self.limit))
@@ -169,6 +171,21 @@ class MoveDynamics:
         free = _WALKABLE[self._grid[self._rows[:, None], self._position[:, None] + self._offsets]]
         free[~free.any(axis=1)] = True
         return free
+
+    def oracle(self) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+        """The best moves and the distance to G through the doors that are open now; needs the setting ``oracle``.
+
+        Returns:
+            bool ``[B, 4]``, the moves that begin a shortest path, none on G and where doors cut off G; and int32
+            ``[B]``, the number of steps, -1 where doors cut off G.
+        """
+        here = self._distance[self._rows, self.cell].astype(np.int32)
+        ahead = self._position[:, None] + self._offsets
+        # Cells of the rim stand for cell 0, but are not walkable.
+        there = self._distance[self._rows[:, None], self._cell_of[ahead]]
+        reachable = here != UNREACHED
+        best = _WALKABLE[self._grid[self._rows[:, None], ahead]] & (there.astype(np.int32) + 1 == here[:, None])
+        return best & reachable[:, None], np.where(reachable, here, np.int32(-1))
 
     def grids(self) -> Tokens:
         """The mazes with their current doors, without the walkers: a new uint8 array ``[B, S]``."""

@@ -67,7 +67,9 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
     ## Info
     ``steps``; ``optimum``, the length of the shortest path from S to G with all doors open; ``action_mask`` int8
     ``[4]``, the moves that change the walker's position (all four if none does, so that it can wait); after a step
-    ``is_success``.
+    ``is_success``. With ``oracle=True`` also ``oracle`` int8 ``[4]``, the moves that begin a shortest path through the
+    doors that are open now, none on G and where doors cut off G; and ``oracle_distance``, the steps to G on such a
+    path, -1 where doors cut off G.
 
     ## Arguments
     ``env``: a single maze environment, of which only the puzzles are used. Its splits distinguish mazes that differ in
@@ -202,7 +204,14 @@ class MazeMoves(gym.Env[NDArray[np.uint8], int]):
             "steps": int(dynamics.steps[0]),
             "optimum": int(dynamics.optimum[0]),
             "action_mask": dynamics.mask()[0].astype(np.int8),
+            **self._oracle(),
         }
+
+    def _oracle(self) -> dict[str, Any]:
+        if not self._dynamics.settings.oracle:
+            return {}
+        best, distance = self._dynamics.oracle()
+        return {"oracle": best[0].astype(np.int8), "oracle_distance": int(distance[0])}
 
 
 def _has_time_limit(env: Any) -> bool:

@@ -56,6 +56,9 @@ class MoveSettings:
     #: Whether each walk starts on a random cell from which G can be reached ("exploring starts"). Helps training:
     #: short walks are learned first, and long ones build on them.
     exploring_starts: bool = False
+    #: Whether ``info`` has the best moves and the distance to G, through the doors that are open now. For teachers and
+    #: tests: the agent should not see them.
+    oracle: bool = False
     #: "tokens" for uint8 ``[S]``, "planes" for uint8 ``[5, rows, columns]`` of 0 and 255.
     observation: Observation = "tokens"
 
@@ -68,7 +71,7 @@ class MoveSettings:
         ranges = {"step_cost": (-MAX_COST, MAX_COST), "gamma": (0.0, 1.0), "door_probability": (0.0, 1.0)}
         for name, (least, most) in ranges.items():
             object.__setattr__(self, name, real_number(name, getattr(self, name), least, most))
-        for name in ("shaping", "exploring_starts"):
+        for name in ("shaping", "exploring_starts", "oracle"):
             object.__setattr__(self, name, flag(name, getattr(self, name)))
         choice("observation", self.observation, get_args(Observation))
         if self.num_doors and not self.door_probability:

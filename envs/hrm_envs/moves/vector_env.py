@@ -202,9 +202,12 @@ class MazeMovesVector(gym.vector.VectorEnv[NDArray[np.uint8], NDArray[Any], NDAr
     def _state_info(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
         """Info on the current walks in Gymnasium's format: zero outside ``mask``, and ``_name`` masks."""
         dynamics = self._dynamics
-        return {
+        info: dict[str, Any] = {
             "steps": dynamics.steps * mask,
             "optimum": dynamics.optimum * mask,
             "action_mask": (dynamics.mask() & mask[:, None]).astype(np.int8),
-            **{name: mask.copy() for name in ("_steps", "_optimum", "_action_mask")},
         }
+        if dynamics.settings.oracle:
+            best, distance = dynamics.oracle()
+            info |= {"oracle": (best & mask[:, None]).astype(np.int8), "oracle_distance": distance * mask}
+        return {**info, **{f"_{name}": mask.copy() for name in info}}
