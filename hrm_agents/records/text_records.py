@@ -151,7 +151,11 @@ def _whole_lines(path: Path) -> list[str]:
 
 
 def _cells(line: str) -> list[str]:
-    return next(csv.reader([line]))
+    """The cells of a line; none if it is not CSV."""
+    try:
+        return next(csv.reader([line]))
+    except csv.Error:  # such as a null character before Python 3.11
+        return []
 
 
 def _csv_line(cells: Sequence[Any]) -> str:
