@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -65,10 +66,10 @@ def test_every_answer_survives_its_text(name: str, data: st.DataObject) -> None:
 def arc() -> ARCTask:
     pair = {"input": [[1, 2], [3, 4]], "output": [[4, 3], [2, 1]]}
     other = {"input": [[1, 5], [3, 4]], "output": [[4, 3], [5, 1]]}
-    folder = Path(__file__).parent / "__pycache__"
-    folder.mkdir(exist_ok=True)
-    (folder / "text-task.json").write_text(json.dumps({"train": [pair], "test": [other]}))
-    return ARCTask(canvas=12, puzzles=str(folder / "text-task.json"), augmentations=2, demonstrations=3)
+    with tempfile.TemporaryDirectory() as folder:  # read when the task is made
+        path = Path(folder) / "task.json"
+        path.write_text(json.dumps({"train": [pair], "test": [other]}))
+        return ARCTask(canvas=12, puzzles=str(path), augmentations=2, demonstrations=3)
 
 
 @settings(max_examples=60, deadline=None)
