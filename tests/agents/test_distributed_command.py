@@ -7,9 +7,11 @@ import sys
 import torch
 from rank_group import in_ranks
 
+from hrm_agents.config import TrainConfig
 from hrm_agents.records.checkpoint import MODEL, read_config, read_tensors
 from hrm_agents.records.logger import Logger
 from hrm_agents.records.resume import saved_config
+from hrm_agents.records.run_file import RUN_FILE, read_run_file
 from hrm_agents.trainer import Trainer
 
 #: Kills the second process once, after seven updates.
@@ -50,6 +52,8 @@ def test_a_run_whose_process_was_killed_ends_like_an_undisturbed_one(tiny_flags,
     assert len(list((out / "tensorboard").iterdir())) == 2  # of the first process, each time
 
     config, other = saved_config(out), tmp_path / "other"
+    written = read_run_file(out / RUN_FILE)
+    assert (written.over(TrainConfig()), written.module) == (config, (str(module),))
     in_ranks(2, lambda ranks: Trainer(config, other, Logger(), ranks=ranks).run().num_puzzles, tmp_path)
     assert read_config(other)["evaluation"] == read_config(out)["evaluation"]
     expected, found = read_tensors(other / MODEL)[0], read_tensors(out / MODEL)[0]
