@@ -134,7 +134,7 @@ GOOD = "#####\n#S..#\n#.#.#\n#..G#\n#####"
         ("#####\n#S H#\n#-- #\n#  G#\n#####", "is not a maze character"),
         ("WGWGWG\nWG>>WG\nWGGGWG", "is not a maze character"),
         ("%%%%%\n%P.G%\n%. .%\n%o .%\n%%%%%", "is not a maze character"),
-        ("#####\n#S.G#\n#####", "the maze has 3 x 5 cells, not 5 x 5"),
+        ("#####\n#S.G#\n#...#\n#...#\n#...#\n#####", "the maze has 6 x 5 cells, more than the 5 x 5 of this"),
         ("#####\n#S..#\n#.#.#\n#..G\n#####", "line 4, column 5: the line has 4 characters, line 1 has 5"),
         ("+--+--+\n|S |  |\n+  x  +\n|   G |\n+--+--+", "line 3, column 1: expected posts"),
         ("+--+--+\n|SG   |\n+  +  +\n|     |\n+--+--+", "line 2, column 2: a room holds"),
@@ -222,3 +222,31 @@ def test_every_style_reads_back(number, wall, ends, solved):
     found = read_puzzles(draw(tokens, cells(wall, free, *ends, path="o")), TASK)
     np.testing.assert_array_equal(found.puzzle[0], BATCH.puzzle[number])
     np.testing.assert_array_equal(found.solution[0] == PATH, BATCH.solution[number] == PATH)
+
+
+RECTANGLE = "#######\n#S...##\n####..#\n#G...##\n#######"
+
+
+def test_rectangles_are_filled_with_walls(caplog):
+    caplog.set_level("INFO", logger="hrm_envs")
+    found = read_puzzles(f"{RECTANGLE}\n\n#####\n#S.G#\n#####", TASK)
+    board = np.ones((7, 7), np.uint8)
+    board[:5] = TASK.parse(RECTANGLE).reshape(7, 7)[:5]
+    np.testing.assert_array_equal(found.puzzle[0].reshape(7, 7), board)
+    assert "2 mazes of 3 x 5, 5 x 7 cells: walls fill the board of 7 x 7" in caplog.text
+    # The shortest path of the first has three cells in row 2, one in row 3, and three in row 4.
+    assert (found.solution == 5).sum(axis=1).tolist() == [7, 1]
+    assert TASK.verify(found, found.solution).success.all()
+
+
+def test_a_path_that_is_drawn_into_a_rectangle_is_its_solution():
+    drawn = "#####\n#SoG#\n#####"
+    found = read_puzzles(drawn, TASK)
+    assert TASK.format(found.solution[0]).splitlines()[:3] == [row + "##" for row in drawn.splitlines()]
+
+
+@pytest.mark.parametrize("block", [1, 4])
+def test_pictures_of_rectangles(tmp_path, block):
+    pixels = picture(TASK.parse(RECTANGLE)[0])[:5].repeat(block, axis=0).repeat(block, axis=1)
+    found = read_puzzles(save(tmp_path / "maze.png", pixels), TASK)
+    np.testing.assert_array_equal(found.puzzle, TASK.parse(RECTANGLE))

@@ -387,8 +387,8 @@ def test_mazes_in_one_text(tmp_path):
     assert task.parse((tmp_path / "mazes.txt").read_text()).shape == (2, 25)
     with pytest.raises(ValueError, match="line 8, column 2: 'y' is not a maze character"):
         task.parse(f"{maze}\n\n#####\n#yoG#\n#.#.#\n#...#\n#####")
-    with pytest.raises(ValueError, match="line 7: the maze has 4 x 5 cells, not 5 x 5"):
-        task.parse(f"{maze}\n\n#####\n#S.G#\n#...#\n#####")
+    with pytest.raises(ValueError, match="line 7: the maze has 4 x 6 cells, more than the 5 x 5 of this environment"):
+        task.parse(f"{maze}\n\n######\n#S.G.#\n#....#\n######")
     for kwargs in ({"size": 7.0}, {"min_path": 2.5}, {"wall_share": 0.4}):
         with pytest.raises(ValueError, match=next(iter(kwargs))):
             MazeTask(**kwargs)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hrm_envs.maze.dialects import Grid, read_cells
+from hrm_envs.maze.fitting import check_fits, fitted
 from hrm_envs.maze.rooms import is_rooms, rooms_to_cells
 from hrm_envs.maze.tokens import PAD, PATH
 from hrm_envs.task import Reading
@@ -25,27 +26,26 @@ def read_mazes(text: str, shape: tuple[int, int]) -> Reading:
 
     Args:
         text: the text of a file.
-        shape: rows and columns of each maze.
+        shape: rows and columns of the board. Smaller mazes, and rectangles, get walls at the right and at the bottom.
 
     Raises:
-        ValueError: a maze is malformed or has another shape, or there is none; the message names the line and, for a
-            character, the column, both counted from 1.
+        ValueError: a maze is malformed or larger than the board, or there is none; the message names the line and, for
+            a character, the column, both counted from 1.
     """
     grids: list[Grid] = []
     starts: list[int] = []
     skipped: list[int] = []
     for line, rows in _blocks(text, skipped):
         found = _read_block(rows, line)
-        if found.puzzle.shape != shape:
-            (height, width), size = found.puzzle.shape, shape[0] if shape[0] == shape[1] else shape
-            raise ValueError(
-                f"line {line}: the maze has {height} x {width} cells, not {shape[0]} x {shape[1]} (size={size}); mazes "
-                "are square, and an environment has mazes of one size"
-            )
+        try:
+            check_fits(found.puzzle, shape)
+        except ValueError as error:
+            raise ValueError(f"line {line}: {error}") from None
         grids.append(found)
         starts.append(line)
     if not grids:
         raise ValueError("the text holds no maze: it is empty")
+    grids = fitted(grids, shape)
     drawn = [found.drawn if (found.drawn == PATH).any() else np.full_like(found.drawn, PAD) for found in grids]
     puzzle, solution = (
         np.stack([each.reshape(-1) for each in part]) for part in ([found.puzzle for found in grids], drawn)
