@@ -30,7 +30,7 @@ def training_forward(model: SegmentModel, run: RunConfig) -> Forward:
         _recompute_blocks(model)
     if run.micro_batch is not None:
         return MicroBatches(model, run.micro_batch, compiled=run.compile)
-    return _compiled(model, run.compile)
+    return _compiled(model, model, run.compile)
 
 
 class MicroBatches:
@@ -49,9 +49,9 @@ class MicroBatches:
 
     def __init__(self, model: SegmentModel, rows: int, *, compiled: bool = False) -> None:
         self._rows = rows
-        self._forward: Forward = _compiled(model, compiled)
-        self._prepare: Callable[[Any, Tensor, Tensor | None], Any] = _compiled(model.prepare, compiled)
-        self._finish: Forward = _compiled(model.finish, compiled)
+        self._forward: Forward = _compiled(model, model, compiled)
+        self._prepare: Callable[[Any, Tensor, Tensor | None], Any] = _compiled(model, model.prepare, compiled)
+        self._finish: Forward = _compiled(model, model.finish, compiled)
 
     def __call__(self, carry: Any, puzzle: Tensor, task_id: Tensor | None = None) -> tuple[Any, SegmentOutput]:
         """See :meth:`hrm_agents.models.interface.SegmentModel.forward`."""
@@ -77,8 +77,19 @@ class MicroBatches:
         return result
 
 
-def _compiled(function: Callable[..., Any], wanted: bool) -> Callable[..., Any]:
-    return torch.compile(function) if wanted else function
+def _compiled(model: SegmentModel, function: Callable[..., Any], wanted: bool) -> Callable[..., Any]:
+    """A function of a network, compiled if wanted.
+
+    Task identities are looked up outside the graph: their sparse gradients would break it in two.
+    """
+    if not wanted:
+        return function
+    compiled = torch.compile(function)
+
+    def call(carry: Any, puzzle: Tensor, task_id: Tensor | None = None) -> Any:
+        return compiled(carry, puzzle, model.task_input(task_id))
+
+    return call
 
 
 def _recompute_blocks(model: SegmentModel) -> None:

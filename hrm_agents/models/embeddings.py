@@ -131,7 +131,11 @@ class InputEmbedding(nn.Module):
             self.position = nn.Parameter(truncated_normal_(position, std))
 
     def forward(self, puzzle: Tensor, task_id: Tensor | None) -> Tensor:
-        """Embed ``puzzle`` uint8/int [B, S] and ``task_id`` int [B] as float32 [B, T, d].
+        """Embed ``puzzle`` uint8/int [B, S] and ``task_id`` as float32 [B, T, d].
+
+        Args:
+            puzzle: tokens.
+            task_id: identities, int [B], or what :class:`TaskEmbedding` makes of them, float32 [B, P, d].
 
         Raises:
             ValueError: the model has task embeddings and ``task_id`` is missing.
@@ -140,7 +144,8 @@ class InputEmbedding(nn.Module):
         if self.task is not None:
             if task_id is None:
                 raise ValueError("this model embeds task identities: pass task_id [B]")
-            x = torch.cat((self.task(task_id.int()), x), dim=1)
+            slots = task_id if task_id.is_floating_point() else self.task(task_id.int())
+            x = torch.cat((slots, x), dim=1)
         elif self.prefix is not None:
             x = torch.cat((self.prefix.expand(x.shape[0], -1, -1), x), dim=1)
         if self.position is not None:

@@ -78,6 +78,10 @@ class GridModel(SegmentModel):
         """
         return states[:, 0]
 
+    def task_input(self, task_id: Tensor | None) -> Tensor | None:
+        """The prefix slots of the identities, ``[B, P, d]``; the identities themselves without a task embedding."""
+        return task_id if self.embedding.task is None or task_id is None else self.embedding.task(task_id.int())
+
     def sparse_parameters(self) -> dict[str, nn.Parameter]:
         """The task embedding table, if any, by name; its gradient is sparse, for SignSGD."""
         task = self.embedding.task

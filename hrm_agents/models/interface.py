@@ -129,7 +129,7 @@ class SegmentModel(nn.Module, ABC):
         Args:
             carry: of the previous segment, with the rows of new puzzles reset.
             puzzle: uint8 or int ``[B, S]``, tokens in row-major order.
-            task_id: int ``[B]``, for tasks with identities.
+            task_id: int ``[B]``, for tasks with identities, or what :meth:`task_input` makes of it.
 
         Returns:
             The new carry, detached, and the outputs, with gradient.
@@ -147,6 +147,13 @@ class SegmentModel(nn.Module, ABC):
         """The rest of the segment, as :meth:`forward`; by default all of it."""
         result: tuple[Any, SegmentOutput] = self(carry, puzzle, task_id)
         return result
+
+    def task_input(self, task_id: Tensor | None) -> Tensor | None:
+        """What :meth:`forward` takes in place of ``task_id`` where ``torch.compile`` cannot look identities up.
+
+        Training calls it outside the compiled graph. By default the identities themselves.
+        """
+        return task_id
 
     def reset_carry(self, carry: Any, reset: Tensor) -> Any:
         """Replace the rows where ``reset`` bool ``[B]`` is set by the initial carry."""

@@ -1,17 +1,20 @@
 import dataclasses
 import time
+from functools import partial
 from itertools import pairwise
 
 import pytest
 import torch
 from saved_memory import saved_bytes
 
+from hrm_agents.learning.forward import training_forward
 from hrm_agents.losses import stablemax_cross_entropy
 from hrm_agents.models.embeddings import rope_2d
 from hrm_agents.models.encoder import HRMEncoder, TokenPart
 from hrm_agents.models.hrm import HRM, Architecture, Carry, HRMConfig
 from hrm_agents.models.layers import rms_norm, rotate, truncated_normal_
 from hrm_agents.models.limits import LIMITS
+from hrm_agents.settings import RunConfig
 
 torch.set_num_threads(1)  # more threads are slower at this size
 
@@ -251,10 +254,14 @@ def test_bfloat16_stays_near_float32(position):
     torch.testing.assert_close(output.logits, exact.logits, rtol=0.1, atol=0.2)
 
 
-# At a graph break the compiler reads .grad, and suppresses its own warning only if warnings are not errors.
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+#: The compiler reads .grad of inputs, and suppresses its own warning only if warnings are not errors.
+READS_GRAD = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+
+
+@READS_GRAD
+@pytest.mark.parametrize("micro_batch", [None, 1])
 @pytest.mark.parametrize("num_task_ids", [1, 3])
-def test_compiles(num_task_ids):
+def test_training_compiles_to_one_graph(num_task_ids, micro_batch, monkeypatch):
     model = build(num_task_ids=num_task_ids, position="rope2d", H_layers=1, L_layers=1)
     carry, puzzle, task_id = model.initial_carry(2), puzzles(2), torch.tensor([1, 2])
 
@@ -265,10 +272,18 @@ def test_compiles(num_task_ids):
         return {name: p.grad.to_dense().clone() for name, p in model.named_parameters()}
 
     expected = gradients(model)
-    # In one graph, except for the lookup in a task table.
-    compiled = torch.compile(model, fullgraph=num_task_ids == 1, backend="aot_eager")
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, fullgraph=True, backend="aot_eager"))
+    compiled = training_forward(model, RunConfig(compile=True, micro_batch=micro_batch))
     for name, gradient in gradients(compiled).items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-4)
+
+
+@READS_GRAD
+def test_a_network_with_identities_compiles_on_its_own(monkeypatch):
+    model = build(num_task_ids=3, position="rope2d", H_layers=1, L_layers=1)
+    arguments = model.initial_carry(2), puzzles(2), torch.tensor([1, 2])
+    compiled = torch.compile(model, backend="eager")
+    torch.testing.assert_close(compiled(*arguments)[1].logits, model(*arguments)[1].logits)
 
 
 def test_norm_and_initialiser():
