@@ -59,7 +59,7 @@ def test_whatever_is_typed_is_answered_in_one_line(words, text, capsys):
         ["evaluate", "--batch-size", str(10**12)],
         ["evaluate", "--tries", str(10**12)],
         ["watch", "--record", "out.gif", "--episodes", str(2**31)],
-        ["watch", "--record", "out.mp4"],
+        ["watch", "--record", "out.avi"],
         ["bench", "env", "--seconds", "nan"],
         ["bench", "env", "--num-envs", str(10**12)],
         ["bench", "train", "--batch-size", str(10**12)],

@@ -205,7 +205,7 @@ def test_cells_have_a_largest_size_and_nothing_is_painted_of_nothing():
     assert np.array_equal(canvas.pixels(), before)
 
 
-@pytest.mark.parametrize(("cells", "lines"), [(30, False), (15, True), (3, True)])
+@pytest.mark.parametrize(("cells", "lines"), [(30, False), (15, False), (10, True), (3, True)])
 def test_lines_part_black_cells_unless_they_would_cover_them(cells, lines):
     canvas = Canvas(60, 60, LIGHT)
     draw_grid(canvas, np.zeros((cells, cells), np.uint8), (0, 0, 60, 60))

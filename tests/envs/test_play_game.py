@@ -422,7 +422,7 @@ def test_letters_are_typed_in_either_case_and_commands_give_way_to_them():
     press(game, "f1")
     press(game, "f2")
     assert game.num_played == 2
-    assert [labels(group) for group in key_helps(game)][-3:] == [("F1",), ("F2",), ("Esc",)]
+    assert [labels(group) for group in key_helps(game)][-3:] == [("F1",), ("F2",), ("Q", "Esc")]
     assert dict((group.text, labels(group)) for group in key_helps(game))["write"] == ("X", "h", "n")
 
 
@@ -436,7 +436,7 @@ def test_the_keys_are_explained():
         (("Enter",), "submit"),
         (("H",), "ask the model"),
         (("N",), "next"),
-        (("Esc",), "quit"),
+        (("Q", "Esc"), "quit"),
     ]
     texts = [group.text for group in key_helps(maze())]
     assert "change" in texts

@@ -107,20 +107,28 @@ def test_a_run_killed_at_any_stage_of_any_save_ends_like_an_undisturbed_one(tiny
 
 def test_a_run_killed_at_twenty_random_moments_ends_like_an_undisturbed_one(tiny_config, tmp_path):
     config = tiny_config("HRM/Maze-5x5-v0", KWARGS, run={**RUN, "updates": 10, "save_every": 1, "eval_every": 5})
+    trainer = Trainer(config, tmp_path / "whole")
     start = time.monotonic()
-    whole = finish(config, tmp_path / "whole")
+    trainer.run()
     length = time.monotonic() - start
+    whole = finish(config, tmp_path / "whole")
     folder, moments, kills, done = tmp_path / "killed", random.Random(0), 0, []
     while kills < 20:
+        ready, tell = os.pipe()
         pid = os.fork()
         if pid == 0:
             try:
-                finish(config, folder)
+                trainer = Trainer.resume(folder) if (folder / CONFIG).exists() else Trainer(config, folder)
+                os.write(tell, b".")
+                trainer.run()
                 os._exit(0)
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
-        time.sleep(moments.uniform(0.0, length / 5))
+        os.close(tell)
+        assert os.read(ready, 1), "it could start or go on"
+        os.close(ready)
+        time.sleep(moments.uniform(0.0, length / 3))
         os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         kills += os.WIFSIGNALED(status)
