@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hrm_agents.config import EnvConfig, TrainConfig, from_dict
 from hrm_agents.environments import check_saved, evaluation_split, make_single, of_unseen
-from hrm_agents.errors import UserError
+from hrm_agents.errors import UserError, did_you_mean, shown_path
 from hrm_agents.evaluation.evaluate import Evaluation, HaltJudge, Until, evaluate, open_env
 from hrm_agents.evaluation.outcomes import Solutions
 from hrm_agents.evaluation.search import ONE_TRY, SearchSettings, think_repeatedly
@@ -26,7 +26,7 @@ from hrm_agents.policy import HRMPolicy
 from hrm_agents.records import checkpoint
 from hrm_agents.solving.solution import Segment, Solution
 from hrm_agents.solving.task_check import check_task
-from hrm_agents.zoo import checkpoint_of, name_of
+from hrm_agents.zoo import checkpoint_of, name_of, names
 from hrm_envs import PuzzleBatch, read_puzzles
 
 
@@ -340,6 +340,8 @@ def load(
         hrm_agents.errors.UserError: the checkpoint is missing, damaged, of another program, or inconsistent.
     """
     path = checkpoint_of(path)
+    if not path.exists() and (hint := did_you_mean(str(path), names())):
+        raise UserError(f"there is no folder {shown_path(path)}{hint}")
     loaded = checkpoint.load(path, device, model)
     for key in ("env", "training"):
         if not isinstance(loaded.config.get(key), dict):

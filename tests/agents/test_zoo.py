@@ -57,6 +57,11 @@ def test_commands_take_their_names(capsys):
     assert capsys.readouterr().out.splitlines()[0] == "1 3 | 2 4"
 
 
+def test_a_name_that_is_nearly_right(capsys):
+    assert main(["evaluate", "maze-9x8"]) == 2
+    assert capsys.readouterr().err == "error: there is no folder maze-9x8; did you mean 'maze-9x9'?\n"
+
+
 @pytest.mark.parametrize("by", ["argument", "file"])
 def test_bare_puzzles_find_their_model(by, tmp_path, capsys):
     rows = "######### #S......# #######.# #.......# #.####### #.......# #######.# #G......# #########"
