@@ -26,6 +26,7 @@ from hrm_agents.config import TrainConfig
 from hrm_agents.errors import one_line
 from hrm_agents.interrupts import Stopped
 from hrm_agents.presets import preset
+from hrm_agents.solving.solver import load
 from hrm_agents.speed.rounds import machine
 from hrm_agents.speed.training import TrainingSpeed, peak_flops
 from hrm_agents.trainer import Trainer
@@ -78,7 +79,9 @@ def train(config: TrainConfig, minutes: float) -> list[dict[str, float]]:
         try:
             trainer.run(60 * minutes)
         except Stopped:
-            trainer.evaluate(run.eval_puzzles, "validation")
+            solver = load(trainer.out, run.device)
+            report = solver.evaluate({"split": "validation"}, first=run.eval_puzzles, until="halt")
+            curve.evaluation(report, trainer.updates_done)
     return curve.points
 
 
@@ -122,7 +125,7 @@ def _key(name: str, *, compiled: bool) -> str:
 
 def _config(name: str, device: str, rows: int | None, *, compiled: bool) -> TrainConfig:
     config = preset(*SETTINGS[name])
-    size = {} if rows is None else {"batch_size": rows, "micro_batch": None}
+    size: dict[str, Any] = {} if rows is None else {"batch_size": rows, "micro_batch": None}
     return replace(config, run=replace(config.run, device=device, compile=compiled, **size))
 
 
