@@ -16,6 +16,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +113,11 @@ def main(arguments: list[str] | None = None) -> None:
     for name in options.presets:
         for compiled in (False, True) if options.compile else (False,):
             config = _config(name, options.device, options.rows, compiled=compiled)
-            record(_key(name, compiled=compiled), lambda config=config: measure(config, options.seconds, peak))
+            record(_key(name, compiled=compiled), partial(measure, config, options.seconds, peak))
     if options.train_minutes:
         rates = [figures.get(_key(TRAINED, compiled=each), {}).get("updates_per_second", 0) for each in (False, True)]
         config = _config(TRAINED, options.device, options.rows, compiled=rates[1] > rates[0])
-        record(f"curve of {TRAINED}", lambda: train(config, options.train_minutes))
+        record(f"curve of {TRAINED}", partial(train, config, options.train_minutes))
 
 
 def _key(name: str, *, compiled: bool) -> str:
