@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import hrm_agents
-from benchmarks.records import RESULTS, grouped, markdown, mean_with_interval, rewritten
+from benchmarks.records import RESULTS, grouped, markdown, mean_with_interval, report_runs
 from benchmarks.runs import side_by_side
 from examples import dqn_dynamic_maze
 from examples.dqn_dynamic_maze import Args
@@ -72,11 +72,8 @@ def main(arguments: list[str] | None = None) -> None:
         return
     steps = 1000 if options.quick else options.steps
     calls = [(arm, options.size, seed, steps, options.out) for seed in options.seeds for arm in options.arms]
-    for row in side_by_side(train, calls, options.jobs):
-        print(row, flush=True)
-        if not options.quick:
-            with rewritten(FILE, ("arm", "size", "seed", "steps")) as rows:
-                rows.append(row)
+    keys = ("arm", "size", "seed", "steps")
+    report_runs(side_by_side(train, calls, options.jobs), FILE, keys, record=not options.quick)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 import hrm_agents
-from benchmarks.records import RESULTS, add_run, grouped, markdown, mean_with_interval
+from benchmarks.records import RESULTS, grouped, markdown, mean_with_interval, report_runs
 from benchmarks.runs import Curve, side_by_side, train_to_the_end
 from hrm_agents.config import AnswerConfig, EnvConfig, HaltingConfig, TrainConfig
 from hrm_agents.environments import make_vector
@@ -228,10 +228,8 @@ def main(arguments: list[str] | None = None) -> None:
         for seed in options.seeds
         for method in options.methods
     ]
-    for row in side_by_side(train, [(run, options.out) for run in runs], options.jobs):
-        print({name: value for name, value in row.items() if name != "curve"}, flush=True)
-        if not options.quick:
-            add_run(FILE, KEYS, row)
+    rows = side_by_side(train, [(run, options.out) for run in runs], options.jobs)
+    report_runs(rows, FILE, KEYS, record=not options.quick)
 
 
 if __name__ == "__main__":

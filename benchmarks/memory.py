@@ -23,7 +23,7 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import Tensor, nn
 
-from benchmarks.records import RESULTS, grouped, markdown, mean_with_interval, rewritten
+from benchmarks.records import RESULTS, grouped, markdown, mean_with_interval, report_runs
 from benchmarks.runs import side_by_side
 from examples import t_maze
 from hrm_envs import independent_seeds
@@ -210,11 +210,8 @@ def main(arguments: list[str] | None = None) -> None:
         for network in options.networks
         for seed in options.seeds
     ]
-    for row in side_by_side(train, calls, options.jobs):
-        print(row, flush=True)
-        if not options.quick:
-            with rewritten(FILE, ("learner", "network", "corridor", "updates", "seed")) as rows:
-                rows.append(row)
+    keys = ("learner", "network", "corridor", "updates", "seed")
+    report_runs(side_by_side(train, calls, options.jobs), FILE, keys, record=not options.quick)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import hrm_agents
-from benchmarks.records import RESULTS, Row, grouped, markdown, mean_with_interval, rewritten
+from benchmarks.records import RESULTS, Row, grouped, markdown, mean_with_interval, report_runs
 from benchmarks.runs import Curve, side_by_side, train_to_the_end
 from hrm_agents.config import TrainConfig, with_model
 from hrm_agents.environments import make_vector
@@ -132,11 +132,8 @@ def main(arguments: list[str] | None = None) -> None:
         for seed in options.seeds
         for model in options.models
     ]
-    for row in side_by_side(train, [(run, options.out) for run in runs], options.jobs):
-        print(row, flush=True)
-        if not options.quick:
-            with rewritten(FILE, KEYS) as rows:
-                rows.append(row)
+    rows = side_by_side(train, [(run, options.out) for run in runs], options.jobs)
+    report_runs(rows, FILE, KEYS, record=not options.quick)
 
 
 if __name__ == "__main__":

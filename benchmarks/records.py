@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,18 +33,34 @@ def rewritten(path: Path, keys: Sequence[str]) -> Iterator[list[Row]]:
 
 
 def add_run(table: Path, keys: Sequence[str], row: Row) -> None:
-    """Add a finished run to a table, and the points of its ``curve`` to the file ``NAME-curves.csv`` beside it.
+    """Add a finished run to a table, and the points of its ``curve``, if any, to ``NAME-curves.csv`` beside it.
 
     Args:
         table: the CSV file.
         keys: the columns that name the run.
-        row: the run, with its points under ``curve``.
+        row: the run, perhaps with points under ``curve``.
     """
     columns = {name: value for name, value in row.items() if name != "curve"}
     with rewritten(table, keys) as rows:
         rows.append(columns)
-    with rewritten(table.with_name(f"{table.stem}-curves.csv"), (*keys, "updates")) as rows:
-        rows += [{name: row[name] for name in keys} | point for point in row["curve"]]
+    if "curve" in row:
+        with rewritten(table.with_name(f"{table.stem}-curves.csv"), (*keys, "updates")) as rows:
+            rows += [{name: row[name] for name in keys} | point for point in row["curve"]]
+
+
+def report_runs(runs: Iterable[Row], table: Path, keys: Sequence[str], *, record: bool) -> None:
+    """Print runs without their curves as they finish.
+
+    Args:
+        runs: their rows.
+        table: the CSV file.
+        keys: the columns that name a run.
+        record: also add each to the table, by :func:`add_run`.
+    """
+    for row in runs:
+        print({name: value for name, value in row.items() if name != "curve"}, flush=True)
+        if record:
+            add_run(table, keys, row)
 
 
 def grouped(path: Path, keys: Sequence[str]) -> dict[tuple[str, ...], list[dict[str, str]]]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import nearest
+from benchmarks import nearest, records
 from hrm_agents.config import RunConfig
 from hrm_envs import PuzzleBatch
 from hrm_envs.maze.task import MazeTask
@@ -42,6 +42,6 @@ def test_an_arm_is_trained_and_judged_by_the_verifier(monkeypatch, tmp_path):
     assert (row["arm"], len(row["curve"])) == (arm, 2)
     assert 0.0 <= row["success_rate"] <= 1.0
     monkeypatch.setattr(nearest, "FILE", tmp_path / "nearest.csv")
-    nearest.add_run(nearest.FILE, nearest.KEYS, row)
+    records.add_run(nearest.FILE, nearest.KEYS, row)
     assert len((tmp_path / "nearest-curves.csv").read_text().splitlines()) == 3
     assert nearest.table().count(arm) >= 1

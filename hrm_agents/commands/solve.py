@@ -71,10 +71,8 @@ def run(arguments: Sequence[str]) -> int:
         solver.check_solves_from_outside()  # before waiting for standard input
     from_stream = given in (None, "-")
     source = _standard_input() if from_stream else given
-    if solver is None:
-        solver = _reader(source, options.device)
     with user_errors("standard input" if from_stream else "puzzle"):
-        puzzles = solver.read(source)
+        solver, puzzles = _read_by_any(source, options.device) if solver is None else (solver, solver.read(source))
         if len(puzzles) == 1 and options.out is None and options.format is None:
             return _solve_one(solver, puzzles, options)
         if options.steps:
@@ -91,8 +89,8 @@ def _names_model(text: str) -> bool:
     return False
 
 
-def _reader(source: Any, device: str) -> Solver:
-    """The first model that ships with the package and can read the puzzles.
+def _read_by_any(source: Any, device: str) -> tuple[Solver, PuzzleBatch]:
+    """The first model that ships with the package and can read the puzzles, and the puzzles.
 
     Args:
         source: the puzzles, or a word that is none.
@@ -107,12 +105,12 @@ def _reader(source: Any, device: str) -> Solver:
     for name in names():
         solver = load(name, device)
         try:
-            solver.read(source)
+            puzzles = solver.read(source)
         except ValueError as error:
             problems.append(f"{name}: {one_line(str(error), 120)}")
         else:
             say(f"solved with {name}")
-            return solver
+            return solver, puzzles
     raise UserError(
         f"{one_line(str(source), 60) if isinstance(source, str) else 'standard input'}: neither the folder of a model "
         f"nor puzzles for one that ships with the package ({'; '.join(problems)}); name the model first"

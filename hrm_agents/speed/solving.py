@@ -28,7 +28,7 @@ class SolvingSpeed:
     """
 
     def __init__(self, solver: Solver, num_puzzles: int, batch_size: int, env_kwargs: dict[str, Any]) -> None:
-        self.solver, self.num_puzzles = solver, num_puzzles
+        self.num_puzzles = num_puzzles
         self.env = open_env(solver.env_id, {**solver.saved_kwargs(env_kwargs), **env_kwargs}, batch_size=batch_size)
         self.policies = {
             REFILLED: solver.policy,
@@ -47,7 +47,3 @@ class SolvingSpeed:
         seconds = time.perf_counter() - start
         self.segments[way] = float(solutions.segments.mean())
         return len(solutions.segments) / seconds
-
-    def close(self) -> None:
-        """Close the environment."""
-        self.env.close()

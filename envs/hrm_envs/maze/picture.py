@@ -53,14 +53,8 @@ def _size(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns of the maze in a picture."""
     height, width = pixels.shape[:2]
     rows, columns = _natural(pixels)
-    if (
-        height * shape[1] == width * shape[0]
-        or rows > shape[0]
-        or columns > shape[1]
-        or height * columns != width * rows
-    ):
-        return shape
-    return rows, columns
+    is_smaller = height * shape[1] != width * shape[0] and rows <= shape[0] and columns <= shape[1]
+    return (rows, columns) if is_smaller and height * columns == width * rows else shape
 
 
 def _cells(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
